@@ -1,0 +1,24 @@
+"""SABER: entanglement-aware refusal shaping of chat models, searched as a multi-objective problem."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "load": "saber.lm.loading",
+    "adapt": "saber.lm.adapter",
+    "EditPlan": "saber.types",
+    "applied": "saber.lm.editing",
+    "bake": "saber.lm.editing",
+    "measure": "saber.lm.measurement",
+}
+
+__all__ = ["EditPlan", "adapt", "applied", "bake", "load", "measure"]
+
+
+def __getattr__(name: str) -> Any:
+    """Hand on a public name from its home on first use, so that ``import saber`` loads no torch."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'saber' has no attribute {name!r}")

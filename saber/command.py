@@ -1,0 +1,89 @@
+"""The door to Hydra: compose, validate, run; a user's mistake is one line and exit status 2, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from saber.config import Config, nearest, parse_config
+from saber.vocabulary import UserError
+
+USER_MISTAKE = 2
+INTERRUPTED = 130
+MORE_TRIALS = re.compile(r"^study\.n_trials=(\+\d+)$")
+
+
+def run(task: Callable[[Config], None], argv: Sequence[str] | None = None) -> int:
+    """Run one entry point on the command line's overrides and return its exit status."""
+    arguments = [quote_more_trials(argument) for argument in (sys.argv[1:] if argv is None else argv)]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach us instead of Hydra's own printing
+    sys.argv = [sys.argv[0], *arguments]
+    try:
+        for values, overrides in _compose():
+            task(to_config(values, overrides))
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        print(f"error: {explain(error)}", file=sys.stderr)
+        return USER_MISTAKE
+    except OSError as error:
+        print(f"error: {error}; free space or permit writing, then run the same command again", file=sys.stderr)
+        return USER_MISTAKE
+    except KeyboardInterrupt:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _compose() -> list[tuple[DictConfig, list[str]]]:
+    """What Hydra makes of the command line: one configuration, several with --multirun, none with --help or --cfg.
+
+    Nothing runs inside Hydra's job, as that would print a preamble of its own before our one line.
+    """
+    composed: list[tuple[DictConfig, list[str]]] = []
+
+    @hydra.main(version_base="1.3", config_path="pkg://saber.conf", config_name="run")
+    def main(values: DictConfig) -> None:
+        composed.append((values, list(HydraConfig.get().overrides.task)))
+
+    main()
+    return composed
+
+
+def to_config(values: DictConfig, overrides: Sequence[str] = ()) -> Config:
+    """Check a composed configuration; ``overrides`` are the words that it was composed from.
+
+    Raises:
+        UserError: a value that must be given is missing, a key is unknown, or a value is out of bounds.
+    """
+    missing = sorted(OmegaConf.missing_keys(values))
+    if missing:
+        raise UserError(f"expected a value for {', '.join(missing)}, found none: give it, or add +sweep=organism")
+    plain: Any = OmegaConf.to_container(values, resolve=True)
+    return parse_config({**plain, "overrides": list(overrides)})
+
+
+def quote_more_trials(argument: str) -> str:
+    """Keep the sign of ``study.n_trials=+20``, which Hydra would read as 20."""
+    match = MORE_TRIALS.match(argument)
+    return f"study.n_trials='{match[1]}'" if match else argument
+
+
+def explain(error: Exception) -> str:
+    """One line for an error of ours, Hydra's or OmegaConf's, with the nearest names where a name is unknown."""
+    text = str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        name = str(error.missing_cfg_file)
+        options = [str(option) for option in error.options or []]
+        given = name.rsplit("/", 1)[-1]
+        known = f"; there are {', '.join(sorted(options))}" if options else ""
+        return f"unknown {name.replace('/', '=')}{nearest(given, options)}{known}"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] + (f" ({lines[1]})" if len(lines) > 1 and not isinstance(error, UserError) else "")

@@ -1,0 +1,322 @@
+"""The typed configuration: what every key means, its bounds and its unit, checked before anything runs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import field, is_dataclass
+from typing import Any, Literal, get_type_hints
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from saber.vocabulary import PromptKind, UserError
+
+_strict = ConfigDict(extra="forbid", validate_default=True)
+
+
+@dataclass(frozen=True, config=_strict)
+class ModelConfig:
+    """Which model, and how it is loaded: ``path`` is a folder or a hub id, or ``organism``."""
+
+    path: str
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    system_prompt: str | None = None
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True, config=_strict)
+class OrganismConfig:
+    """The embedded organism: ``seed`` chooses its language and weights, ``out`` is its folder."""
+
+    seed: int = Field(default=0, ge=0)
+    out: str = "sweeps/_organism/seed${organism.seed}"
+
+
+@dataclass(frozen=True, config=_strict)
+class PromptSource:
+    """One data set of prompts of one kind: a local JSONL, CSV or text file, or a hub id.
+
+    ``columns`` maps ``prompt, category, pair_id, answer`` to the names in the data; ``protected`` lists the
+    categories whose refusals should be kept; ``subset`` and ``split`` choose a part of a hub data set.
+    """
+
+    path: str
+    kind: PromptKind
+    columns: Mapping[str, str] = field(default_factory=dict)
+    protected: tuple[str, ...] = ()
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
+
+
+@dataclass(frozen=True, config=_strict)
+class SplitSizes:
+    """How many prompts of each kind a split holds."""
+
+    harmful: int = Field(default=0, ge=0)
+    harmless: int = Field(default=0, ge=0)
+    borderline: int = Field(default=0, ge=0)
+    capability: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True, config=_strict)
+class DataConfig:
+    """Where prompts come from and how they are split.
+
+    ``n_probe`` harmful and as many harmless prompts, and ``n_capability`` capability prompts, extract directions.
+    """
+
+    source: Literal["organism", "sets"]
+    n_probe: int = Field(default=60, ge=4)
+    n_capability: int = Field(default=30, ge=2)
+    seed: int = Field(default=0, ge=0)
+    sets: tuple[PromptSource, ...] = ()
+    probe: SplitSizes = SplitSizes()
+    tune: SplitSizes = SplitSizes()
+    report: SplitSizes = SplitSizes()
+
+
+@dataclass(frozen=True, config=_strict)
+class DepthBand:
+    """Candidate layers as shares of depth: 0 is the first block, 1 the last."""
+
+    low: float = Field(default=0.2, ge=0.0, le=1.0)
+    high: float = Field(default=0.8, ge=0.0, le=1.0)
+
+
+@dataclass(frozen=True, config=_strict)
+class ComponentScale:
+    """A factor on the strength per kind of writer; 0 leaves that kind alone."""
+
+    attention: float = Field(default=1.0, ge=0.0)
+    mlp: float = Field(default=1.0, ge=0.0)
+    per_layer: float = Field(default=1.0, ge=0.0)
+
+
+@dataclass(frozen=True, config=_strict)
+class Tent:
+    """Strength over depth: ``peak`` at ``position``, falling to ``floor`` at ``half_width`` away, 0 beyond."""
+
+    peak: float = Field(default=1.0, ge=0.0)
+    position: float = Field(default=0.6, ge=0.0, le=1.0)
+    floor: float = Field(default=0.0, ge=0.0)
+    half_width: float = Field(default=0.6, gt=0.0)
+
+
+@dataclass(frozen=True, config=_strict)
+class KernelConfig:
+    """The ``kernel`` scope: a tent per kind of writer, and whose direction acts at a layer.
+
+    ``direction=per_layer`` uses each layer's own; ``global`` one for all layers, interpolated between the two
+    layers around ``direction_position`` (a share of depth).
+    """
+
+    attention: Tent = Tent()
+    mlp: Tent = Tent()
+    per_layer: Tent = Tent()
+    direction: Literal["per_layer", "global"] = "per_layer"
+    direction_position: float = Field(default=0.6, ge=0.0, le=1.0)
+
+
+@dataclass(frozen=True, config=_strict)
+class EditConfig:
+    """The method's knobs (DESIGN 2): every one of them changes the plan."""
+
+    extraction: Literal["svd", "dim", "lda", "whitened_svd"] = "svd"
+    n_directions: int = Field(default=4, ge=1)
+    purify: Literal["none", "harmless_mean", "subspace"] = "harmless_mean"
+    purify_rank: int = Field(default=8, ge=1)
+    fdr_folds: int = Field(default=1, ge=1)
+    n_capability_directions: int = Field(default=10, ge=1)
+    depth_band: DepthBand = DepthBand()
+    layer_strategy: Literal["all", "top_k", "threshold", "percentile", "elbow"] = "all"
+    layer_top_k: int = Field(default=10, ge=1)
+    layer_threshold: float = Field(default=1.0, ge=0.0)
+    layer_percentile: float = Field(default=50.0, ge=0.0, le=100.0)
+    global_top_k: int = Field(default=14, ge=1)
+    strength: Literal["blended", "decomposed"] = "blended"
+    alpha_base: float = Field(default=0.825, ge=0.0)
+    alpha_entangled: float = Field(default=0.03, ge=0.0)
+    entanglement_threshold: float = Field(default=0.55, ge=0.0, le=1.0)
+    scope: Literal["layer", "band", "all", "kernel"] = "layer"
+    reach: int = Field(default=1, ge=0)
+    component_scale: ComponentScale = ComponentScale()
+    kernel: KernelConfig = KernelConfig()
+    norm_preserve: Literal["none", "row"] = "none"
+    max_iterations: int = Field(default=4, ge=1)
+    decay: float = Field(default=1.0, gt=0.0)
+    tolerance: float = Field(default=0.0, ge=0.0)
+    stable_cosine: float = Field(default=0.98, ge=0.0, le=1.0)
+    patience: int = Field(default=2, ge=1)
+
+
+@dataclass(frozen=True, config=_strict)
+class EvaluateConfig:
+    """The protocol: everything here enters the digest that every stored metric carries."""
+
+    profile: str = "default"
+    max_new_tokens: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    markers: tuple[str, ...] = ()
+    empty_is: Literal["empty", "refuse", "comply"] = "empty"
+    kld_positions: Literal["first", "prompt", "response"] = "response"
+    n_bootstrap: int = Field(default=1000, ge=100)
+
+
+@dataclass(frozen=True, config=_strict)
+class ObjectiveConfig:
+    """One objective: a metric's name, its direction, and the reference its hypervolume is measured from."""
+
+    metric: str
+    direction: Literal["minimize", "maximize"] = "minimize"
+    reference: float = 1.0
+
+
+@dataclass(frozen=True, config=_strict)
+class ConstraintConfig:
+    """A metric that must stay within bounds for a point to be feasible."""
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+@dataclass(frozen=True, config=_strict)
+class StudyConfig:
+    """The search: its name and folder, how many trials, which sampler, what is improved.
+
+    ``n_trials`` counts finished trials in the whole study; ``"+20"`` asks for twenty more than last time.
+    ``storage`` is any SQLAlchemy URL, by default an SQLite file in the study's folder.
+    """
+
+    name: str
+    dir: str = "sweeps"
+    n_trials: int | str = 60
+    seed: int = Field(default=0, ge=0)
+    sampler: Literal["auto", "gp", "tpe", "nsga2", "random"] = "auto"
+    objectives: tuple[ObjectiveConfig, ...] = ()
+    constraints: tuple[ConstraintConfig, ...] = ()
+    enqueue: tuple[Mapping[str, Any], ...] = ()
+    refusal_cap: float = Field(default=0.10, ge=0.0, le=1.0)
+    storage: str | None = None
+
+
+@dataclass(frozen=True, config=_strict)
+class LaunchConfig:
+    """Where trials run and how many share one batch."""
+
+    kind: Literal["local"] = "local"
+    trials_per_batch: int = Field(default=4, ge=1)
+
+
+@dataclass(frozen=True, config=_strict)
+class ExportConfig:
+    """Where exported points go, and how far the re-measured checkpoint may be from its trial (nats, rates)."""
+
+    dir: str = "outputs"
+    tolerance_kld: float = Field(default=0.02, ge=0.0)
+    tolerance_rate: float = Field(default=0.03, ge=0.0)
+
+
+@dataclass(frozen=True, config=_strict)
+class PublishedConfig:
+    """A published number under another protocol, shown beside ours."""
+
+    name: str
+    refusals: int
+    n_prompts: int
+    kld_nats: float
+    kld_positions: str
+    source: str
+    residual_refusal: float | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, config=_strict)
+class Config:
+    """The whole run. ``space`` maps any key, nested or dotted, to ``{low, high, step|log}`` or ``{choices}``.
+
+    ``overrides`` are the command line's own words, so that the next command can be written with them.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    edit: EditConfig
+    evaluate: EvaluateConfig
+    study: StudyConfig
+    launch: LaunchConfig = LaunchConfig()
+    export: ExportConfig = ExportConfig()
+    organism: OrganismConfig = OrganismConfig()
+    published: tuple[PublishedConfig, ...] = ()
+    space: Mapping[str, Any] = field(default_factory=dict)
+    point: str = "balanced"
+    checkpoint: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+def parse_config(values: Mapping[str, Any]) -> Config:
+    """Validate plain nested values.
+
+    Raises:
+        UserError: an unknown key (with the nearest names), a wrong type or a value out of bounds.
+    """
+    try:
+        return TypeAdapter(Config).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "unexpected_keyword_argument":
+            raise UserError(f"unknown key {path}{nearest(path, config_keys())}") from error
+        raise UserError(f"{path}: {first['msg'].lower()}, found {first['input']!r}") from error
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return the configuration with some dotted keys replaced.
+
+    Raises:
+        UserError: a key does not exist, or a value is out of its bounds.
+    """
+    plain = TypeAdapter(Config).dump_python(config)
+    for key, value in values.items():
+        *parents, leaf = key.split(".")
+        node = plain
+        for part in parents:
+            node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or leaf not in node:
+            raise UserError(f"unknown key {key}{nearest(key, config_keys())}")
+        node[leaf] = value
+    return parse_config(plain)
+
+
+def config_keys(of: Any = Config, prefix: str = "") -> list[str]:
+    """List every dotted key that the configuration has, leaves only."""
+    keys: list[str] = []
+    for name, hint in get_type_hints(of).items():
+        path = f"{prefix}{name}"
+        keys += config_keys(hint, f"{path}.") if is_dataclass(hint) else [path]
+    return keys
+
+
+def key_type(key: str) -> Any:
+    """The declared type of a dotted key, such as ``int``."""
+    of: Any = Config
+    for part in key.split("."):
+        of = get_type_hints(of)[part]
+    return of
+
+
+def value_of(config: Config, key: str) -> Any:
+    """The value of a dotted key."""
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Say which known names are closest: ``"; did you mean a, b?"``, or nothing."""
+    found = difflib.get_close_matches(name, known, n=2, cutoff=0.75)
+    return f"; did you mean {', '.join(found)}?" if found else ""

@@ -1,0 +1,60 @@
+"""Prompts become left-padded batches: rendered and tokenised in one step, with explicit position ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from saber.lm.adapter import Adapter
+from saber.types import Prompt, UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Token ids padded on the left, so that the last column is the last token of every row."""
+
+    input_ids: Int[Tensor, "row token"]
+    attention_mask: Int[Tensor, "row token"]
+
+    @property
+    def position_ids(self) -> Int[Tensor, "row token"]:
+        """Positions counted from each row's first real token, as if it stood alone."""
+        return (self.attention_mask.cumsum(dim=1) - 1).clamp(min=0)
+
+    def for_trials(self, n_trials: int) -> Batch:
+        """The same rows once per trial, trial by trial."""
+        return Batch(self.input_ids.repeat(n_trials, 1), self.attention_mask.repeat(n_trials, 1))
+
+
+def tokenise(adapter: Adapter, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Chat-template each prompt with the generation prompt appended; no second BOS, as nothing is tokenised twice.
+
+    Raises:
+        UserError: the tokenizer has no chat template.
+    """
+    if not adapter.tokenizer.chat_template:
+        raise UserError("expected a chat model, found a tokenizer without a chat template: name an -it model")
+    system = [{"role": "system", "content": adapter.system_prompt}] if adapter.system_prompt else []
+    chats = [[*system, {"role": "user", "content": prompt.text}] for prompt in prompts]
+    encoded = adapter.tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=True, return_dict=True)
+    return [list(ids) for ids in encoded["input_ids"]]
+
+
+def pad_left(adapter: Adapter, rows: Sequence[Sequence[int]]) -> Batch:
+    """Pad rows of token ids to the longest."""
+    width = max(len(row) for row in rows)
+    pad = adapter.tokenizer.pad_token_id or 0
+    ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    return Batch(ids.to(adapter.device), mask.to(adapter.device))
+
+
+def by_length(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
+    """Indices of rows in batches of similar length, so that little is padding."""
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]

@@ -1,0 +1,82 @@
+"""A cache on disk: one safetensors file per key, written atomically, checked when read, rebuilt when damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from saber.types import UserError, digest_json
+
+CODE_VERSION = 1  # raise it when what is computed for a key changes
+
+
+@dataclass(frozen=True, eq=False)
+class Cached:
+    """Named tensors and a JSON value that belongs to them."""
+
+    tensors: Mapping[str, Tensor]
+    value: object
+
+
+def cached(folder: Path, name: str, key: Mapping[str, object], build: Callable[[], Cached]) -> Cached:
+    """Return what is stored under a key of everything it depends on, building and storing it where it is not.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    path = folder / f"{name}-{digest_json([CODE_VERSION, dict(key)])}.safetensors"
+    if path.exists():
+        try:
+            return _read(path)
+        except (SafetensorError, KeyError, ValueError) as error:
+            warnings.warn(f"cache {path.name} is damaged ({error}); it is built again", stacklevel=2)
+    made = build()
+    try:
+        write_tensors(path, made.tensors, {"value": json.dumps(made.value), "sum": _sum(made.tensors)})
+    except OSError as error:
+        raise UserError(f"expected to write the cache {path}, found: {error}; free space or permit it") from error
+    return made
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file beside its place, then move it there, so that no reader sees half of one.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, partial, dict(metadata))
+        os.replace(partial, path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Cached:
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if metadata["sum"] != _sum(tensors):
+        raise ValueError("its checksum differs")
+    return Cached(tensors, json.loads(metadata["value"]))
+
+
+def _sum(tensors: Mapping[str, Tensor]) -> str:
+    sha = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        sha.update(name.encode())
+        sha.update(tensors[name].detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return sha.hexdigest()

@@ -1,0 +1,106 @@
+"""The editing kernel: one pass carries T edited models, and baking writes the same edit into the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from saber.lm.adapter import Adapter, Writer
+from saber.lm.writer_edit import WriterEdit, compile_edit
+from saber.types import EditPlan
+
+
+class TrialEdits:
+    """The edits of T trials at one writer, stacked: U diag(a) and V are (trial, d_model, rank), padded with a = 0."""
+
+    def __init__(self, edits: Sequence[WriterEdit | None], d_model: int, device: torch.device) -> None:
+        ranks = [0 if edit is None else edit.u.shape[1] for edit in edits]
+        self.ua = torch.zeros(len(edits), d_model, max(ranks), device=device)
+        self.v = torch.zeros_like(self.ua)
+        self.scale: Tensor | None = None
+        for t, edit in enumerate(edits):
+            if edit is None:
+                continue
+            self.ua[t, :, : ranks[t]] = edit.u * edit.a
+            self.v[t, :, : ranks[t]] = edit.v
+            if edit.scale is not None:
+                if self.scale is None:
+                    self.scale = torch.ones(len(edits), 1, d_model, device=device)
+                self.scale[t, 0] = edit.scale
+        self.uat = self.ua.transpose(1, 2).contiguous()
+
+    def __call__(self, y: Float[Tensor, "batch *token d_model"]) -> Float[Tensor, "batch *token d_model"]:
+        """Y <- s * (y - U diag(a) V^T y), rows in T equal groups, in fp32 whatever y is.
+
+        Raises:
+            ValueError: the batch does not divide into T groups.
+        """
+        n_trials = len(self.v)
+        if y.shape[0] % n_trials:
+            raise ValueError(f"expected a batch divisible by {n_trials} trials, found {y.shape[0]} rows")
+        grouped = y.reshape(n_trials, -1, y.shape[-1]).float()
+        edited = torch.baddbmm(grouped, torch.bmm(grouped, self.v), self.uat, alpha=-1.0)
+        if self.scale is not None:
+            edited = edited * self.scale
+        return edited.to(y.dtype).view(y.shape)
+
+
+@contextmanager
+def applied(adapter: Adapter, plans: Sequence[EditPlan]) -> Iterator[Adapter]:
+    """Edit the model virtually while inside: rows [t n, (t + 1) n) of any batch see ``plans[t]``.
+
+    The weights are never touched. The hooks are gone on the way out, whatever happened inside.
+
+    Raises:
+        ValueError: a plan names a layer that the model does not have.
+    """
+    with ExitStack() as hooks:
+        for writer, edits in edits_by_writer(adapter, plans):
+            hook = TrialEdits(edits, adapter.d_model, writer.module.weight.device)
+            handle = writer.module.register_forward_hook(_edit_output(hook))
+            hooks.callback(handle.remove)
+        yield adapter
+
+
+def edits_by_writer(adapter: Adapter, plans: Sequence[EditPlan]) -> Iterator[tuple[Writer, list[WriterEdit | None]]]:
+    """The compiled edits of each writer that at least one plan edits."""
+    for plan in plans:
+        check_layers(adapter, plan)
+    for writer in adapter.writers:
+        edits = [compile_edit(plan, writer) for plan in plans]
+        if any(edit is not None for edit in edits):
+            yield writer, edits
+
+
+def check_layers(adapter: Adapter, plan: EditPlan) -> None:
+    """Refuse a plan made for another model: it would be applied in part, silently."""
+    for one in plan.rounds:
+        if one.directions.shape[1] != adapter.d_model or max(plan.edited_layers, default=0) >= adapter.n_layers:
+            raise ValueError(
+                f"expected a plan for {adapter.n_layers} layers of width {adapter.d_model}, found layers"
+                f" {plan.edited_layers} of width {one.directions.shape[1]}"
+            )
+
+
+def _edit_output(edits: TrialEdits) -> Any:
+    def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        return edits(output)
+
+    return hook
+
+
+@torch.no_grad()
+def bake(adapter: Adapter, plan: EditPlan) -> None:
+    """Write the plan into the weights and biases of every writer it edits, in place, in fp32 before rounding."""
+    for writer, (edit,) in edits_by_writer(adapter, [plan]):
+        if edit is None:
+            continue
+        weight, bias = writer.module.weight, writer.module.bias
+        weight.copy_(edit.on_columns(weight.float()))
+        if bias is not None:
+            bias.copy_(edit.on_columns(bias.float().unsqueeze(1)).squeeze(1))

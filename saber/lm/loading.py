@@ -1,0 +1,82 @@
+"""The one door to transformers: load a model by path or hub id, or build one from a configuration."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from saber.lm.adapter import Adapter, adapt
+from saber.types import DIGEST_LENGTH, UserError
+
+
+def load(
+    path: str,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    revision: str | None = None,
+    system_prompt: str | None = None,
+    trust_remote_code: bool = False,
+) -> Adapter:
+    """Load a chat model and its tokenizer from a folder or the hub.
+
+    Raises:
+        UserError: nothing can be loaded from there, or the checkpoint does not fill every weight.
+    """
+    place = "cuda" if device == "auto" and torch.cuda.is_available() else device
+    place = "cpu" if place == "auto" else place
+    common = {"revision": revision, "trust_remote_code": trust_remote_code}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **common)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, output_loading_info=True, use_safetensors=True, **common
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(_not_loaded(path, error)) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise UserError(f"expected {path} to fill every weight, found {len(missing)} missing: {missing[0]}, ...")
+    return adapt(model.to(place), tokenizer, system_prompt=system_prompt)
+
+
+def _not_loaded(path: str, error: Exception) -> str:
+    """One line on what could not be loaded, and what to do."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if Path(path).exists():
+        return f"expected a model in {path}, found: {first}"
+    return (
+        f"could not reach model {path!r}: it is no local folder and the hub did not give it ({first[:160]});"
+        " set model.path to a folder that you have downloaded, or model=organism for the embedded one"
+    )
+
+
+def build_model(model_type: str, config: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> Any:
+    """Build a causal language model with fresh weights from a configuration, downloading nothing."""
+    made = AutoConfig.for_model(model_type, **config)
+    return AutoModelForCausalLM.from_config(made, dtype=dtype)
+
+
+def build_tokenizer(tokenizer: Any, **special: Any) -> PreTrainedTokenizerFast:
+    """Wrap a ``tokenizers.Tokenizer`` as a transformers tokenizer (special tokens, chat template, padding side)."""
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+
+def weights_digest(model: Any) -> str:
+    """Twelve hex digits of every parameter and buffer: name, shape, dtype and bytes."""
+    sha = hashlib.blake2b()
+    for name, tensor in sorted(model.state_dict().items()):
+        sha.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return sha.hexdigest()[:DIGEST_LENGTH]
+
+
+def quiet() -> None:
+    """Keep transformers' own progress bars and notices out of the way of ours."""
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()

@@ -1,0 +1,150 @@
+"""Measure T edited models on one split: refusals, over-refusals, what is retained, capability, degeneration, drift."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from saber.config import EvaluateConfig
+from saber.lm.adapter import Adapter
+from saber.lm.batches import tokenise
+from saber.lm.drift import POSITIONS, drift_nats
+from saber.lm.editing import applied
+from saber.lm.generation import Decoded, greedy
+from saber.lm.reference import Reference, make_reference, ordered, protocol_digest
+from saber.scoring.answers import is_correct
+from saber.scoring.divergence import drift_profile
+from saber.scoring.refusals import MARKERS, label_response
+from saber.scoring.statistics import bootstrap_mean, rate
+from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, Split, UserError
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The metrics of one edited model and the responses they come from."""
+
+    metrics: Metrics
+    responses: tuple[Response, ...]
+
+
+def measure(
+    adapter: Adapter,
+    data: Split,
+    profile: EvaluateConfig,
+    *,
+    plan: EditPlan | None = None,
+    reference: Reference | None = None,
+) -> Metrics:
+    """Measure a model, edited by ``plan`` if there is one, against ``reference`` or else its own unedited self."""
+    base = reference if reference is not None else make_reference(adapter, data, profile)
+    (measured,) = measure_trials(adapter, data, profile, base, [plan if plan is not None else EditPlan(())])
+    return measured.metrics
+
+
+def measure_trials(
+    adapter: Adapter,
+    split: Split,
+    profile: EvaluateConfig,
+    reference: Reference,
+    plans: Sequence[EditPlan],
+) -> list[Measured]:
+    """Measure T plans in the same passes: one teacher-forced, one greedy decoding of every prompt."""
+    prompts = ordered(split)
+    protocol = protocol_digest(adapter, split, profile)
+    with applied(adapter, plans):
+        drift = drift_nats(adapter, reference, n_trials=len(plans), batch_size=profile.batch_size)
+        decoded = greedy(
+            adapter,
+            tokenise(adapter, prompts),
+            max_new_tokens=profile.max_new_tokens,
+            batch_size=profile.batch_size,
+            n_trials=len(plans),
+        )
+    measured: list[Measured] = []
+    for t in range(len(plans)):
+        responses = label(adapter, prompts, decoded[t], profile)
+        estimates = rates(responses) | drifts({name: drift[name][t] for name in POSITIONS}, profile)
+        metrics = Metrics(estimates, retained(responses), protocol, split.name)
+        measured.append(Measured(metrics, responses))
+    return measured
+
+
+def with_residual(metrics: Metrics, residual: float, plan: EditPlan) -> Metrics:
+    """Add the residual proxy, which probing gives and not prompting; n is the number of edited layers."""
+    n = max(1, len(plan.edited_layers))
+    estimates = {**metrics.estimates, "residual_refusal": Estimate(residual, n, residual, residual)}
+    return Metrics(estimates, metrics.retained, metrics.protocol, metrics.split)
+
+
+def label(
+    adapter: Adapter, prompts: Sequence[Prompt], decoded: Sequence[Decoded], profile: EvaluateConfig
+) -> tuple[Response, ...]:
+    """Turn decoded tokens into labelled responses."""
+    markers = profile.markers or MARKERS["default"]
+    texts = adapter.tokenizer.batch_decode([list(one.tokens) for one in decoded], skip_special_tokens=True)
+    responses: list[Response] = []
+    for prompt, one, text in zip(prompts, decoded, texts, strict=True):
+        found, marker = label_response(text, finished=one.finished, markers=markers, empty_is=profile.empty_is)
+        correct = None if prompt.answer is None else is_correct(text, prompt.answer)
+        responses.append(Response(prompt, text, found, marker, correct))
+    return tuple(responses)
+
+
+def rates(responses: Sequence[Response]) -> dict[str, Estimate]:
+    """Every rate with its Wilson interval; a rate whose prompts the split lacks is left out, not made up."""
+    rows: dict[str, tuple[Callable[[Response], bool], Callable[[Response], bool]]] = {
+        "refusal_rate": (lambda r: r.prompt.kind == "harmful", _refused),
+        "over_refusal_rate": (lambda r: r.prompt.kind == "borderline", _refused),
+        "harmless_refusal_rate": (lambda r: r.prompt.kind == "harmless", _refused),
+        "protected_refusal_rate": (lambda r: r.prompt.protected, _refused),
+        "capability": (lambda r: r.correct is not None, lambda r: bool(r.correct)),
+        "degenerate_rate": (lambda _: True, lambda r: r.label in ("degenerate", "empty")),
+        "truncated_rate": (lambda _: True, lambda r: r.label == "truncated"),
+    }
+    found: dict[str, Estimate] = {}
+    for name, (counted, hit) in rows.items():
+        among = [response for response in responses if counted(response)]
+        if among:
+            found[name] = rate(sum(map(hit, among)), len(among))
+    return found
+
+
+def _refused(response: Response) -> bool:
+    return response.label == "refuse"
+
+
+def retained(responses: Sequence[Response]) -> dict[str, Estimate]:
+    """Refusal rate of harmful prompts by category."""
+    harmful = [response for response in responses if response.prompt.kind == "harmful"]
+    categories = sorted({response.prompt.category for response in harmful})
+    return {
+        category: rate(sum(_refused(r) for r in rows), len(rows))
+        for category in categories
+        if (rows := [r for r in harmful if r.prompt.category == category])
+    }
+
+
+def drifts(by_prompt: dict[str, torch.Tensor], profile: EvaluateConfig) -> dict[str, Estimate]:
+    """Mean KL with bootstrap interval at each kind of position, and the profile over prompts of the objective one.
+
+    Raises:
+        UserError: the split has no harmless or capability prompts to measure drift on.
+    """
+    if by_prompt[profile.kld_positions].numel() == 0:
+        raise UserError("expected harmless or capability prompts to measure drift on, found none in the split")
+    found: dict[str, Estimate] = {}
+    for name, values in by_prompt.items():
+        found[f"kld_{name}"] = bootstrap_mean(values.numpy(), n_resamples=profile.n_bootstrap, seed=0)
+    objective = by_prompt[profile.kld_positions]
+    found["kld"] = found[f"kld_{profile.kld_positions}"]
+    about = drift_profile(objective)
+    for name, value in {
+        "median": about["median"],
+        "p95": about["p95"],
+        "max": about["max"],
+        "worst_share": about["worst_share"],
+    }.items():
+        found[f"kld_{name}"] = Estimate(value, len(objective), value, value)
+    return found

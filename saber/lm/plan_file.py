@@ -1,0 +1,44 @@
+"""A plan as a file: safetensors with its digest, so that a trial can be applied or baked without its study."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from saber.lm.cache import write_tensors
+from saber.types import EditPlan, Round, UserError
+
+
+def save_plan(plan: EditPlan, path: Path) -> None:
+    """Write a plan atomically."""
+    tensors: dict[str, Tensor] = {}
+    for i, one in enumerate(plan.rounds):
+        tensors[f"{i}.directions"] = one.directions
+        tensors[f"{i}.strengths"] = one.strengths
+    about = {"n_rounds": len(plan.rounds), "row_norm": plan.row_norm, "source": dict(plan.source)}
+    write_tensors(path, tensors, {"plan": json.dumps(about), "digest": plan.digest})
+
+
+def load_plan(path: Path) -> EditPlan:
+    """Read a plan and check its digest.
+
+    Raises:
+        UserError: the file is missing, is no plan, or does not have the digest it was written with.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            about = json.loads(metadata["plan"])
+            rounds = tuple(
+                Round(file.get_tensor(f"{i}.directions"), file.get_tensor(f"{i}.strengths"))
+                for i in range(about["n_rounds"])
+            )
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"expected a plan in {path}, found: {error}") from error
+    plan = EditPlan(rounds, about["row_norm"], about["source"])
+    if plan.digest != metadata["digest"]:
+        raise UserError(f"expected plan {metadata['digest']} in {path}, found {plan.digest}: the file is damaged")
+    return plan

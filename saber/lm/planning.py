@@ -1,0 +1,183 @@
+"""From probes to plans: rank, select, scale, place, apply, probe again, for T trials side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saber.config import EditConfig
+from saber.lm.activations import probe
+from saber.lm.adapter import Adapter
+from saber.method.placement import place, reach_of_kernel, reach_of_scope
+from saber.method.ranking import Ranking, interpolate_layers, rank
+from saber.method.refinement import RoundOutcome, StopReason, stop_reason
+from saber.method.selection import best_directions, candidate_layers, layers_in_band
+from saber.method.separability import layer_fisher_ratio
+from saber.method.strength import blended_strength, decomposed_strengths
+from saber.types import WRITER_KINDS, Activations, EditPlan, ProbeSet, RankedDirection, Round, WriterKind
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What one trial asks for: the method's knobs and how many probes it may look at."""
+
+    edit: EditConfig
+    n_probe: int
+    n_capability: int
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedEdit:
+    """A finished plan, the residual proxy of the model it edits, and why refinement stopped."""
+
+    plan: EditPlan
+    residual: float
+    stopped: StopReason
+    selected: tuple[RankedDirection, ...]
+
+
+@dataclass
+class _Draft:
+    """A plan in the making."""
+
+    request: PlanRequest
+    activations: Activations
+    rounds: list[Round] = field(default_factory=list)
+    outcomes: list[RoundOutcome] = field(default_factory=list)
+    selected: tuple[RankedDirection, ...] = ()
+    stopped: StopReason | None = None
+
+
+def make_plans(
+    adapter: Adapter,
+    probes: ProbeSet,
+    base: Activations,
+    requests: Sequence[PlanRequest],
+    *,
+    batch_size: int,
+) -> list[PlannedEdit]:
+    """Plan every request, refining all of them together; ``base`` are the unedited activations of ``probes``.
+
+    Each round extracts from the model as edited so far, with its strengths scaled by decay^round.
+    """
+    drafts = [_Draft(one, base.first(one.n_probe, one.n_capability)) for one in requests]
+    while active := [draft for draft in drafts if draft.stopped is None]:
+        for draft in active:
+            add_round(draft)
+        plans = [_plan(draft) for draft in active]
+        needed = probes.first(
+            max(draft.request.n_probe for draft in active),
+            max(draft.request.n_capability for draft in active),
+        )
+        captured = probe(adapter, needed, plans=plans, batch_size=batch_size)
+        for draft, plan, activations in zip(active, plans, captured, strict=True):
+            draft.activations = activations.first(draft.request.n_probe, draft.request.n_capability)
+            residual = residual_refusal(draft.activations, plan)
+            draft.outcomes.append(RoundOutcome(draft.rounds[-1].directions[0], residual))
+            edit = draft.request.edit
+            draft.stopped = stop_reason(
+                draft.outcomes,
+                max_iterations=edit.max_iterations,
+                tolerance=edit.tolerance,
+                stable_cosine=edit.stable_cosine,
+                patience=edit.patience,
+            )
+    return [
+        PlannedEdit(_plan(draft), draft.outcomes[-1].residual, draft.stopped, draft.selected)
+        for draft in drafts
+        if draft.stopped is not None
+    ]
+
+
+def _plan(draft: _Draft) -> EditPlan:
+    return EditPlan(tuple(draft.rounds), row_norm=draft.request.edit.norm_preserve == "row")
+
+
+def add_round(draft: _Draft) -> None:
+    """Rank the model as it stands and append the next round; the first round's selection is remembered."""
+    edit = draft.request.edit
+    ranking = rank_with(draft.activations, edit)
+    selected = select(ranking, edit)
+    if not draft.rounds:
+        draft.selected = selected
+    scaled = scale(selected, ranking, edit, factor=edit.decay ** len(draft.rounds))
+    n_layers = draft.activations.n_layers
+    by_kind: Mapping[WriterKind, float] = {kind: getattr(edit.component_scale, kind) for kind in WRITER_KINDS}
+    draft.rounds.append(place(scaled, reach_of(edit, n_layers), by_kind))
+
+
+def rank_with(activations: Activations, edit: EditConfig) -> Ranking:
+    """Rank directions as the edit configuration says."""
+    return rank(
+        activations,
+        extraction=edit.extraction,
+        n_directions=edit.n_directions,
+        purify=edit.purify,
+        purify_rank=edit.purify_rank,
+        folds=edit.fdr_folds,
+        n_capability_directions=edit.n_capability_directions,
+    )
+
+
+def select(ranking: Ranking, edit: EditConfig) -> tuple[RankedDirection, ...]:
+    """The directions that are edited, best first."""
+    if edit.scope == "kernel" and edit.kernel.direction == "global":
+        candidates = interpolate_layers(ranking, edit.kernel.direction_position)
+    else:
+        band = layers_in_band(len(ranking.directions), edit.depth_band.low, edit.depth_band.high)
+        layers = candidate_layers(
+            ranking.layer_fdr.cpu(),
+            band,
+            strategy=edit.layer_strategy,
+            top_k=edit.layer_top_k,
+            threshold=edit.layer_threshold,
+            percentile=edit.layer_percentile,
+        )
+        candidates = ranking.of_layers(layers)
+    return best_directions(candidates, edit.global_top_k)
+
+
+def scale(
+    selected: Sequence[RankedDirection], ranking: Ranking, edit: EditConfig, *, factor: float
+) -> list[tuple[Tensor, int, float]]:
+    """(unit vector, layer, strength) of what is edited: whole directions, or their parts in and out of capability."""
+    base, entangled = edit.alpha_base * factor, edit.alpha_entangled * factor
+    scaled: list[tuple[Tensor, int, float]] = []
+    for one in selected:
+        layer, vector = one.direction.layer, one.direction.vector
+        if edit.strength == "blended":
+            strength = blended_strength(
+                one.entanglement,
+                alpha_base=base,
+                alpha_entangled=entangled,
+                threshold=edit.entanglement_threshold,
+            )
+            scaled.append((vector, layer, strength))
+        else:
+            parts = decomposed_strengths(
+                vector, ranking.capability_bases[layer], alpha_base=base, alpha_entangled=entangled
+            )
+            scaled += [(part, layer, strength) for part, strength in parts]
+    return scaled
+
+
+def reach_of(edit: EditConfig, n_layers: int) -> Float[Tensor, "layer layer kind"]:
+    """Which writers a direction acts on, as the edit's scope says."""
+    if edit.scope == "kernel":
+        tents: Mapping[WriterKind, Mapping[str, float]] = {
+            kind: dataclasses.asdict(getattr(edit.kernel, kind)) for kind in WRITER_KINDS
+        }
+        return reach_of_kernel(n_layers, tents=tents, everywhere=edit.kernel.direction == "global")
+    return reach_of_scope(n_layers, scope=edit.scope, reach=edit.reach)
+
+
+def residual_refusal(activations: Activations, plan: EditPlan) -> float:
+    """Mean layer Fisher ratio over the edited layers, after the edit; over all layers if none is edited."""
+    layers = list(plan.edited_layers) or list(range(activations.n_layers))
+    ratios = layer_fisher_ratio(activations.harmful[layers], activations.harmless[layers])
+    return float(torch.mean(ratios))

@@ -1,0 +1,109 @@
+"""What a plan does at one writer: y <- s * (y - U diag(a) V^T y), the one form that is applied and baked.
+
+Without a norm behind the writer, U = V = Q, the orthonormalised directions that meet there. Behind a gain w
+the stream receives w * y / rms(y), so r is gone iff (w * r)^T y = 0: V = w * Q, and U is any D with V^T D = I. We take
+
+    A = (w * Q) / (w^2 + (lambda median|w|)^2),   D = A (V^T A)^-1
+
+which keeps the direction of the rest where w is not small, and stays bounded where it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saber.lm.adapter import Writer
+from saber.types import WRITER_KINDS, EditPlan, Round
+
+GAIN_RIDGE = 0.2  # lambda: flat between .1 and .3 over four families with sandwich norms
+DEPENDENT = 1e-3  # a direction with less than this outside those before it adds nothing but rounding
+
+
+@dataclass(frozen=True, eq=False)
+class WriterEdit:
+    """y <- s * (y - U diag(a) V^T y) on a writer's output, fp32; ``scale`` s is 1 where it is ``None``."""
+
+    u: Float[Tensor, "d_model rank"]
+    a: Float[Tensor, " rank"]
+    v: Float[Tensor, "d_model rank"]
+    scale: Float[Tensor, " d_model"] | None = None
+
+    def then(self, later: WriterEdit) -> WriterEdit:
+        """Compose two edits without scales exactly: M_2 M_1 = I - [M_2 U_1, U_2] diag(a_1, a_2) [V_1, V_2]^T."""
+        moved = self.u - later.u @ (later.a.unsqueeze(1) * (later.v.T @ self.u))
+        return WriterEdit(
+            torch.cat([moved, later.u], dim=1),
+            torch.cat([self.a, later.a]),
+            torch.cat([self.v, later.v], dim=1),
+        )
+
+    def on_columns(self, w: Float[Tensor, "d_model n"]) -> Float[Tensor, "d_model n"]:
+        """Apply the edit to columns (a weight, or a bias as one column)."""
+        edited = w - self.u @ (self.a.unsqueeze(1) * (self.v.T @ w))
+        return edited if self.scale is None else self.scale.unsqueeze(1) * edited
+
+
+@torch.no_grad()
+def compile_edit(plan: EditPlan, writer: Writer) -> WriterEdit | None:
+    """What the plan does at this writer; ``None`` where every strength is 0."""
+    edit: WriterEdit | None = None
+    for one in plan.rounds:
+        step = _compile_round(one, writer)
+        if step is not None:
+            edit = step if edit is None else edit.then(step)
+    if edit is None or not plan.row_norm:
+        return edit
+    weight = writer.module.weight.detach().float()
+    before, after = weight.norm(dim=1), edit.on_columns(weight).norm(dim=1)
+    kept = (before > 0) & (after > 0)
+    scale = torch.where(kept, before / torch.where(kept, after, 1.0), 1.0)
+    return WriterEdit(edit.u, edit.a, edit.v, scale)
+
+
+def _compile_round(one: Round, writer: Writer) -> WriterEdit | None:
+    """The directions of one round that meet at this writer, orthonormalised in the order of their score."""
+    if writer.layer >= one.strengths.shape[1]:
+        return None
+    strengths = one.strengths[:, writer.layer, WRITER_KINDS.index(writer.kind)]
+    meeting = torch.nonzero(strengths).flatten()
+    if len(meeting) == 0:
+        return None
+    device = writer.module.weight.device
+    q, kept = orthonormalise(one.directions[meeting].float())
+    q, a = q.to(device), strengths[meeting][kept].float().to(device)
+    if writer.gain is None:
+        return WriterEdit(q, a, q)
+    return WriterEdit(*_behind_gain(q, a, writer.gain.to(device)))
+
+
+def orthonormalise(
+    directions: Float[Tensor, "n d_model"],
+) -> tuple[Float[Tensor, "d_model kept"], Float[Tensor, " kept"]]:
+    """Gram-Schmidt in order, float64: orthonormal columns, and the indices of the directions that added one."""
+    columns: list[Tensor] = []
+    kept: list[int] = []
+    for i, direction in enumerate(directions.double()):
+        rest = direction
+        for _ in range(2):  # the second pass removes what rounding left of the first
+            for column in columns:
+                rest = rest - column * (column @ rest)
+        if rest.norm() > DEPENDENT:
+            columns.append(rest / rest.norm())
+            kept.append(i)
+    return torch.stack(columns, dim=1).float(), torch.tensor(kept)
+
+
+def _behind_gain(
+    q: Float[Tensor, "d_model rank"], a: Float[Tensor, " rank"], gain: Float[Tensor, " d_model"]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(U, a, V) behind an elementwise gain; solved in float64, as V^T A can be badly scaled."""
+    w = gain.double().unsqueeze(1)
+    v = w * q.double()
+    ridge = (GAIN_RIDGE * w.abs().median()) ** 2
+    regular = v / (w.square() + ridge)
+    u = torch.linalg.solve((v.T @ regular).T, regular.T).T
+    return u.float(), a, v.float()

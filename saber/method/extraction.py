@@ -1,0 +1,125 @@
+"""Extract: the directions of one layer along which refused and answered prompts differ.
+
+H (n_h, d) harmful and S (n_s, d) harmless activations give up to ``n_directions`` unit vectors r, each with the sign
+that makes mean(H r) > mean(S r).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from sklearn.covariance import ledoit_wolf
+from torch import Tensor
+
+Extraction = Literal["svd", "dim", "lda", "whitened_svd"]
+
+NEGLIGIBLE = 1e-6  # a vector shorter than this share of its source is rounding, not a direction
+
+
+def extract(
+    harmful: Float[Tensor, "n_harmful d_model"],
+    harmless: Float[Tensor, "n_harmless d_model"],
+    *,
+    method: Extraction,
+    n_directions: int,
+) -> Float[Tensor, "k d_model"]:
+    """Return k <= ``n_directions`` unit directions: ``dim`` has only one to give, and equal populations none.
+
+    Raises:
+        ValueError: ``svd`` and ``whitened_svd`` compare pairs, so they need as many harmful as harmless rows.
+    """
+    if method in ("svd", "whitened_svd") and len(harmful) != len(harmless):
+        raise ValueError(f"expected pairs, found {len(harmful)} harmful and {len(harmless)} harmless rows")
+    if method == "svd":
+        found = paired_svd(harmful, harmless, n_directions)
+    elif method == "dim":
+        found = (harmful.mean(dim=0) - harmless.mean(dim=0)).unsqueeze(0)
+    elif method == "lda":
+        found = discriminants(harmful, harmless, n_directions)
+    else:
+        found = whitened_svd(harmful, harmless, n_directions)
+    return orient(unit_rows(found, scale=float(harmful.norm(dim=1).mean())), harmful, harmless)
+
+
+def paired_svd(
+    harmful: Float[Tensor, "n d_model"], harmless: Float[Tensor, "n d_model"], n_directions: int
+) -> Float[Tensor, "k d_model"]:
+    """Right singular vectors of the paired difference H - S, by falling singular value."""
+    return top_right_singular(harmful - harmless, n_directions)
+
+
+def discriminants(
+    harmful: Float[Tensor, "n_harmful d_model"],
+    harmless: Float[Tensor, "n_harmless d_model"],
+    n_directions: int,
+) -> Float[Tensor, "k d_model"]:
+    """Fisher's discriminant S_w^-1 (mu_H - mu_S), then the best ones orthogonal to those found before.
+
+    The later ones solve the same problem inside the orthogonal complement of the earlier (Foley and Sammon 1975);
+    where S_w is a multiple of I the first is the difference in means itself, and there is no second.
+    S_w is the pooled within-class covariance, shrunk by Ledoit and Wolf (2004), as n << d.
+    """
+    within = within_covariance(harmful, harmless)
+    gap = harmful.mean(dim=0).double() - harmless.mean(dim=0).double()
+    complement = torch.eye(len(gap), dtype=torch.float64, device=gap.device)
+    found: list[Tensor] = []
+    for _ in range(min(n_directions, len(gap))):
+        inside = complement.T @ within @ complement
+        step = complement @ torch.linalg.solve(inside, complement.T @ gap)
+        if step.norm() <= NEGLIGIBLE * gap.norm():
+            break
+        found.append(step / step.norm())
+        complement = orthogonal_complement(torch.stack(found, dim=1))
+    return torch.stack(found).to(harmful.dtype) if found else harmful.new_zeros(0, harmful.shape[1])
+
+
+def whitened_svd(
+    harmful: Float[Tensor, "n d_model"], harmless: Float[Tensor, "n d_model"], n_directions: int
+) -> Float[Tensor, "k d_model"]:
+    """SVD of (H - S) Sigma^-1/2, its vectors carried back by Sigma^1/2 (ZCA with Ledoit-Wolf shrinkage)."""
+    values, vectors = torch.linalg.eigh(within_covariance(harmful, harmless))
+    whiten = vectors @ torch.diag(values.rsqrt()) @ vectors.T
+    colour = vectors @ torch.diag(values.sqrt()) @ vectors.T
+    top = top_right_singular((harmful - harmless).double() @ whiten, n_directions)
+    return (top @ colour).to(harmful.dtype)
+
+
+def within_covariance(
+    harmful: Float[Tensor, "n_harmful d_model"], harmless: Float[Tensor, "n_harmless d_model"]
+) -> Float[Tensor, "d_model d_model"]:
+    """Pooled covariance around each class's own mean, float64, with Ledoit-Wolf shrinkage: always invertible."""
+    centred = torch.cat([harmful - harmful.mean(dim=0), harmless - harmless.mean(dim=0)])
+    shrunk, _ = ledoit_wolf(centred.double().cpu().numpy(), assume_centered=True)
+    return torch.from_numpy(shrunk).to(harmful.device)
+
+
+def top_right_singular(x: Float[Tensor, "n d_model"], k: int) -> Float[Tensor, "k d_model"]:
+    """The first k right singular vectors of x, those of negligible singular value left out."""
+    _, values, right = torch.linalg.svd(x, full_matrices=False)
+    kept = int((values > NEGLIGIBLE * values[0]).sum()) if len(values) else 0
+    return right[: min(k, kept)]
+
+
+def orthogonal_complement(basis: Float[Tensor, "d_model k"]) -> Float[Tensor, "d_model rest"]:
+    """Orthonormal columns spanning everything orthogonal to the columns of ``basis``."""
+    full, _ = torch.linalg.qr(basis, mode="complete")
+    return full[:, basis.shape[1] :]
+
+
+def unit_rows(x: Float[Tensor, "k d_model"], *, scale: float) -> Float[Tensor, "kept d_model"]:
+    """Scale rows to length 1, dropping those negligible beside ``scale``: a zero vector has no direction."""
+    length = x.norm(dim=1, keepdim=True)
+    kept = length.squeeze(1) > NEGLIGIBLE * scale
+    return x[kept] / length[kept]
+
+
+def orient(
+    directions: Float[Tensor, "k d_model"],
+    harmful: Float[Tensor, "n_harmful d_model"],
+    harmless: Float[Tensor, "n_harmless d_model"],
+) -> Float[Tensor, "k d_model"]:
+    """Flip the directions whose harmful mean projection is the smaller: a singular vector's sign is arbitrary."""
+    gap = directions @ (harmful.mean(dim=0) - harmless.mean(dim=0))
+    return torch.where((gap < 0).unsqueeze(1), -directions, directions)

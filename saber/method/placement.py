@@ -1,0 +1,52 @@
+"""Place: at which writers a direction acts, and with what share of its strength.
+
+``reach[m, l, k]`` is the share with which a direction found at layer ``m`` acts on the writers of layer ``l`` and kind
+``k``. A round is then one product: strengths[i, l, k] = strength_i * reach[layer_i, l, k].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saber.method.strength import tent
+from saber.types import WRITER_KINDS, Round, WriterKind
+
+Scope = Literal["layer", "band", "all"]
+
+
+def reach_of_scope(n_layers: int, *, scope: Scope, reach: int) -> Float[Tensor, "layer layer kind"]:
+    """Full strength at the direction's own layer, within ``reach`` layers of it, or everywhere."""
+    layers = torch.arange(n_layers)
+    distance = (layers.unsqueeze(0) - layers.unsqueeze(1)).abs()
+    farthest = {"layer": 0, "band": reach, "all": n_layers}[scope]
+    return (distance <= farthest).float().unsqueeze(2).repeat(1, 1, len(WRITER_KINDS))
+
+
+def reach_of_kernel(
+    n_layers: int, *, tents: Mapping[WriterKind, Mapping[str, float]], everywhere: bool
+) -> Float[Tensor, "layer layer kind"]:
+    """A tent over depth per kind of writer; each direction at its own layer only, or ``everywhere``."""
+    last = max(n_layers - 1, 1)
+    over_depth = torch.tensor(
+        [[tent(layer / last, **tents[kind]) for kind in WRITER_KINDS] for layer in range(n_layers)]
+    )
+    where = torch.ones(n_layers, n_layers) if everywhere else torch.eye(n_layers)
+    return where.unsqueeze(2) * over_depth.unsqueeze(0)
+
+
+def place(
+    directions: Sequence[tuple[Float[Tensor, " d_model"], int, float]],
+    reach: Float[Tensor, "layer layer kind"],
+    component_scale: Mapping[WriterKind, float],
+) -> Round:
+    """Make a round of (unit vector, layer it was found at, strength) triples, in the order of their score."""
+    vectors = torch.stack([vector for vector, _, _ in directions]).float().cpu()
+    found_at = torch.tensor([layer for _, layer, _ in directions])
+    strength = torch.tensor([strength for _, _, strength in directions]).view(-1, 1, 1)
+    scale = torch.tensor([component_scale[kind] for kind in WRITER_KINDS])
+    return Round(vectors, strength * reach[found_at] * scale)

@@ -1,0 +1,42 @@
+"""Purify: take out of the activations what harmless prompts share, before directions are looked for.
+
+A refusal direction that leans on the mean of harmless prompts drags that mean along when it is removed
+(Lai 2025, projected abliteration). Both populations are projected, so their difference is too.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Purification = Literal["none", "harmless_mean", "subspace"]
+
+
+def shared_basis(
+    harmless: Float[Tensor, "n_harmless d_model"],
+    capability: Float[Tensor, "n_capability d_model"],
+    *,
+    purify: Purification,
+    rank: int,
+) -> Float[Tensor, "d_model q"]:
+    """Orthonormal basis Q of what is protected: nothing, the harmless mean, or the top right singular vectors.
+
+    ``subspace``: the first ``rank`` right singular vectors of the uncentred stack [S; C].
+    """
+    if purify == "none":
+        return harmless.new_zeros(harmless.shape[1], 0)
+    if purify == "harmless_mean":
+        mean = harmless.mean(dim=0)
+        unit: Tensor = (mean / mean.norm()).unsqueeze(1)
+        return unit
+    _, _, right = torch.linalg.svd(torch.cat([harmless, capability]), full_matrices=False)
+    basis: Tensor = right[:rank].T.contiguous()
+    return basis
+
+
+def remove_subspace(x: Float[Tensor, "n d_model"], basis: Float[Tensor, "d_model q"]) -> Float[Tensor, "n d_model"]:
+    """Project rows onto the orthogonal complement: x (I - Q Q^T)."""
+    return x - (x @ basis) @ basis.T

@@ -1,0 +1,74 @@
+"""Select: first the candidate layers by their separability, then the best directions of all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saber.types import RankedDirection
+
+LayerStrategy = Literal["all", "top_k", "threshold", "percentile", "elbow"]
+
+
+def layers_in_band(n_layers: int, low: float, high: float) -> list[int]:
+    """Layers whose depth l / (n_layers - 1) lies in [low, high]; the nearest one if the band is too narrow."""
+    last = max(n_layers - 1, 1)
+    inside = [layer for layer in range(n_layers) if low <= layer / last <= high]
+    return inside or [round((low + high) / 2 * last)]
+
+
+def candidate_layers(
+    layer_fdr: Float[Tensor, " layer"],
+    band: Sequence[int],
+    *,
+    strategy: LayerStrategy,
+    top_k: int,
+    threshold: float,
+    percentile: float,
+) -> list[int]:
+    """Layers of ``band`` kept by their Fisher ratio, ascending; never none: the best one stays.
+
+    ``all`` keeps the band, ``top_k`` the k best, ``threshold`` those at or above a ratio, ``percentile`` those at or
+    above that percentile of the band, ``elbow`` those before the bend of the falling curve.
+    """
+    inside = layer_fdr[list(band)]
+    by_ratio = [band[i] for i in torch.argsort(inside, descending=True, stable=True).tolist()]
+    if strategy == "all":
+        kept = len(by_ratio)
+    elif strategy == "top_k":
+        kept = top_k
+    elif strategy == "threshold":
+        kept = int((inside >= threshold).sum())
+    elif strategy == "percentile":
+        kept = int((inside >= torch.quantile(inside, percentile / 100.0)).sum())
+    else:
+        kept = elbow(sorted(inside.tolist(), reverse=True))
+    return sorted(by_ratio[: max(kept, 1)])
+
+
+def elbow(falling: Sequence[float]) -> int:
+    """How many values stand before the point farthest below the chord of a falling curve; all if it has no bend."""
+    if len(falling) < 3 or falling[0] == falling[-1]:
+        return len(falling)
+    slope = (falling[-1] - falling[0]) / (len(falling) - 1)
+    below = [falling[0] + slope * i - value for i, value in enumerate(falling)]
+    return below.index(max(below)) or len(falling)
+
+
+def best_directions(ranked: Sequence[RankedDirection], k: int) -> tuple[RankedDirection, ...]:
+    """The ``k`` best by Fisher ratio x purity, best first; ties by layer, then index."""
+    order = sorted(
+        ranked,
+        key=lambda one: (-_finite(one.score), one.direction.layer, one.direction.index),
+    )
+    return tuple(order[:k])
+
+
+def _finite(score: float) -> float:
+    """An infinite ratio of zero purity is NaN: it ranks last, since nothing of it is pure."""
+    return -math.inf if math.isnan(score) else score

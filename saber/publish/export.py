@@ -1,0 +1,178 @@
+"""Export a point: bake, write, scan, reload, measure again, and only then move it into place with its card."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from saber.config import Config, with_values
+from saber.lm.activations import probe
+from saber.lm.checkpoint import save_checkpoint, scan_checkpoint
+from saber.lm.editing import bake, edits_by_writer
+from saber.lm.loading import load
+from saber.lm.measurement import measure, with_residual
+from saber.lm.plan_file import load_plan, save_plan
+from saber.lm.planning import residual_refusal
+from saber.publish.card import render_card
+from saber.study.front import find_point, frontier_of
+from saber.study.records import metrics_to_json, plan_path
+from saber.study.workbench import Workbench
+from saber.types import EditPlan, Frontier, FrontierPoint, Metrics, UserError
+
+PACKAGES = ("saber-sweep", "torch", "transformers", "optuna", "safetensors")
+RATES = ("refusal_rate", "over_refusal_rate", "protected_refusal_rate", "capability")
+OURS = "saber.json"  # the file by which a folder is known as one of our exports
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """Where a point was written, and what its checkpoint measured when read back from there."""
+
+    folder: Path
+    tune: Metrics
+    report: Metrics
+
+
+def export_point(study: optuna.Study, config: Config, bench: Workbench) -> Exported:
+    """Export ``config.point``; the workbench's model is baked in place and is no base afterwards.
+
+    Raises:
+        UserError: no such point, the target is not ours to replace, or the written checkpoint does not measure as its
+            trial did.
+    """
+    frontier = frontier_of(study, config, bench)
+    point = find_point(frontier.points, config.point)
+    target = Path(config.export.dir) / f"{frontier.study}_{point.name}"
+    if target.exists() and not (target / OURS).exists():
+        raise UserError(f"expected {target} to be free or one of our exports, found something else: move it away")
+    plan = load_plan(plan_path(bench.folder, point.plan_digest))
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        writers = edited_writers(bench, plan)
+        trial = with_values(config, point.params)
+        exported = _write_and_measure(bench, trial, plan, partial)
+        _check_same(point, exported.tune, config)
+        save_plan(plan, partial / "plan.safetensors")
+        about = _about(config, frontier, point, plan, exported)
+        (partial / OURS).write_text(json.dumps(about, indent=2, default=str) + "\n")
+        comparison = _comparison(frontier, point)
+        card = render_card(
+            frontier,
+            dataclasses.replace(point, report=exported.report),
+            comparison,
+            exported.tune,
+            writers,
+            about["versions"],
+            about["plan"],
+        )
+        (partial / "README.md").write_text(card)
+        _move(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Exported(target, exported.tune, exported.report)
+
+
+def edited_writers(bench: Workbench, plan: EditPlan) -> list[Mapping[str, Any]]:
+    """Every writer the plan edits: its module, layer, kind, rank, and what stands behind it."""
+    return [
+        {
+            "name": writer.name,
+            "layer": writer.layer,
+            "kind": writer.kind,
+            "rank": int(edit.u.shape[1]),
+            "behind_norm": writer.gain is not None,
+        }
+        for writer, (edit,) in edits_by_writer(bench.adapter, [plan])
+        if edit is not None
+    ]
+
+
+def _write_and_measure(bench: Workbench, trial: Config, plan: EditPlan, folder: Path) -> Exported:
+    """Bake and write, then trust nothing but what is read back."""
+    tune_reference, report_reference = bench.reference, bench.report_reference()
+    bake(bench.adapter, plan)
+    save_checkpoint(bench.adapter, folder)
+    scan_checkpoint(folder, bench.adapter)
+    model, profile = bench.config.model, bench.config.evaluate
+    again = load(
+        str(folder),
+        dtype=str(bench.adapter.dtype).removeprefix("torch."),
+        device=model.device,
+        system_prompt=model.system_prompt,
+    )
+    tune = measure(again, bench.splits["tune"], profile, reference=tune_reference)
+    report = measure(again, bench.splits["report"], profile, reference=report_reference)
+    probes = bench.probes.first(trial.data.n_probe, trial.data.n_capability)
+    (activations,) = probe(again, probes, batch_size=profile.batch_size)
+    return Exported(folder, with_residual(tune, residual_refusal(activations, plan), plan), report)
+
+
+def _check_same(point: FrontierPoint, exported: Metrics, config: Config) -> None:
+    """Refuse a checkpoint that does not measure as its trial did, beyond what rounding explains."""
+    if exported.protocol != point.tune.protocol:
+        raise UserError(f"expected protocol {point.tune.protocol} of the trial, found {exported.protocol}")
+    drift = abs(exported["kld"] - point.tune["kld"])
+    if drift > config.export.tolerance_kld:
+        raise UserError(
+            f"the exported checkpoint's KLD is {exported['kld']:.4f}, its trial's {point.tune['kld']:.4f}:"
+            " it is not the same model; nothing was exported"
+        )
+    for name in RATES:
+        if name in exported.estimates and abs(exported[name] - point.tune[name]) > config.export.tolerance_rate:
+            raise UserError(
+                f"the exported checkpoint's {name} is {exported[name]:.3f}, its trial's {point.tune[name]:.3f}: it is"
+                " not the same model; nothing was exported"
+            )
+
+
+def _comparison(frontier: Frontier, point: FrontierPoint) -> FrontierPoint | None:
+    """Another marked point of the same sweep, the balanced one first."""
+    for wanted in ("balanced", "aggressive", "conservative"):
+        other = frontier.marked(wanted)
+        if other is not None and other.number != point.number:
+            return other
+    return None
+
+
+def _about(
+    config: Config, frontier: Frontier, point: FrontierPoint, plan: EditPlan, exported: Exported
+) -> dict[str, Any]:
+    """Everything needed to know what this checkpoint is and to make it again."""
+    versions = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    return {
+        "study": frontier.study,
+        "point": point.name,
+        "trial": point.number,
+        "params": dict(point.params),
+        "plan": {
+            "digest": plan.digest,
+            "rounds": len(plan.rounds),
+            "directions": [len(one.directions) for one in plan.rounds],
+            "edited_layers": list(plan.edited_layers),
+            "row_norm": plan.row_norm,
+        },
+        "protocol": exported.tune.protocol,
+        "metrics": {"tune": metrics_to_json(exported.tune), "report": metrics_to_json(exported.report)},
+        "data": {"protocol_tune": exported.tune.protocol, "protocol_report": exported.report.protocol},
+        "versions": versions,
+        "config": dataclasses.asdict(config),
+    }
+
+
+def _move(partial: Path, target: Path) -> None:
+    """Put the finished folder in place, over an earlier export of the same point."""
+    old = target.with_name(f".{target.name}.old")
+    if target.exists():
+        target.rename(old)
+    partial.rename(target)
+    shutil.rmtree(old, ignore_errors=True)

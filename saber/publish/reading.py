@@ -1,0 +1,139 @@
+"""The result in plain language: what the front says, and what it cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import mean
+
+from saber.publish.wording import MISSING, counted, estimate_text, interval_text, listed, metric_text, number_text
+from saber.types import CurvePoint, Frontier, FrontierPoint, Metrics
+
+MARKS = ("aggressive", "balanced", "conservative")
+REFUSAL, DRIFT = "refusal_rate", "kld"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A few words that say what it is about, and the sentences."""
+
+    lead: str
+    text: str
+
+
+def read_result(frontier: Frontier) -> list[Statement]:
+    """Everything that a reader should know before looking at a figure."""
+    found = [_overview(frontier)]
+    found += [_of_point(frontier, point) for point in marked_points(frontier)]
+    found += [_against_single_direction(frontier), tell_apart(frontier), held_out(frontier)]
+    return [one for one in found if one.text]
+
+
+def marked_points(frontier: Frontier) -> list[FrontierPoint]:
+    """The points that carry a mark, each once, aggressive first."""
+    found: list[FrontierPoint] = []
+    for mark in MARKS:
+        point = frontier.marked(mark)
+        if point is not None and point not in found:
+            found.append(point)
+    return found
+
+
+def indistinct_pairs(front: Sequence[FrontierPoint]) -> list[tuple[FrontierPoint, FrontierPoint]]:
+    """Neighbouring front points whose refusal intervals overlap."""
+    pairs: list[tuple[FrontierPoint, FrontierPoint]] = []
+    for one, other in pairwise(front):
+        a, b = one.tune.estimates.get(REFUSAL), other.tune.estimates.get(REFUSAL)
+        if a is not None and b is not None and a.low <= b.high and b.low <= a.high:
+            pairs.append((one, other))
+    return pairs
+
+
+def tell_apart(frontier: Frontier) -> Statement:
+    """Which neighbours on the front the refusal rate can't tell apart."""
+    front, pairs = frontier.front, indistinct_pairs(frontier.front)
+    if len(front) < 2:
+        return Statement("Telling points apart.", "")
+    if not pairs:
+        text = "The refusal intervals of neighbouring front points do not overlap."
+    elif len(pairs) == len(front) - 1 > 3:
+        text = (
+            f"No two neighbours among the {len(front)} front points can be told apart by their refusal rate:"
+            " their 95% intervals overlap. Read the front as a band, and compare points that lie further apart."
+        )
+    else:
+        named = listed([f"{a.name} and {b.name}" if len(pairs) == 1 else f"{a.name} / {b.name}" for a, b in pairs])
+        text = f"These neighbours can't be told apart by their refusal rate, as their 95% intervals overlap: {named}."
+    return Statement("Telling points apart.", text)
+
+
+def held_out(frontier: Frontier) -> Statement:
+    """How the front fares on prompts that the search never saw (the winner's curse)."""
+    both = [p for p in frontier.front if p.report is not None and REFUSAL in p.report.estimates]
+    if not both:
+        return Statement("Held-out prompts.", "The front has not been scored on the report split yet.")
+    parts: list[str] = []
+    for metric, noun in ((REFUSAL, "refusal rate"), (DRIFT, "KLD")):
+        pairs = [
+            (p.tune[metric], p.report[metric])
+            for p in both
+            if p.report is not None and metric in p.report.estimates and metric in p.tune.estimates
+        ]
+        if pairs:
+            tune, report = (number_text(metric, mean(column)) for column in zip(*pairs, strict=True))
+            parts.append(f"{noun} is {tune} on tune and {report} on report")
+    return Statement(
+        "Held-out prompts.",
+        f"Averaged over {counted(len(both), 'front point')}, {listed(parts)}. The best of many trials looks better"
+        " than it is; the report split was scored once, after the search, and is the number to quote.",
+    )
+
+
+def _overview(frontier: Frontier) -> Statement:
+    n_feasible = sum(point.feasible for point in frontier.points)
+    return Statement(
+        "The study.",
+        f"The base model refuses {metric_text(frontier.base_tune, REFUSAL)} of the harmful tune prompts."
+        f" {counted(len(frontier.points), 'trial')} finished, {n_feasible} of them feasible and"
+        f" {len(frontier.front)} Pareto-optimal (hypervolume {frontier.hypervolume:.4f}).",
+    )
+
+
+def _of_point(frontier: Frontier, point: FrontierPoint) -> Statement:
+    text = f"{point.name} refuses {metric_text(point.tune, REFUSAL)} at {_drift_text(point.tune)}"
+    if point.report is not None:
+        text += f"; held out, {metric_text(point.report, REFUSAL)} at {_drift_text(point.report)}"
+    text += "."
+    for metric, noun in (("over_refusal_rate", "Over-refusal"), ("protected_refusal_rate", "Protected refusals")):
+        before, after = frontier.base_tune.estimates.get(metric), point.tune.estimates.get(metric)
+        if before is not None and after is not None:
+            text += f" {noun}: {number_text(metric, before.value)} before, {number_text(metric, after.value)} after."
+    return Statement(f"{listed(list(point.marks)).capitalize()}.", text)
+
+
+def _drift_text(metrics: Metrics) -> str:
+    found = metrics.estimates.get(DRIFT)
+    return f"KLD {MISSING}" if found is None else f"KLD {number_text(DRIFT, found.value)} {interval_text(DRIFT, found)}"
+
+
+def _against_single_direction(frontier: Frontier) -> Statement:
+    """The same drift spent on one plain direction: does the search buy anything?"""
+    lead = "Against one plain direction."
+    point = frontier.marked("balanced")
+    if point is None or not frontier.curve or DRIFT not in point.tune.estimates:
+        return Statement(lead, "")
+    best = _best_within(frontier.curve, point.tune[DRIFT])
+    if best is None:
+        return Statement(lead, "At every strength tried it drifts more than the balanced point does.")
+    return Statement(
+        lead,
+        f"With no more drift than the balanced point, the plain single direction at its best strength"
+        f" ({best.strength:.3g}) still refuses {estimate_text(REFUSAL, best.tune.estimates[REFUSAL])};"
+        f" the balanced point refuses {metric_text(point.tune, REFUSAL)}.",
+    )
+
+
+def _best_within(curve: Sequence[CurvePoint], drift_nats: float) -> CurvePoint | None:
+    within = [one for one in curve if {REFUSAL, DRIFT} <= set(one.tune.estimates) and one.tune[DRIFT] <= drift_nats]
+    return min(within, key=lambda one: one.tune[REFUSAL], default=None)

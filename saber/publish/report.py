@@ -1,0 +1,123 @@
+"""The report: one page that needs no network, with the reading first, then the numbers, then the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from saber.files import write_atomically
+from saber.publish.columns import Cell, cell, front_rows
+from saber.publish.figures import CATALOGUE
+from saber.publish.reading import DRIFT, REFUSAL, held_out, marked_points, read_result, tell_apart
+from saber.publish.wording import estimate_text, listed, mixed_protocols, objective_text, plain
+from saber.types import Frontier, Metrics
+
+FIGURE_CONFIG = {"displaylogo": False, "displayModeBar": False, "responsive": True}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure ready for the page."""
+
+    key: str
+    title: str
+    caption: str
+    html: Markup
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The headline numbers of the base model or of a marked point."""
+
+    kind: str
+    name: str
+    refusal: Cell
+    drift: Cell
+
+
+def write_report(frontier: Frontier, path: Path, commands: Sequence[str], notes: Sequence[str]) -> None:
+    """Write the report of a study to one HTML file, in one move."""
+    write_atomically(path, render_report(frontier, commands, notes))
+
+
+def render_report(frontier: Frontier, commands: Sequence[str], notes: Sequence[str]) -> str:
+    """The report as one HTML page; every name in it is escaped."""
+    environment = Environment(
+        loader=PackageLoader("saber.publish"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        frontier=frontier,
+        facts=_facts(frontier),
+        tiles=_tiles(frontier),
+        statements=read_result(frontier),
+        rows=list(front_rows(frontier)),
+        apart=tell_apart(frontier),
+        held_out=held_out(frontier),
+        pictures={drawing.key: _picture(drawing.key, drawing.title, drawing.caption, drawing.draw(frontier))
+                  for drawing in CATALOGUE},
+        mixed_protocols=_mixed(frontier),
+        commands=[plain(command) for command in commands],
+        notes=[plain(note) for note in notes],
+        estimate_text=estimate_text,
+        plotly_js=Markup(get_plotlyjs()),
+    )  # fmt: skip
+
+
+def _facts(frontier: Frontier) -> list[tuple[str, str]]:
+    """What was run, as names and values."""
+    n_feasible = sum(point.feasible for point in frontier.points)
+    facts = [
+        ("base model", frontier.base_model),
+        ("objectives", listed([objective_text(one) for one in frontier.objectives])),
+        ("trials", f"{len(frontier.points)} finished, {n_feasible} feasible, {len(frontier.front)} on the front"),
+        ("hypervolume", f"{frontier.hypervolume:.4f}"),
+        ("tune split", _split_size(frontier.base_tune)),
+    ]
+    if frontier.base_report is not None:
+        facts.append(("report split", f"{_split_size(frontier.base_report)}, held out"))
+    return [*facts, ("protocol", frontier.base_tune.protocol)]
+
+
+def _split_size(metrics: Metrics) -> str:
+    refusal, drift = metrics.estimates.get(REFUSAL), metrics.estimates.get(DRIFT)
+    sizes = [f"{refusal.n} harmful"] if refusal else []
+    sizes += [f"{drift.n} for drift"] if drift else []
+    return ", ".join(sizes) if sizes else "not said"
+
+
+def _tiles(frontier: Frontier) -> list[Tile]:
+    tiles = [_tile("base model", frontier.base_model, frontier.base_tune)]
+    for point in marked_points(frontier):
+        tiles.append(_tile(listed(list(point.marks)), point.name, point.tune))
+    return tiles
+
+
+def _tile(kind: str, name: str, metrics: Metrics) -> Tile:
+    refusal, drift = (cell(metric, metrics.estimates.get(metric)) for metric in (REFUSAL, DRIFT))
+    return Tile(kind, name, refusal, drift)
+
+
+def _mixed(frontier: Frontier) -> list[str]:
+    """Protocols of numbers in this report that differ from the base model's own."""
+    measured = [frontier.base_tune, frontier.base_report]
+    for point in frontier.points:
+        measured += [point.tune, point.report]
+    measured += [one.tune for one in frontier.curve]
+    return mixed_protocols(measured)
+
+
+def _picture(key: str, title: str, caption: str, figure: go.Figure) -> Picture:
+    drawn = figure.to_html(
+        full_html=False, include_plotlyjs=False, div_id=f"figure-{key}", config=FIGURE_CONFIG, default_width="100%"
+    )
+    return Picture(key, title, caption, Markup(drawn))

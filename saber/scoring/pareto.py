@@ -1,0 +1,96 @@
+"""The frontier: which points no other point beats, how much space they cover, and where the front bends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from saber.scoring.score import scale_to_unit
+
+Goal = Literal["minimize", "maximize"]
+
+
+def pareto_mask(values: Float[np.ndarray, "n m"], directions: Sequence[Goal]) -> Bool[np.ndarray, " n"]:
+    """Which points are not dominated: no other is as good in every objective and better in one.
+
+    Exact duplicates do not dominate each other, so all copies of a non-dominated point are kept.
+
+    Raises:
+        ValueError: a value is NaN, or there is not one direction, minimize or maximize, per objective.
+    """
+    if len(directions) != values.shape[1] or not set(directions) <= {"minimize", "maximize"}:
+        raise ValueError(f"expected {values.shape[1]} of minimize or maximize, found {list(directions)}")
+    if np.isnan(values).any():
+        raise ValueError("expected objectives without NaN")
+    costs = values * np.array([1.0 if direction == "minimize" else -1.0 for direction in directions])
+    dominated = [((costs <= point).all(axis=1) & (costs < point).any(axis=1)).any() for point in costs]
+    return ~np.array(dominated, dtype=bool)
+
+
+def hypervolume(values: Float[np.ndarray, "n m"], reference: Float[np.ndarray, " m"]) -> float:
+    """Exact volume between the points and the reference, all objectives minimised, m = 2 or 3.
+
+    Points at the reference or beyond it in any objective add nothing. Three objectives are swept along the
+    last: it is a sum of slices, each the area of the points met so far times the distance to the next.
+
+    Raises:
+        ValueError: m is neither 2 nor 3 or differs between the two, a value is NaN or -inf, or the reference
+            is not finite.
+    """
+    m = values.shape[1]
+    if m not in (2, 3) or reference.shape != (m,):
+        raise ValueError(f"expected 2 or 3 objectives and a reference, found {values.shape}, {reference.shape}")
+    if not (np.isfinite(reference).all() and (values > -np.inf).all()):
+        raise ValueError("expected a finite reference and values that are neither NaN nor -inf")
+    inside = values[(values < reference).all(axis=1)]
+    if m == 2:
+        return _area(inside, reference)
+    inside = inside[np.argsort(inside[:, 2])]
+    depths = np.diff(inside[:, 2], append=reference[2])
+    return float(sum(depth * _area(inside[: i + 1, :2], reference[:2]) for i, depth in enumerate(depths)))
+
+
+def hypervolume_shares(values: Float[np.ndarray, "n m"], reference: Float[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:
+    """What the front's hypervolume would lose without each point, as a share of it, in [0, 1].
+
+    Dominated points are no part of the front: their share is 0, and they do not step in for a missing one.
+    Exact duplicates have share 0, as without one of them nothing is lost. All are 0 where the volume is 0.
+
+    Raises:
+        ValueError: as ``hypervolume``.
+    """
+    shares = np.zeros(len(values))
+    total = hypervolume(values, reference)
+    if total == 0.0:
+        return shares
+    front = np.flatnonzero(pareto_mask(values, ["minimize"] * values.shape[1]))
+    points, first, copies = np.unique(values[front], axis=0, return_index=True, return_counts=True)
+    for i in np.flatnonzero(copies == 1):
+        loss = total - hypervolume(np.delete(points, i, axis=0), reference)
+        shares[front[first[i]]] = max(0.0, loss / total)  # only rounding can make it negative
+    return shares
+
+
+def knee(values: Float[np.ndarray, "n 2"]) -> int:
+    """Index of the point of a two-objective front, both minimised, farthest below the chord between its ends.
+
+    With both objectives scaled to [0, 1] the ends are (0, 1) and (1, 0) and the distance to the chord is
+    (1 - x - y) / sqrt 2. Of equal points the first is the knee; a front that bends nowhere has it at an end.
+
+    Raises:
+        ValueError: there is no point, not two objectives, or a value is not finite.
+    """
+    if values.ndim != 2 or len(values) == 0 or values.shape[1] != 2:
+        raise ValueError(f"expected at least one point of two objectives, found shape {values.shape}")
+    x, y = scale_to_unit(values).T
+    return int(np.argmax(1.0 - x - y))
+
+
+def _area(inside: Float[np.ndarray, "n 2"], reference: Float[np.ndarray, " 2"]) -> float:
+    """Area under the staircase of points that are all inside the reference."""
+    x, y = inside[np.argsort(inside[:, 0])].T
+    widths = np.diff(x, append=reference[0])
+    return float((widths * (reference[1] - np.minimum.accumulate(y))).sum())

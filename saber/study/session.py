@@ -1,0 +1,100 @@
+"""One session with a study: what it asks, its workbench, and the run to its number of trials."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import optuna
+from rich.console import Console
+
+from saber.config import Config, config_keys, value_of
+from saber.study.evaluator import evaluate
+from saber.study.loop import drive, wanted_trials
+from saber.study.progress import Progress
+from saber.study.records import finished_trials
+from saber.study.space import Knob, parse_space
+from saber.study.storage import check_identity, load_study, make_sampler, one_driver, open_study
+from saber.study.workbench import Workbench, open_workbench, study_folder
+from saber.types import UserError
+
+# What may change without making it another study: how fast it runs, not what it measures.
+FREE_KEYS = ("evaluate.batch_size", "evaluate.n_bootstrap")
+
+
+def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench]:
+    """Create or resume the study and drive it to its number of trials, alone.
+
+    Raises:
+        UserError: nothing to search, another driver at work, or a study begun with other questions.
+    """
+    calm_optuna()
+    knobs = parse_space(config)
+    if not knobs or not config.study.objectives:
+        raise UserError("expected a space and objectives to search, found none: add +sweep=organism or space.* keys")
+    with one_driver(study_folder(config)):
+        bench = open_workbench(config, knobs)
+        study = open_study(config, identity(config, knobs, bench))
+        n_trials = wanted_trials(study, config.study.n_trials)
+        n_done = len(finished_trials(study))
+        if n_done >= n_trials:
+            console.print(f"study {config.study.name} has its {n_done} trials; study.n_trials=+20 adds twenty")
+            return study, bench
+        study.sampler = make_sampler(config.study, n_done, n_trials, config.launch.trials_per_batch)
+        console.print(
+            f"study {config.study.name}: trials {n_done + 1} to {n_trials}, {len(knobs)} keys searched,"
+            f" {type(study.sampler).__name__}"
+        )
+        with Progress(console, n_trials, n_done).showing() as progress:
+            drive(study, config, knobs, lambda configs: evaluate(bench, configs), progress, n_trials)
+    return study, bench
+
+
+def resume(config: Config) -> tuple[optuna.Study, Workbench]:
+    """Open a study that was run before, with its workbench, to look at it or to export from it.
+
+    Raises:
+        UserError: there is no such study, or it was begun with other questions.
+    """
+    calm_optuna()
+    study = load_study(config)
+    knobs = parse_space(config)
+    bench = open_workbench(config, knobs)
+    check_identity(study, identity(config, knobs, bench))
+    return study, bench
+
+
+def identity(config: Config, knobs: Sequence[Knob], bench: Workbench) -> dict[str, Any]:
+    """Everything that decides what a trial's numbers mean; a study is continued only if it is the same."""
+    searched = {knob.key for knob in knobs}
+    fixed = [
+        key
+        for key in config_keys()
+        if key.startswith(("edit.", "evaluate.", "data.n_")) and key not in searched and key not in FREE_KEYS
+    ]
+    return {
+        "model": bench.model_digest,
+        "system_prompt": config.model.system_prompt,
+        "data": {name: split.digest for name, split in bench.splits.items()},
+        "space": {knob.key: _spoken(knob) for knob in knobs},
+        "objectives": [asdict(one) for one in config.study.objectives],
+        "constraints": [asdict(one) for one in config.study.constraints],
+        "fixed": {key: value_of(config, key) for key in fixed},
+    }
+
+
+def _spoken(knob: Knob) -> str:
+    """A knob as a short text, so that a difference reads well."""
+    if knob.choices:
+        return f"choices {list(knob.choices)}"
+    how = " log" if knob.log else f" step {knob.step}" if knob.step is not None else ""
+    return f"{knob.low} to {knob.high}{how}"
+
+
+def calm_optuna() -> None:
+    """Send Optuna's messages to Python's logging only; our progress says what matters."""
+    optuna.logging.disable_default_handler()
+    optuna.logging.enable_propagation()
+    logging.getLogger("optuna").setLevel(logging.ERROR)

@@ -1,0 +1,186 @@
+"""The search space: dotted configuration keys, their ranges or choices, and when a key matters at all."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from saber.config import Config, config_keys, key_type, nearest, value_of, with_values
+from saber.types import UserError
+
+SEARCHABLE = ("edit.", "data.n_probe", "data.n_capability")
+RANGE_WORDS = {"low", "high", "step", "log"}
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One searched key: a numeric range (``step`` or ``log``), or ``choices``."""
+
+    key: str
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    log: bool = False
+    choices: tuple[Any, ...] = ()
+
+    def suggest(self, trial: optuna.Trial) -> Any:
+        """Ask the sampler for a value of this key's own type."""
+        if self.choices:
+            return trial.suggest_categorical(self.key, self.choices)
+        if key_type(self.key) is int:
+            low, high, step = int(self.low or 0), int(self.high or 0), int(self.step or 1)
+            return trial.suggest_int(self.key, low, high, step=step, log=self.log)
+        value = trial.suggest_float(self.key, self.low or 0.0, self.high or 0.0, step=self.step, log=self.log)
+        return round(value, 9)  # a grid point such as 0.825, not 0.8250000000000001
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value lies in the range or among the choices."""
+        if self.choices:
+            return value in self.choices
+        return isinstance(value, int | float) and (self.low or 0.0) <= value <= (self.high or 0.0)
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """The values whose combinations are checked before a study starts."""
+        if self.choices:
+            return self.choices
+        kind = int if key_type(self.key) is int else float
+        return (kind(self.low or 0), kind(self.high or 0))
+
+
+# A key under one of these prefixes changes the plan only where its condition holds.
+CONDITIONS: dict[str, Callable[[Config], bool]] = {
+    "edit.reach": lambda c: c.edit.scope == "band",
+    "edit.kernel.": lambda c: c.edit.scope == "kernel",
+    "edit.kernel.direction_position": lambda c: c.edit.kernel.direction == "global",
+    "edit.purify_rank": lambda c: c.edit.purify == "subspace",
+    "edit.n_directions": lambda c: c.edit.extraction != "dim",
+    "edit.entanglement_threshold": lambda c: c.edit.strength == "blended",
+    "edit.layer_top_k": lambda c: c.edit.layer_strategy == "top_k",
+    "edit.layer_threshold": lambda c: c.edit.layer_strategy == "threshold",
+    "edit.layer_percentile": lambda c: c.edit.layer_strategy == "percentile",
+    "edit.layer_": lambda c: not _interpolated(c),
+    "edit.depth_band.": lambda c: not _interpolated(c),
+    "edit.decay": lambda c: c.edit.max_iterations > 1,
+    "edit.tolerance": lambda c: c.edit.max_iterations > 1,
+    "edit.stable_cosine": lambda c: c.edit.max_iterations > 1,
+    "edit.patience": lambda c: c.edit.max_iterations > 1,
+}
+
+
+def _interpolated(config: Config) -> bool:
+    return config.edit.scope == "kernel" and config.edit.kernel.direction == "global"
+
+
+def matters(key: str, config: Config) -> bool:
+    """Whether changing ``key`` can change the plan, other values being as they are."""
+    return all(holds(config) for prefix, holds in CONDITIONS.items() if key.startswith(prefix))
+
+
+def parse_space(config: Config) -> tuple[Knob, ...]:
+    """Read ``space:``, nested or dotted, into knobs: those that decide what else matters come first.
+
+    Raises:
+        UserError: an unknown key or word, a range that is empty, a value the key does not allow, or a key that changes
+            no plan.
+    """
+    knobs = tuple(_knob(key, spec) for key, spec in _leaves(config.space, ""))
+    known = set(config_keys())
+    for knob in knobs:
+        if knob.key not in known:
+            raise UserError(f"space: unknown key {knob.key}{nearest(knob.key, sorted(known))}")
+        if not knob.key.startswith(SEARCHABLE):
+            raise UserError(
+                f"space: {knob.key} changes no plan; search keys under edit., data.n_probe or data.n_capability"
+            )
+        for value in knob.extremes:
+            with_values(config, {knob.key: value})
+    deciding = [k for k in knobs if k.choices or k.key == "edit.max_iterations"]
+    ordered = tuple(sorted(knobs, key=lambda k: (k not in deciding, _is_conditional(k.key))))
+    _check_all_matter(ordered, deciding, config)
+    return ordered
+
+
+def _is_conditional(key: str) -> bool:
+    return any(key.startswith(prefix) for prefix in CONDITIONS)
+
+
+def _check_all_matter(knobs: Sequence[Knob], deciding: Sequence[Knob], config: Config) -> None:
+    """Refuse a space with a key that does nothing whatever the others are."""
+    settings = [
+        with_values(config, dict(zip([k.key for k in deciding], values, strict=True)))
+        for values in itertools.product(*(k.extremes for k in deciding))
+    ]
+    for knob in knobs:
+        if not any(matters(knob.key, one) for one in settings):
+            raise UserError(f"space: searching {knob.key} does nothing with the other edit values as they are; drop it")
+
+
+def _leaves(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, value in node.items():
+        key = f"{prefix}{name}"
+        if not isinstance(value, Mapping):
+            raise UserError(f"space.{key}: expected {{low, high, step|log}} or {{choices}}, found {value!r}")
+        if "choices" in value or value.keys() & RANGE_WORDS:
+            yield key, value
+        else:
+            yield from _leaves(value, f"{key}.")
+
+
+def _knob(key: str, spec: Mapping[str, Any]) -> Knob:
+    unknown = set(spec) - RANGE_WORDS - {"choices"}
+    if unknown:
+        raise UserError(f"space.{key}: unknown word {sorted(unknown)[0]!r}; use low, high, step, log or choices")
+    if "choices" in spec:
+        if len(spec) > 1 or not isinstance(spec["choices"], list | tuple) or len(spec["choices"]) < 2:
+            raise UserError(f"space.{key}: expected two or more choices and nothing else, found {dict(spec)}")
+        return Knob(key, choices=tuple(spec["choices"]))
+    low, high = _number(key, spec, "low"), _number(key, spec, "high")
+    step = _number(key, spec, "step") if "step" in spec else None
+    log = bool(spec.get("log", False))
+    if low >= high or (step is not None and step <= 0) or (log and (step is not None or low <= 0)):
+        raise UserError(f"space.{key}: expected low < high and either step > 0 or log with low > 0, found {dict(spec)}")
+    return Knob(key, low=low, high=high, step=step, log=log)
+
+
+def _number(key: str, spec: Mapping[str, Any], word: str) -> float:
+    value = spec.get(word)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"space.{key}: expected a finite number for {word}, found {dict(spec)}")
+    return value
+
+
+def suggest(trial: optuna.Trial, knobs: Sequence[Knob], config: Config) -> Config:
+    """Ask for every key that matters given those asked before, and return the configuration of this trial."""
+    for knob in knobs:
+        if matters(knob.key, config):
+            config = with_values(config, {knob.key: knob.suggest(trial)})
+    return config
+
+
+def check_point(values: Mapping[str, Any], knobs: Sequence[Knob]) -> dict[str, Any]:
+    """Check a known point against the space, as Optuna would use it unchecked.
+
+    Raises:
+        UserError: a key is not searched, or a value lies outside its range.
+    """
+    by_key = {knob.key: knob for knob in knobs}
+    for key, value in values.items():
+        if key not in by_key:
+            raise UserError(f"study.enqueue: {key} is not searched{nearest(key, sorted(by_key))}")
+        if not by_key[key].holds(value):
+            raise UserError(f"study.enqueue: {key}={value} lies outside the space")
+    return dict(values)
+
+
+def largest(key: str, knobs: Sequence[Knob], config: Config) -> int:
+    """The largest value an integer key can take in this study."""
+    for knob in knobs:
+        if knob.key == key:
+            return max(int(value) for value in knob.extremes)
+    return int(value_of(config, key))

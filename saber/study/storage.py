@@ -1,0 +1,170 @@
+"""The study's database: opened or created, one driver at a time, and never continued under another question."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from sqlalchemy.exc import SQLAlchemyError
+
+from saber.config import Config, StudyConfig
+from saber.study.workbench import study_folder
+from saber.types import UserError
+
+GP_TRIALS = 200  # beyond this a Gaussian process asks too slowly to be worth it
+GP_BATCH = 8
+IDENTITY = "identity"
+
+
+def storage_url(config: Config) -> str:
+    """The configured SQLAlchemy URL, or an SQLite file in the study's folder."""
+    if config.study.storage is not None:
+        return config.study.storage
+    return f"sqlite:///{study_folder(config) / 'study.db'}"
+
+
+def open_storage(config: Config, *, create: bool) -> optuna.storages.RDBStorage:
+    """Open the database.
+
+    Raises:
+        UserError: it cannot be opened or written, or ``create`` is false and there is none.
+    """
+    folder = study_folder(config)
+    url = storage_url(config)
+    if not create and config.study.storage is None and not (folder / "study.db").exists():
+        raise UserError(f"expected a study in {folder}, found none: run python -m saber.sweep first")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        engine = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
+        return optuna.storages.RDBStorage(url, engine_kwargs=engine)
+    except (OSError, SQLAlchemyError) as error:
+        raise UserError(f"expected to open the study's database in {folder}, found: {_first(error)}") from error
+
+
+def open_study(config: Config, identity: Mapping[str, Any], sampler: BaseSampler | None = None) -> optuna.Study:
+    """Create the study, or continue it if what it asks is still the same.
+
+    Raises:
+        UserError: the study was begun with another space, model, data or objectives; the difference is shown.
+    """
+    storage = open_storage(config, create=True)
+    objectives = config.study.objectives
+    study = optuna.create_study(
+        study_name=config.study.name,
+        storage=storage,
+        directions=[one.direction for one in objectives],
+        load_if_exists=True,
+        sampler=sampler,
+    )
+    if IDENTITY not in study.user_attrs:
+        study.set_user_attr(IDENTITY, _plain(identity))
+        with warnings.catch_warnings():  # experimental since 2023, and the dashboard shows nothing without it
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([one.metric for one in objectives])
+    check_identity(study, identity)
+    return study
+
+
+def check_identity(study: optuna.Study, identity: Mapping[str, Any]) -> None:
+    """Compare what a study was begun with and what is asked now.
+
+    Raises:
+        UserError: they differ; the difference is shown.
+    """
+    changes = differences(study.user_attrs.get(IDENTITY), _plain(identity))
+    if changes:
+        raise UserError(
+            f"study {study.study_name} was begun otherwise: {'; '.join(changes)};"
+            " use another study.name or the old values"
+        )
+
+
+def _plain(value: Mapping[str, Any]) -> Any:
+    """As JSON gives it back: tuples are lists."""
+    return json.loads(json.dumps(value))
+
+
+def load_study(config: Config) -> optuna.Study:
+    """Open a study that must be there already.
+
+    Raises:
+        UserError: there is no such study in the database.
+    """
+    storage = open_storage(config, create=False)
+    try:
+        return optuna.load_study(study_name=config.study.name, storage=storage)
+    except KeyError as error:
+        names = ", ".join(optuna.get_all_study_names(storage)) or "none"
+        raise UserError(f"expected study {config.study.name}, found {names} in its database") from error
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Where two nested values differ: ``path: old -> new``, leaves only."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return [
+            line
+            for key in sorted(old.keys() | new.keys())
+            for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        ]
+    return [] if old == new else [f"{path}: {old} -> {new}"]
+
+
+def make_sampler(study: StudyConfig, n_finished: int, n_trials: int, n_batch: int) -> BaseSampler:
+    """The configured sampler, seeded by (seed, finished trials): a resumed one must not repeat its first draws."""
+    seed = study.seed * 1_000_003 + n_finished
+    kind = study.sampler
+    if kind == "auto":
+        kind = "gp" if n_trials <= GP_TRIALS and n_batch <= GP_BATCH else "tpe"
+    if kind == "gp":
+        return GPSampler(seed=seed)
+    if kind == "tpe":
+        return TPESampler(seed=seed)
+    return NSGAIISampler(seed=seed) if kind == "nsga2" else RandomSampler(seed=seed)
+
+
+def artifact_store(config: Config) -> FileSystemArtifactStore:
+    """Where each trial's responses lie for the dashboard."""
+    folder = study_folder(config) / "artifacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileSystemArtifactStore(base_path=folder)
+
+
+@contextmanager
+def one_driver(folder: Path) -> Iterator[None]:
+    """Hold the study's lock while driving it; the lock of a dead driver is free by itself.
+
+    Raises:
+        UserError: another driver holds it: host, pid and since when.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / "driver.lock", "a+")  # noqa: SIM115 - it must stay open to hold the lock
+    except OSError as error:
+        raise UserError(f"expected to write in {folder}, found: {error}; permit it or choose study.dir") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise UserError(f"study {folder.name} is being driven by {file.read().strip()}") from error
+        file.seek(0)
+        file.truncate()
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        file.write(f"host {socket.gethostname()}, pid {os.getpid()}, since {since}")
+        file.flush()
+        yield
+
+
+def _first(error: BaseException) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,107 @@
+"""The workbench: a loaded model with everything that trials share, computed once and cached on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from saber.config import Config
+from saber.data.organism import ensure_organism
+from saber.data.splits import load_splits, probe_set
+from saber.lm.activations import probe
+from saber.lm.adapter import Adapter
+from saber.lm.cache import Cached, cached
+from saber.lm.guard import verify_writers
+from saber.lm.loading import load, quiet, weights_digest
+from saber.lm.reference import Reference, make_reference
+from saber.study.space import Knob, largest
+from saber.types import Activations, ProbeSet, Split, SplitName, digest_json
+
+ORGANISM = "organism"
+
+
+@dataclass(frozen=True, eq=False)
+class Workbench:
+    """The base model, its data, its unedited activations of the largest probe set, and its tune reference."""
+
+    config: Config
+    adapter: Adapter
+    model_digest: str
+    splits: Mapping[SplitName, Split]
+    probes: ProbeSet
+    activations: Activations
+    reference: Reference
+    folder: Path
+
+    def report_reference(self) -> Reference:
+        """The base's side on the held-out report split: read at the end only, for front points."""
+        return make_reference(
+            self.adapter,
+            self.splits["report"],
+            self.config.evaluate,
+            cache=self.folder / "cache",
+            model_digest=self.model_digest,
+        )
+
+
+def study_folder(config: Config) -> Path:
+    """``sweeps/<study>``: the study's database, caches, artifacts and report."""
+    return Path(config.study.dir) / config.study.name
+
+
+def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
+    """Load the model and prompts, check its writers, and compute or read what trials share.
+
+    Raises:
+        UserError: the model or the data cannot be loaded, or the data holds fewer prompts than asked for.
+    """
+    quiet()
+    splits = load_splits(config.data, config.organism.seed)
+    n_probe = largest("data.n_probe", knobs, config)
+    n_capability = largest("data.n_capability", knobs, config)
+    probes = probe_set(splits["probe"], n_probe, n_capability, config.data.seed)
+    adapter = load_base(config)
+    verify_writers(adapter)
+    digest = weights_digest(adapter.model)
+    folder = study_folder(config)
+    reference = make_reference(adapter, splits["tune"], config.evaluate, cache=folder / "cache", model_digest=digest)
+    activations = _activations(adapter, probes, config, folder / "cache", digest)
+    return Workbench(config, adapter, digest, splits, probes, activations, reference, folder)
+
+
+def load_base(config: Config) -> Adapter:
+    """Load the configured model; ``organism`` is trained first where it is not there yet."""
+    path = config.model.path
+    if path == ORGANISM:
+        path = config.organism.out
+        ensure_organism(Path(path), config.organism.seed)
+    model = config.model
+    return load(
+        path,
+        dtype=model.dtype,
+        device=model.device,
+        revision=model.revision,
+        system_prompt=model.system_prompt,
+        trust_remote_code=model.trust_remote_code,
+    )
+
+
+def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Path, digest: str) -> Activations:
+    """The unedited activations, cached under the model, the template, the prompts and the dtype."""
+    prompts = [[p.text for p in kind] for kind in (probes.harmful, probes.harmless, probes.capability)]
+    key = {
+        "model": digest,
+        "prompts": digest_json(prompts),
+        "template": adapter.tokenizer.chat_template,
+        "system": adapter.system_prompt,
+        "dtype": str(adapter.dtype),
+    }
+
+    def build() -> Cached:
+        (made,) = probe(adapter, probes, batch_size=config.evaluate.batch_size)
+        return Cached({"harmful": made.harmful, "harmless": made.harmless, "capability": made.capability}, None)
+
+    tensors = cached(folder, "activations", key, build).tensors
+    on_device = {name: tensor.to(adapter.device) for name, tensor in tensors.items()}
+    return Activations(**on_device)

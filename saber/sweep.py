@@ -1,0 +1,28 @@
+"""Run or resume a study: ``python -m saber.sweep +sweep=organism``."""
+
+from __future__ import annotations
+
+import sys
+
+from saber.command import run
+from saber.config import Config
+
+
+def sweep(config: Config) -> None:
+    """Drive the study to its number of trials, then print its front and what to do next."""
+    from saber.publish.frontier_page import next_commands
+    from saber.publish.table import front_table
+    from saber.study.front import quick_frontier, spoken_overrides
+    from saber.study.session import run_study
+    from saber.study.terminal import terminal
+
+    console = terminal()
+    study, bench = run_study(config, console)
+    console.print(front_table(quick_frontier(study, config, bench)))
+    console.print("next:")
+    for command in [f"python -m saber.frontier {spoken_overrides(config)}", *next_commands(config)]:
+        console.print(f"  {command}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(run(sweep))

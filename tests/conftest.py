@@ -1,0 +1,58 @@
+"""What all tests share: one torch thread, and a tiny Gemma 4 with every trap of the real one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from saber.lm.adapter import Adapter, adapt
+from saber.lm.loading import build_model
+
+TINY_GEMMA4 = {
+    "vocab_size": 64,
+    "hidden_size": 24,
+    "num_hidden_layers": 6,
+    "intermediate_size": 40,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "global_head_dim": 8,
+    "hidden_size_per_layer_input": 8,
+    "vocab_size_per_layer_input": 64,
+    "num_kv_shared_layers": 2,
+    "sliding_window": 4,
+    "layer_types": ["sliding_attention", "full_attention"] * 3,
+    "final_logit_softcapping": 30.0,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+    "bos_token_id": 2,
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def randomise(model: torch.nn.Module, seed: int = 0) -> None:
+    """Give norms, biases and scales values of their own: default initialisation hides most editing bugs."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        if "norm" in name:
+            parameter.data.copy_(0.3 + noise.abs())
+        elif parameter.ndim == 1:
+            parameter.data.copy_(0.5 * noise)
+        else:
+            parameter.data.copy_(noise / parameter.shape[-1] ** 0.5)
+    for name, buffer in model.named_buffers():
+        if "layer_scalar" in name:
+            buffer.fill_(0.8)
+
+
+@pytest.fixture
+def tiny_gemma4() -> Adapter:
+    """A fresh tiny Gemma 4 (sandwich norms, per-layer inputs, shared KV, sliding windows, a stream scale)."""
+    model = build_model("gemma4_text", TINY_GEMMA4)
+    randomise(model)
+    return adapt(model, None)

@@ -1,0 +1,208 @@
+"""The editing kernel: exact where it claims to be, the same virtual and baked, T trials at once, gone afterwards."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saber.lm.activations import capture
+from saber.lm.adapter import Adapter, adapt
+from saber.lm.editing import applied, bake
+from saber.lm.loading import build_model
+from saber.lm.writer_edit import WriterEdit, compile_edit, orthonormalise
+from saber.types import EditPlan, Round
+from tests.conftest import TINY_GEMMA4, randomise
+
+TOKENS = torch.tensor([[5, 9, 3, 20, 7, 33, 8], [11, 4, 60, 2, 19, 21, 6]])
+
+LLAMA = {
+    "vocab_size": 64,
+    "hidden_size": 24,
+    "num_hidden_layers": 4,
+    "intermediate_size": 40,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "attention_bias": True,
+    "mlp_bias": True,
+}
+
+
+def unit(d: int, k: int, seed: int) -> torch.Tensor:
+    return torch.linalg.qr(torch.randn(d, k, generator=torch.Generator().manual_seed(seed)))[0]
+
+
+def everywhere(adapter: Adapter, alpha: float, k: int = 2, seed: int = 0, row_norm: bool = False) -> EditPlan:
+    r = unit(adapter.d_model, k, seed)
+    layers = range(adapter.n_layers)
+    return EditPlan.from_directions({l: (r, torch.full((k,), alpha)) for l in layers}, row_norm=row_norm)
+
+
+def two_rounds(adapter: Adapter, seed: int) -> EditPlan:
+    generator = torch.Generator().manual_seed(seed)
+    rounds = tuple(
+        Round(unit(adapter.d_model, 3, seed + i).T, torch.rand(3, adapter.n_layers, 3, generator=generator))
+        for i in range(2)
+    )
+    return EditPlan(rounds)
+
+
+def logits(adapter: Adapter, tokens: torch.Tensor = TOKENS) -> torch.Tensor:
+    with torch.no_grad():
+        return adapter.model(input_ids=tokens, use_cache=False).logits
+
+
+@pytest.fixture(params=["gemma4", "llama"])
+def adapter(request: pytest.FixtureRequest, tiny_gemma4: Adapter) -> Adapter:
+    if request.param == "gemma4":
+        return tiny_gemma4
+    model = build_model("llama", LLAMA)
+    randomise(model)
+    return adapt(model, None)
+
+
+def share_along(adapter: Adapter, direction: torch.Tensor) -> float:
+    """The largest share of any write, any layer, any token, along a direction."""
+    modules = {writer.name: writer.write for writer in adapter.writers}
+    with capture(modules) as seen:
+        logits(adapter)
+    return max(float(((y @ direction).abs() / y.norm(dim=-1)).max()) for y in seen.values())
+
+
+def test_strength_one_removes_the_direction_from_every_write(adapter: Adapter) -> None:
+    r = unit(adapter.d_model, 1, 3)
+    plan = EditPlan.from_directions({l: (r, torch.ones(1)) for l in range(adapter.n_layers)})
+    assert share_along(adapter, r[:, 0]) > 0.1
+    with applied(adapter, [plan]):
+        assert share_along(adapter, r[:, 0]) < 1e-5
+    bake(adapter, plan)
+    assert share_along(adapter, r[:, 0]) < 1e-5
+
+
+PLANS: list[Callable[[Adapter], EditPlan]] = [
+    lambda a: everywhere(a, 1.0),
+    lambda a: everywhere(a, 0.6, k=3, seed=4),
+    lambda a: everywhere(a, 0.9, row_norm=True),
+    lambda a: two_rounds(a, 7),
+    lambda a: EditPlan(two_rounds(a, 9).rounds, row_norm=True),
+]
+
+
+@pytest.mark.parametrize("plan_of", PLANS)
+def test_virtual_and_baked_agree(adapter: Adapter, plan_of: Callable[[Adapter], EditPlan]) -> None:
+    plan = plan_of(adapter)
+    before = logits(adapter)
+    with applied(adapter, [plan]):
+        virtual = logits(adapter)
+    assert float((virtual - before).abs().max()) > 0.05
+    bake(adapter, plan)
+    error = (logits(adapter) - virtual).norm() / virtual.norm()
+    assert float(error) < 1e-5
+
+
+def test_each_of_three_trials_in_a_batch_equals_its_own_run(adapter: Adapter) -> None:
+    plans = [everywhere(adapter, 1.0), two_rounds(adapter, 2), everywhere(adapter, 0.5, k=4, row_norm=True)]
+    with applied(adapter, plans):
+        together = logits(adapter, TOKENS.repeat(3, 1)).unflatten(0, (3, -1))
+    for plan, group in zip(plans, together, strict=True):
+        with applied(adapter, [plan]):
+            torch.testing.assert_close(group, logits(adapter), atol=2e-5, rtol=1e-5)
+
+
+def test_strength_zero_is_bit_identical_alone_and_beside_others(adapter: Adapter) -> None:
+    before = logits(adapter)
+    nothing = everywhere(adapter, 0.0)
+    with applied(adapter, [nothing]):
+        assert torch.equal(logits(adapter), before)
+    doubled = logits(adapter, TOKENS.repeat(2, 1))
+    with applied(adapter, [nothing, everywhere(adapter, 1.0)]):
+        assert torch.equal(logits(adapter, TOKENS.repeat(2, 1))[:2], doubled[:2])
+
+
+def test_hooks_are_gone_after_an_exception(adapter: Adapter) -> None:
+    before = logits(adapter)
+    with pytest.raises(RuntimeError, match="inside"), applied(adapter, [everywhere(adapter, 1.0)]):
+        raise RuntimeError("inside")
+    assert torch.equal(logits(adapter), before)
+    assert all(not writer.module._forward_hooks for writer in adapter.writers)
+
+
+def test_a_failing_plan_leaves_no_hook_behind(adapter: Adapter) -> None:
+    good, other = everywhere(adapter, 1.0), EditPlan.from_directions({99: (unit(24, 1, 0), torch.ones(1))})
+    with pytest.raises(ValueError, match="expected a plan for"), applied(adapter, [good, other]):
+        pass
+    assert all(not writer.module._forward_hooks for writer in adapter.writers)
+
+
+def test_a_batch_that_does_not_divide_is_refused(adapter: Adapter) -> None:
+    plans = [everywhere(adapter, 1.0)] * 3
+    with pytest.raises(ValueError, match="divisible by 3"), applied(adapter, plans):
+        logits(adapter)
+
+
+def test_row_norms_are_kept(adapter: Adapter) -> None:
+    before = {w.name: w.module.weight.norm(dim=1).clone() for w in adapter.writers}
+    bake(adapter, everywhere(adapter, 1.0, row_norm=True))
+    for writer in adapter.writers:
+        torch.testing.assert_close(writer.module.weight.norm(dim=1), before[writer.name], rtol=1e-4, atol=1e-5)
+
+
+def test_component_kinds_can_be_left_alone(tiny_gemma4: Adapter) -> None:
+    strengths = torch.zeros(1, tiny_gemma4.n_layers, 3)
+    strengths[:, :, 1] = 1.0
+    plan = EditPlan((Round(unit(24, 1, 0).T, strengths),))
+    edited = {w.kind for w in tiny_gemma4.writers if compile_edit(plan, w) is not None}
+    assert edited == {"mlp"}
+    assert {w.kind for w in tiny_gemma4.writers} == {"attention", "mlp", "per_layer"}
+
+
+def test_a_direction_given_twice_is_subtracted_once(adapter: Adapter) -> None:
+    r = unit(adapter.d_model, 1, 0)
+    once = EditPlan.from_directions({1: (r, torch.tensor([0.7]))})
+    twice = EditPlan.from_directions({1: (r.repeat(1, 2), torch.tensor([0.7, 0.7]))})
+    with applied(adapter, [once]):
+        expected = logits(adapter)
+    with applied(adapter, [twice]):
+        torch.testing.assert_close(logits(adapter), expected, atol=1e-5, rtol=1e-5)
+
+
+@given(seed=st.integers(0, 1000), k=st.integers(1, 5))
+@settings(max_examples=25, deadline=None)
+def test_orthonormal_columns_span_the_directions_in_order(seed: int, k: int) -> None:
+    directions = torch.nn.functional.normalize(torch.randn(k, 9, generator=torch.Generator().manual_seed(seed)))
+    q, kept = orthonormalise(directions)
+    torch.testing.assert_close(q.T @ q, torch.eye(len(kept)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(q[:, 0], directions[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(q @ (q.T @ directions.T), directions.T, atol=1e-4, rtol=0)
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=25, deadline=None)
+def test_composing_edits_equals_applying_them_in_turn(seed: int) -> None:
+    g = torch.Generator().manual_seed(seed)
+    first, second = (
+        WriterEdit(torch.randn(8, k, generator=g), torch.rand(k, generator=g), torch.randn(8, k, generator=g))
+        for k in (2, 3)
+    )
+    w = torch.randn(8, 5, generator=g)
+    in_turn = second.on_columns(first.on_columns(w))
+    torch.testing.assert_close(first.then(second).on_columns(w), in_turn, atol=1e-3, rtol=1e-3)
+
+
+def test_bf16_virtual_and_baked_agree_to_what_bf16_itself_costs() -> None:
+    model = build_model("gemma4_text", TINY_GEMMA4)
+    randomise(model)
+    exact = adapt(model, None)
+    plan = everywhere(exact, 1.0)
+    plain = logits(exact)
+    adapter = adapt(copy.deepcopy(model).to(torch.bfloat16), None)
+    cost = float((logits(adapter).float() - plain).norm() / plain.norm())
+    with applied(adapter, [plan]):
+        virtual = logits(adapter).float()
+    bake(adapter, plan)
+    error = (logits(adapter).float() - virtual).norm() / virtual.norm()
+    assert float(error) < 2 * cost

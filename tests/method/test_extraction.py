@@ -1,0 +1,92 @@
+"""Extraction finds planted directions, and does not care about rotations or the order of prompts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saber.method.extraction import extract
+
+METHODS = ["svd", "dim", "lda", "whitened_svd"]
+
+
+def planted(seed: int, n: int = 60, d: int = 16, gap: float = 6.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    direction = torch.randn(d, generator=generator)
+    direction = direction / direction.norm()
+    spread = torch.linspace(0.5, 1.5, d)  # not spherical, or Ledoit-Wolf would shrink to a multiple of I
+    noise_h, noise_s = torch.randn(2, n, d, generator=generator) * spread
+    return noise_h + gap * direction, noise_s, direction
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(seed=st.integers(0, 500))
+@settings(max_examples=15, deadline=None)
+def test_the_leading_direction_is_the_planted_one(method: str, seed: int) -> None:
+    harmful, harmless, direction = planted(seed)
+    found = extract(harmful, harmless, method=method, n_directions=3)
+    # Signed: harmful projects higher. Fisher's discriminant leans away from noisy axes.
+    assert float(found[0] @ direction) > (0.7 if method == "lda" else 0.9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(seed=st.integers(0, 500), k=st.integers(1, 6))
+@settings(max_examples=15, deadline=None)
+def test_directions_are_units_whose_harmful_mean_is_the_larger(method: str, seed: int, k: int) -> None:
+    harmful, harmless, _ = planted(seed, gap=1.0)
+    found = extract(harmful, harmless, method=method, n_directions=k)
+    assert len(found) == (1 if method == "dim" else k)
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(len(found)))
+    assert bool(((harmful @ found.T).mean(dim=0) >= (harmless @ found.T).mean(dim=0) - 1e-5).all())
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(seed=st.integers(0, 500))
+@settings(max_examples=10, deadline=None)
+def test_rotating_the_stream_rotates_the_directions(method: str, seed: int) -> None:
+    harmful, harmless, _ = planted(seed)
+    rotation, _ = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(seed + 1)))
+    before = extract(harmful, harmless, method=method, n_directions=1) @ rotation
+    after = extract(harmful @ rotation, harmless @ rotation, method=method, n_directions=1)
+    torch.testing.assert_close(after, before, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_order_of_the_pairs_does_not_matter(method: str) -> None:
+    harmful, harmless, _ = planted(3)
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    before = extract(harmful, harmless, method=method, n_directions=2)
+    after = extract(harmful[order], harmless[order], method=method, n_directions=2)
+    torch.testing.assert_close(after, before, atol=1e-4, rtol=0)
+
+
+def test_lda_directions_are_orthogonal_and_the_first_is_fishers() -> None:
+    harmful, harmless, _ = planted(0, n=400, d=6)
+    found = extract(harmful, harmless, method="lda", n_directions=3)
+    assert len(found) == 3
+    torch.testing.assert_close(found @ found.T, torch.eye(3), atol=1e-5, rtol=0)
+    pooled = (torch.cov(harmful.T, correction=0) + torch.cov(harmless.T, correction=0)) / 2
+    fisher = torch.linalg.solve(pooled, harmful.mean(0) - harmless.mean(0))
+    assert float(found[0] @ (fisher / fisher.norm())) > 0.995  # little shrinkage with n >> d
+
+
+def test_whitening_survives_fewer_prompts_than_dimensions() -> None:
+    harmful, harmless, direction = planted(0, n=12, d=64, gap=12.0)
+    for method in ("lda", "whitened_svd"):
+        found = extract(harmful, harmless, method=method, n_directions=1)
+        assert bool(torch.isfinite(found).all())
+        assert float(found[0] @ direction) > 0.7
+
+
+def test_pairs_must_match() -> None:
+    harmful, harmless, _ = planted(0)
+    with pytest.raises(ValueError, match="expected pairs, found 60 harmful and 50 harmless"):
+        extract(harmful, harmless[:50], method="svd", n_directions=1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_equal_populations_have_no_direction(method: str) -> None:
+    _, harmless, _ = planted(0)
+    assert len(extract(harmless, harmless.clone(), method=method, n_directions=2)) == 0

@@ -1,0 +1,36 @@
+"""Where a direction acts."""
+
+from __future__ import annotations
+
+import torch
+
+from saber.method.placement import place, reach_of_kernel, reach_of_scope
+
+TENT = {"peak": 1.0, "position": 0.5, "floor": 0.0, "half_width": 0.5}
+ONES = {"attention": 1.0, "mlp": 1.0, "per_layer": 1.0}
+
+
+def test_scopes_reach_their_own_layer_a_band_or_all() -> None:
+    assert torch.equal(reach_of_scope(4, scope="layer", reach=9)[:, :, 0], torch.eye(4))
+    band = reach_of_scope(4, scope="band", reach=1)[1, :, 2]
+    assert band.tolist() == [1.0, 1.0, 1.0, 0.0]
+    assert bool((reach_of_scope(4, scope="all", reach=0) == 1).all())
+
+
+def test_a_round_multiplies_strength_reach_and_component_scale() -> None:
+    vector = torch.eye(3)[0]
+    scale = {"attention": 0.5, "mlp": 1.0, "per_layer": 0.0}
+    made = place([(vector, 1, 0.8)], reach_of_scope(3, scope="layer", reach=0), scale)
+    expected = torch.zeros(3, 3)
+    expected[1] = torch.tensor([0.4, 0.8, 0.0])
+    torch.testing.assert_close(made.strengths[0], expected)
+
+
+def test_the_kernel_shapes_each_kind_over_depth() -> None:
+    low = {**TENT, "peak": 0.4}
+    own = reach_of_kernel(5, tents={"attention": TENT, "mlp": low, "per_layer": TENT}, everywhere=False)
+    torch.testing.assert_close(own[2, 2], torch.tensor([1.0, 0.4, 1.0]))
+    assert float(own[2, 3].sum()) == 0.0
+    everywhere = reach_of_kernel(5, tents={"attention": TENT, "mlp": low, "per_layer": TENT}, everywhere=True)
+    torch.testing.assert_close(everywhere[0, :, 0], torch.tensor([0.0, 0.5, 1.0, 0.5, 0.0]))
+    assert place([(torch.eye(2)[0], 0, 1.0)], everywhere, ONES).strengths.shape == (1, 5, 3)

@@ -1,0 +1,197 @@
+"""The frontier: domination against a pairwise loop, volumes against cells, Optuna, closed forms; the knee."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from jaxtyping import TypeCheckError
+from optuna._hypervolume import compute_hypervolume
+
+from saber.scoring.pareto import Goal, hypervolume, hypervolume_shares, knee, pareto_mask
+
+# Few levels, so that ties and duplicates are common; 4 is the reference and 5 lies beyond it.
+LEVELS = 4
+
+
+def grid_points(n_objectives: int, max_points: int = 8) -> st.SearchStrategy[np.ndarray]:
+    shape = st.tuples(st.integers(0, max_points), st.just(n_objectives))
+    return shape.flatmap(lambda s: hnp.arrays(np.float64, s, elements=st.integers(0, 5).map(float)))
+
+
+EITHER = st.sampled_from([2, 3]).flatmap(grid_points)
+MINIMIZE: dict[int, list[Goal]] = {m: ["minimize"] * m for m in (1, 2, 3, 4)}
+
+
+def reference(values: np.ndarray) -> np.ndarray:
+    return np.full(values.shape[1], float(LEVELS))
+
+
+def dominates(a: list[float], b: list[float], goals: list[Goal]) -> bool:
+    gains = [(y - x) if goal == "minimize" else (x - y) for x, y, goal in zip(a, b, goals, strict=True)]
+    return min(gains) >= 0 and max(gains) > 0
+
+
+def covered_cells(values: np.ndarray) -> int:
+    """Volume by counting unit cells, exact on the grid."""
+    cells = itertools.product(range(LEVELS), repeat=values.shape[1])
+    return sum(any((point <= np.array(cell)).all() for point in values) for cell in cells)
+
+
+# Domination
+
+
+@given(st.integers(1, 4).flatmap(grid_points), st.data())
+def test_mask_equals_a_pairwise_loop_with_ties(values: np.ndarray, data: st.DataObject) -> None:
+    m = values.shape[1]
+    goals = data.draw(st.lists(st.sampled_from(["minimize", "maximize"]), min_size=m, max_size=m))
+    points = values.tolist()
+    wanted = [not any(dominates(other, point, goals) for other in points) for point in points]
+    assert pareto_mask(values, goals).tolist() == wanted
+
+
+def test_copies_of_a_front_point_are_all_kept() -> None:
+    values = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    assert pareto_mask(values, MINIMIZE[2]).tolist() == [True, True, True, False]
+    assert pareto_mask(values, ["minimize", "maximize"]).tolist() == [True, False, True, False]
+
+
+def test_mask_refuses_nan_and_wrong_directions() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        pareto_mask(np.array([[0.0, math.nan]]), MINIMIZE[2])
+    with pytest.raises(ValueError, match="expected 2"):
+        pareto_mask(np.zeros((1, 2)), MINIMIZE[3])
+    with pytest.raises((ValueError, TypeCheckError), match="smallest"):
+        pareto_mask(np.zeros((1, 2)), ["minimize", "smallest"])  # type: ignore[list-item]
+
+
+def test_infinite_drift_is_dominated_like_any_other() -> None:
+    values = np.array([[0.0, math.inf], [0.0, 1.0], [1.0, 0.0]])
+    assert pareto_mask(values, MINIMIZE[2]).tolist() == [False, True, True]
+
+
+# Hypervolume
+
+
+@given(EITHER)
+def test_volume_equals_the_cells_it_covers(values: np.ndarray) -> None:
+    assert hypervolume(values, reference(values)) == covered_cells(values)
+
+
+@given(EITHER.filter(len))
+def test_volume_equals_optuna(values: np.ndarray) -> None:
+    inside = values[(values < LEVELS).all(axis=1)]
+    wanted = compute_hypervolume(inside, reference(values)) if len(inside) else 0.0
+    assert hypervolume(values, reference(values)) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("m", [2, 3])
+def test_volume_equals_optuna_on_a_random_cloud(m: int) -> None:
+    values = np.random.default_rng(m).uniform(size=(60, m))
+    assert hypervolume(values, np.ones(m)) == pytest.approx(compute_hypervolume(values, np.ones(m)))
+
+
+def test_closed_forms() -> None:
+    assert hypervolume(np.array([[0.25, 0.5]]), np.ones(2)) == 0.75 * 0.5
+    assert hypervolume(np.array([[0.0, 0.5, 0.75]]), np.ones(3)) == 0.125
+    n = 100  # the staircase of n points on x + y = 1
+    x = np.arange(1, n) / n
+    assert hypervolume(np.stack([x, 1 - x], axis=1), np.ones(2)) == pytest.approx((1 - 1 / n) / 2)
+
+
+def test_points_at_or_beyond_the_reference_add_nothing() -> None:
+    outside = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, -5.0], [-5.0, math.inf]])
+    assert hypervolume(outside, np.ones(2)) == 0
+    assert hypervolume(np.vstack([outside, [[0.5, 0.5]]]), np.ones(2)) == 0.25
+
+
+@pytest.mark.parametrize("m", [1, 4])
+def test_other_numbers_of_objectives_are_refused(m: int) -> None:
+    with pytest.raises(ValueError, match="2 or 3 objectives"):
+        hypervolume(np.zeros((1, m)), np.ones(m))
+
+
+@pytest.mark.parametrize(
+    ("point", "corner"),
+    [([0, math.nan], [1, 1]), ([0, -math.inf], [1, 1]), ([0, 0], [1, math.inf]), ([0, 0], [1, 1, 1])],
+)
+def test_endless_volumes_are_refused(point: list[float], corner: list[float]) -> None:
+    with pytest.raises((ValueError, TypeCheckError), match=r"(?i)expected"):
+        hypervolume(np.array([point], dtype=float), np.array(corner, dtype=float))
+
+
+@given(EITHER)
+def test_shares_are_what_the_front_loses(values: np.ndarray) -> None:
+    shares = hypervolume_shares(values, reference(values))
+    total = covered_cells(values)
+    on_front = pareto_mask(values, MINIMIZE[values.shape[1]])
+    losses = np.zeros(len(values))
+    for i in np.flatnonzero(on_front):
+        without = on_front & (np.arange(len(values)) != i)
+        losses[i] = total - covered_cells(values[without])
+    np.testing.assert_allclose(shares, losses / max(total, 1))
+    assert ((shares >= 0) & (shares <= 1)).all()
+
+
+@given(hnp.arrays(np.float64, (7, 3), elements=st.floats(0, 1)))
+def test_dominated_and_repeated_points_have_exactly_no_share(values: np.ndarray) -> None:
+    values = np.vstack([values, values[:1]])
+    shares = hypervolume_shares(values, np.ones(3))
+    assert (shares[~pareto_mask(values, MINIMIZE[3])] == 0).all()
+    assert shares[0] == shares[-1] == 0
+    assert ((shares >= 0) & (shares <= 1)).all()
+
+
+def test_shares_without_volume() -> None:
+    assert hypervolume_shares(np.ones((3, 2)), np.ones(2)).tolist() == [0, 0, 0]
+    assert hypervolume_shares(np.empty((0, 2)), np.ones(2)).shape == (0,)
+
+
+# Knee
+
+POINTS = st.integers(1, 8).flatmap(lambda n: hnp.arrays(np.float64, (n, 2), elements=st.floats(-9, 9)))
+
+
+def test_knee_is_the_bend() -> None:
+    assert knee(np.array([[0.0, 10.0], [0.1, 2.0], [0.5, 1.5], [1.0, 0.0]])) == 1
+    assert knee(np.array([[1.0, 0.0], [0.6, 0.9], [0.0, 1.0]])) in (
+        0,
+        2,
+    )  # bends outwards: no knee but an end
+
+
+def test_knee_is_farthest_from_the_chord() -> None:
+    x = np.linspace(0.1, 10, 200)
+    front = np.stack([x, 1 / x], axis=1)
+    start, end = front[0], front[-1]
+    scaled = (front - front.min(axis=0)) / np.ptp(front, axis=0)
+    a, b = (
+        (start - front.min(axis=0)) / np.ptp(front, axis=0),
+        (end - front.min(axis=0)) / np.ptp(front, axis=0),
+    )
+    distance = np.abs((b - a)[0] * (a - scaled)[:, 1] - (a - scaled)[:, 0] * (b - a)[1]) / np.linalg.norm(b - a)
+    assert knee(front) == int(distance.argmax())
+
+
+@given(POINTS, st.floats(0.1, 100), st.floats(0.1, 100))
+def test_knee_is_a_point_and_ignores_units(values: np.ndarray, a: float, b: float) -> None:
+    values = np.round(values)  # no ties made or broken by rounding
+    bends = 1 - ((values - values.min(axis=0)) / np.maximum(np.ptp(values, axis=0), 1e-300)).sum(axis=1)
+    assert bends[knee(values * [a, b])] == pytest.approx(bends.max())
+
+
+def test_knee_of_few_or_equal_points() -> None:
+    assert knee(np.array([[3.0, 4.0]])) == 0
+    assert knee(np.full((3, 2), 0.5)) == 0
+    assert knee(np.array([[0.0, 1.0], [1.0, 0.0]])) == 0
+
+
+@pytest.mark.parametrize("values", [np.empty((0, 2)), np.zeros((2, 3)), np.array([[0.0, math.inf]])])
+def test_knee_refuses_what_is_no_front(values: np.ndarray) -> None:
+    with pytest.raises((ValueError, TypeCheckError), match=r"(?i)expected"):
+        knee(values)
