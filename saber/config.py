@@ -12,6 +12,8 @@ from pydantic.dataclasses import dataclass
 
 from saber.vocabulary import PromptKind, UserError
 
+SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names reach the file system: no separators, no leading dot
+
 _strict = ConfigDict(extra="forbid", validate_default=True)
 
 
@@ -167,8 +169,8 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True, config=_strict)
-class ObjectiveConfig:
-    """One objective: a metric's name, its direction, and the reference its hypervolume is measured from."""
+class Objective:
+    """A metric that a study improves, and which way; a point at ``reference`` or worse adds no hypervolume."""
 
     metric: str
     direction: Literal["minimize", "maximize"] = "minimize"
@@ -192,12 +194,12 @@ class StudyConfig:
     ``storage`` is any SQLAlchemy URL, by default an SQLite file in the study's folder.
     """
 
-    name: str
+    name: str = Field(pattern=SAFE_NAME)
     dir: str = "sweeps"
     n_trials: int | str = 60
     seed: int = Field(default=0, ge=0)
     sampler: Literal["auto", "gp", "tpe", "nsga2", "random"] = "auto"
-    objectives: tuple[ObjectiveConfig, ...] = ()
+    objectives: tuple[Objective, ...] = ()
     constraints: tuple[ConstraintConfig, ...] = ()
     enqueue: tuple[Mapping[str, Any], ...] = ()
     refusal_cap: float = Field(default=0.10, ge=0.0, le=1.0)
@@ -222,8 +224,8 @@ class ExportConfig:
 
 
 @dataclass(frozen=True, config=_strict)
-class PublishedConfig:
-    """A published number under another protocol, shown beside ours."""
+class PublishedRow:
+    """A number somebody published under another protocol: shown beside ours, never mixed with them."""
 
     name: str
     refusals: int
@@ -250,7 +252,7 @@ class Config:
     launch: LaunchConfig = LaunchConfig()
     export: ExportConfig = ExportConfig()
     organism: OrganismConfig = OrganismConfig()
-    published: tuple[PublishedConfig, ...] = ()
+    published: tuple[PublishedRow, ...] = ()
     space: Mapping[str, Any] = field(default_factory=dict)
     point: str = "balanced"
     checkpoint: str | None = None

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from saber.config import Objective, PublishedRow
 from saber.vocabulary import (
     PROMPT_KINDS,
     SPLIT_NAMES,
@@ -291,34 +292,11 @@ class FrontierPoint:
 
 
 @dataclass(frozen=True)
-class Objective:
-    """A metric that a study improves, and which way; a point at ``reference`` or worse adds no hypervolume."""
-
-    metric: str
-    direction: Literal["minimize", "maximize"]
-    reference: float
-
-
-@dataclass(frozen=True)
 class CurvePoint:
     """The plain single direction at one strength: the null curve that selectivity is judged against."""
 
     strength: float
     tune: Metrics
-
-
-@dataclass(frozen=True)
-class PublishedRow:
-    """A number somebody published under another protocol: shown beside ours, never mixed with them."""
-
-    name: str
-    refusals: int
-    n_prompts: int
-    kld_nats: float
-    kld_positions: str
-    source: str
-    residual_refusal: float | None = None
-    score: float | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from saber.types import DIGEST_LENGTH, UserError
 def load(
     path: str,
     *,
-    dtype: str = "auto",
+    dtype: str | torch.dtype = "auto",
     device: str = "auto",
     revision: str | None = None,
     system_prompt: str | None = None,

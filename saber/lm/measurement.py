@@ -31,15 +31,20 @@ class Measured:
 
 def measure(
     adapter: Adapter,
-    data: Split,
-    profile: EvaluateConfig,
+    data: Split | Sequence[Prompt],
+    profile: EvaluateConfig | None = None,
     *,
     plan: EditPlan | None = None,
     reference: Reference | None = None,
 ) -> Metrics:
-    """Measure a model, edited by ``plan`` if there is one, against ``reference`` or else its own unedited self."""
-    base = reference if reference is not None else make_reference(adapter, data, profile)
-    (measured,) = measure_trials(adapter, data, profile, base, [plan if plan is not None else EditPlan(())])
+    """Measure a model, edited by ``plan`` if there is one, against ``reference`` or else its own unedited self.
+
+    Plain prompts are measured as a tune split, under the default protocol unless ``profile`` says otherwise.
+    """
+    split = data if isinstance(data, Split) else Split("tune", tuple(data))
+    protocol = profile if profile is not None else EvaluateConfig()
+    base = reference if reference is not None else make_reference(adapter, split, protocol)
+    (measured,) = measure_trials(adapter, split, protocol, base, [plan if plan is not None else EditPlan(())])
     return measured.metrics
 
 

@@ -27,7 +27,6 @@ from saber.types import (
     FrontierPoint,
     Metrics,
     Objective,
-    PublishedRow,
     UserError,
 )
 
@@ -62,12 +61,7 @@ def read_points(study: optuna.Study, config: Config) -> tuple[FrontierPoint, ...
     ]
     if not any(point.feasible for point in points):
         raise UserError(f"the front is empty: none of {len(points)} trials meets study.constraints; loosen them")
-    return mark(place_on_front(points, objectives_of(config)), config.study.refusal_cap)
-
-
-def objectives_of(config: Config) -> tuple[Objective, ...]:
-    """The study's objectives as values."""
-    return tuple(Objective(one.metric, one.direction, one.reference) for one in config.study.objectives)
+    return mark(place_on_front(points, config.study.objectives), config.study.refusal_cap)
 
 
 def _scores(metrics: Sequence[Metrics]) -> list[float]:
@@ -133,7 +127,7 @@ def find_point(points: Sequence[FrontierPoint], wanted: str) -> FrontierPoint:
 def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
     """What the study's own trials say, before anything is scored on held-out prompts."""
     points = read_points(study, config)
-    objectives = objectives_of(config)
+    objectives = config.study.objectives
     values, reference = costs([p.tune for p in points if p.feasible], objectives)
     (base,) = measure_trials(bench.adapter, bench.splits["tune"], config.evaluate, bench.reference, [EditPlan(())])
     protected = sorted({prompt.category for prompt in bench.splits["tune"].prompts if prompt.protected})
@@ -145,7 +139,7 @@ def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Fro
         base_tune=base.metrics,
         base_report=None,
         hypervolume=hypervolume(values, reference),
-        published=tuple(PublishedRow(**dataclasses.asdict(row)) for row in config.published),
+        published=config.published,
         settings=dataclasses.asdict(config) | {"protected": protected, "words": spoken_overrides(config)},
     )
 

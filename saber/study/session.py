@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
 from saber.config import Config, config_keys, value_of
 from saber.study.evaluator import evaluate
@@ -32,11 +35,14 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
     """
     calm_optuna()
     knobs = parse_space(config)
-    if not knobs or not config.study.objectives:
-        raise UserError("expected a space and objectives to search, found none: add +sweep=organism or space.* keys")
+    if not knobs:
+        raise UserError("expected a space to search, found none: add +sweep=organism or space.* keys")
+    if len(config.study.objectives) not in (2, 3):
+        raise UserError(f"expected 2 or 3 study.objectives, found {len(config.study.objectives)}")
     with one_driver(study_folder(config)):
         bench = open_workbench(config, knobs)
-        study = open_study(config, identity(config, knobs, bench))
+        with storage_faults():
+            study = open_study(config, identity(config, knobs, bench))
         n_trials = wanted_trials(study, config.study.n_trials)
         n_done = len(finished_trials(study))
         if n_done >= n_trials:
@@ -47,9 +53,26 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
             f"study {config.study.name}: trials {n_done + 1} to {n_trials}, {len(knobs)} keys searched,"
             f" {type(study.sampler).__name__}"
         )
-        with Progress(console, n_trials, n_done).showing() as progress:
+        with Progress(console, n_trials, n_done).showing() as progress, storage_faults():
             drive(study, config, knobs, lambda configs: evaluate(bench, configs), progress, n_trials)
     return study, bench
+
+
+@contextmanager
+def storage_faults() -> Iterator[None]:
+    """Turn what a database says when it is full, gone or read-only into one line; what it holds is safe.
+
+    Raises:
+        UserError: the database could not be written.
+    """
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        cause = str(error.__cause__ or error).splitlines()[0]
+        raise UserError(
+            f"expected to write the study's database, found: {cause};"
+            " free space or permit writing, then run the same command again"
+        ) from error
 
 
 def resume(config: Config) -> tuple[optuna.Study, Workbench]:

@@ -16,6 +16,7 @@ from saber.lm.guard import verify_writers
 from saber.lm.loading import load, quiet, weights_digest
 from saber.lm.reference import Reference, make_reference
 from saber.study.space import Knob, largest
+from saber.study.terminal import terminal, training_bar
 from saber.types import Activations, ProbeSet, Split, SplitName, digest_json
 
 ORGANISM = "organism"
@@ -75,7 +76,8 @@ def load_base(config: Config) -> Adapter:
     path = config.model.path
     if path == ORGANISM:
         path = config.organism.out
-        ensure_organism(Path(path), config.organism.seed)
+        with training_bar(terminal(), "training the organism") as progress:
+            ensure_organism(Path(path), config.organism.seed, progress=progress)
     model = config.model
     return load(
         path,

@@ -1,0 +1,196 @@
+"""Every knob changes the plan, rounds build on the edited model, and a batch plans as each trial would alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from saber.config import Config, config_keys, parse_config, value_of, with_values
+from saber.lm.activations import probe
+from saber.lm.adapter import Adapter, adapt
+from saber.lm.editing import applied
+from saber.lm.loading import build_model
+from saber.lm.planning import PlannedEdit, PlanRequest, make_plans, residual_refusal
+from saber.study.space import CONDITIONS, matters
+from saber.types import Activations, ProbeSet, Prompt
+from tests.conftest import TINY_GEMMA4, randomise
+
+N_PAIRS = 16
+
+
+@pytest.fixture(scope="module")
+def adapter() -> Adapter:
+    """A tiny model whose harmful prompts hold token 7, harmless ones token 9, over random context."""
+    model = build_model("gemma4_text", TINY_GEMMA4)
+    randomise(model, seed=3)
+    draw = torch.Generator().manual_seed(0)
+
+    def rows(chats: list[Any], **_: Any) -> dict[str, list[list[int]]]:
+        found = []
+        for chat in chats:
+            kind, number = chat[-1]["content"].split()
+            draw.manual_seed(int(number))
+            context = torch.randint(10, 64, (5,), generator=draw).tolist()
+            found.append([*context, {"harmful": 7, "harmless": 9, "capability": 11}[kind], 5])
+        return {"input_ids": found}
+
+    tokenizer = SimpleNamespace(pad_token_id=0, eos_token_id=1, chat_template="x", apply_chat_template=rows)
+    return adapt(model, tokenizer)
+
+
+def prompts(kind: Any, n: int) -> tuple[Prompt, ...]:
+    return tuple(Prompt(f"{kind} {i}", kind) for i in range(n))
+
+
+PROBES = ProbeSet(prompts("harmful", N_PAIRS), prompts("harmless", N_PAIRS), prompts("capability", 12))
+
+
+@pytest.fixture(scope="module")
+def base(adapter: Adapter) -> Activations:
+    (made,) = probe(adapter, PROBES, batch_size=64)
+    return made
+
+
+def config(**edit: Any) -> Config:
+    made = parse_config(
+        {
+            "model": {"path": "x"},
+            "data": {"source": "organism", "n_probe": 12, "n_capability": 10},
+            "edit": {"alpha_entangled": 0.3, "depth_band": {"low": 0.0, "high": 1.0}, "max_iterations": 2},
+            "evaluate": {},
+            "study": {"name": "x"},
+        }
+    )
+    return with_values(made, {f"edit.{key}": value for key, value in edit.items()})
+
+
+def plan(adapter: Adapter, base: Activations, *configs: Config) -> list[PlannedEdit]:
+    requests = [PlanRequest(c.edit, c.data.n_probe, c.data.n_capability) for c in configs]
+    return make_plans(adapter, PROBES, base, requests, batch_size=64)
+
+
+# What else must be set for a knob to matter, and a value away from the default.
+KERNEL: dict[str, Any] = {"scope": "kernel"}
+LONG: dict[str, Any] = {"max_iterations": 4}
+KNOBS: dict[str, tuple[dict[str, Any], Any]] = {
+    "extraction": ({}, "dim"),
+    "n_directions": ({}, 2),
+    "purify": ({}, "none"),
+    "purify_rank": ({"purify": "subspace"}, 2),
+    "fdr_folds": ({"global_top_k": 3}, 3),
+    "n_capability_directions": ({}, 3),
+    "depth_band.low": ({}, 0.7),
+    "depth_band.high": ({}, 0.3),
+    "layer_strategy": ({}, "elbow"),
+    "layer_top_k": ({"layer_strategy": "top_k"}, 2),
+    "layer_threshold": ({"layer_strategy": "threshold"}, 0.0),
+    "layer_percentile": ({"layer_strategy": "percentile"}, 90.0),
+    "global_top_k": ({}, 3),
+    "strength": ({}, "decomposed"),
+    "alpha_base": ({"entanglement_threshold": 0.9}, 0.5),
+    "alpha_entangled": ({}, 0.1),
+    "entanglement_threshold": ({}, 0.05),
+    "scope": ({}, "all"),
+    "reach": ({"scope": "band"}, 2),
+    "component_scale.attention": ({}, 0.5),
+    "component_scale.mlp": ({}, 0.5),
+    "component_scale.per_layer": ({}, 0.0),
+    **{
+        f"kernel.{kind}.{name}": (KERNEL, value)
+        for kind in ("attention", "mlp", "per_layer")
+        for name, value in {"peak": 0.5, "position": 0.2, "floor": 0.3, "half_width": 0.3}.items()
+    },
+    "kernel.direction": (KERNEL, "global"),
+    "kernel.direction_position": ({**KERNEL, "kernel.direction": "global"}, 0.3),
+    "norm_preserve": ({}, "row"),
+    "max_iterations": ({}, 1),
+    "decay": ({}, 0.5),
+    "tolerance": ({}, 1e6),
+    "stable_cosine": (LONG, 0.0),
+    "patience": ({**LONG, "stable_cosine": 1.0, "alpha_base": 0.0, "alpha_entangled": 0.0}, 1),
+}
+
+
+def test_no_knob_is_forgotten() -> None:
+    assert {f"edit.{knob}" for knob in KNOBS} == {key for key in config_keys() if key.startswith("edit.")}
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_every_knob_changes_the_plan(adapter: Adapter, base: Activations, knob: str) -> None:
+    others, value = KNOBS[knob]
+    before = config(**others)
+    after = with_values(before, {f"edit.{knob}": value})
+    assert value_of(before, f"edit.{knob}") != value
+    one, other = plan(adapter, base, before)[0], plan(adapter, base, after)[0]
+    if knob == "patience":  # with nothing edited only the number of rounds can differ
+        assert len(one.plan.rounds) != len(other.plan.rounds)
+    assert one.plan.digest != other.plan.digest
+
+
+@pytest.mark.parametrize("key", ["data.n_probe", "data.n_capability"])
+def test_probe_counts_change_the_plan(adapter: Adapter, base: Activations, key: str) -> None:
+    one, other = plan(adapter, base, config())[0], plan(adapter, base, with_values(config(), {key: 8}))[0]
+    assert one.plan.digest != other.plan.digest
+
+
+@pytest.mark.parametrize("prefix", [p for p in CONDITIONS if p.startswith("edit.") and p != "edit.layer_"])
+def test_a_knob_said_not_to_matter_does_not(adapter: Adapter, base: Activations, prefix: str) -> None:
+    changed = {f"edit.{knob}": value for knob, (_, value) in KNOBS.items() if f"edit.{knob}".startswith(prefix)}
+    settled = {"edit.max_iterations": 1, "edit.strength": "decomposed", "edit.extraction": "dim"}
+    start = with_values(config(), settled)
+    if prefix == "edit.depth_band.":
+        start = with_values(start, {"edit.scope": "kernel", "edit.kernel.direction": "global"})
+    keys = [key for key in changed if not matters(key, start)]
+    assert keys
+    for key in keys:
+        one, other = plan(adapter, base, start)[0], plan(adapter, base, with_values(start, {key: changed[key]}))[0]
+        assert one.plan.digest == other.plan.digest, key
+
+
+def test_trials_planned_together_are_planned_as_alone(adapter: Adapter, base: Activations) -> None:
+    settings = [config(), config(scope="all", max_iterations=3), config(alpha_base=0.4, norm_preserve="row")]
+    for together, setting in zip(plan(adapter, base, *settings), settings, strict=True):
+        (alone,) = plan(adapter, base, setting)
+        assert together.stopped == alone.stopped
+        for one, other in zip(together.plan.rounds, alone.plan.rounds, strict=True):
+            torch.testing.assert_close(one.strengths, other.strengths, atol=1e-4, rtol=1e-3)
+        assert together.residual == pytest.approx(alone.residual, rel=1e-3)
+
+
+def test_the_residual_is_measured_on_the_model_as_edited(adapter: Adapter, base: Activations) -> None:
+    (done,) = plan(adapter, base, config(alpha_base=1.0, alpha_entangled=1.0, scope="all"))
+    with applied(adapter, [done.plan]):
+        (edited,) = probe(adapter, PROBES, batch_size=64)
+    assert done.residual == pytest.approx(residual_refusal(edited.first(12, 10), done.plan), rel=1e-4)
+    assert done.residual < residual_refusal(base.first(12, 10), done.plan)
+
+
+def test_a_second_round_extracts_from_the_edited_model(adapter: Adapter, base: Activations) -> None:
+    (one,) = plan(adapter, base, config(max_iterations=1))
+    (two,) = plan(adapter, base, config(max_iterations=2))
+    assert torch.equal(one.plan.rounds[0].directions, two.plan.rounds[0].directions)
+    with applied(adapter, [one.plan]):
+        (edited,) = probe(adapter, PROBES, batch_size=64)
+    (afresh,) = plan(adapter, edited, config(max_iterations=1))
+    torch.testing.assert_close(
+        two.plan.rounds[1].directions.abs(), afresh.plan.rounds[0].directions.abs(), atol=1e-3, rtol=1e-2
+    )
+
+
+def test_strengths_decay_round_by_round(adapter: Adapter, base: Activations) -> None:
+    blend = {"alpha_entangled": 0.8, "alpha_base": 0.8, "decay": 0.5}
+    (done,) = plan(adapter, base, config(**blend))
+    assert [float(one.strengths.max()) for one in done.plan.rounds] == pytest.approx([0.8, 0.4])
+
+
+def test_presets_differ(adapter: Adapter, base: Activations) -> None:
+    arditi = config(extraction="dim", n_directions=1, purify="none", global_top_k=1, scope="all", max_iterations=1)
+    (done,) = plan(adapter, base, arditi)
+    (only,) = done.plan.rounds
+    assert only.directions.shape[0] == 1
+    assert dataclasses.asdict(arditi.edit) != dataclasses.asdict(config().edit)
+    assert bool((only.strengths > 0).all())
