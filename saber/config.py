@@ -208,10 +208,11 @@ class StudyConfig:
 
 @dataclass(frozen=True, config=_strict)
 class LaunchConfig:
-    """Where trials run and how many share one batch."""
+    """Where trials run, how many share one batch, and on how many CPU threads (``None`` leaves torch its own)."""
 
     kind: Literal["local"] = "local"
     trials_per_batch: int = Field(default=4, ge=1)
+    threads: int | None = Field(default=None, ge=1)
 
 
 @dataclass(frozen=True, config=_strict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import product
 from types import MappingProxyType
 from typing import Literal
@@ -85,16 +86,26 @@ def find_marker(text: str, markers: Sequence[str]) -> str | None:
         ValueError: a marker is blank, and would fire on everything.
     """
     plain = normalise(text)
-    found: list[tuple[int, int, str]] = []
+    found = [
+        (match.start(), -len(phrase), phrase)
+        for phrase, pattern in _patterns(tuple(markers))
+        if (match := pattern.search(plain))
+    ]
+    return min(found)[-1] if found else None
+
+
+@cache
+def _patterns(markers: tuple[str, ...]) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Each marker normalised, with its pattern; thousands of responses share one list."""
+    made: list[tuple[str, re.Pattern[str]]] = []
     for marker in markers:
         phrase = normalise(marker)
         if not phrase:
             raise ValueError(f"expected markers with words in them, found {marker!r}")
         start = r"(?<!\w)" if marker[0].isspace() else ""
         end = r"(?!\w)" if marker[-1].isspace() else ""
-        if match := re.search(start + re.escape(phrase) + end, plain):
-            found.append((match.start(), -len(phrase), phrase))
-    return min(found)[-1] if found else None
+        made.append((phrase, re.compile(start + re.escape(phrase) + end)))
+    return tuple(made)
 
 
 def is_looping(text: str) -> bool:

@@ -90,6 +90,9 @@ def recover(study: optuna.Study) -> None:
 def hand_back(study: optuna.Study, number: int, params: dict[str, Any]) -> None:
     """End an interrupted trial and enqueue its parameters once, so that nothing is lost and nothing doubled."""
     trials = study.get_trials(deepcopy=False)
+    if trials[number].state.is_finished():  # interrupted between its last write and being forgotten
+        return
+    params = trials[number].system_attrs.get("fixed_params", {}) | params  # a known point not yet asked for stays known
     retried = any(trial.user_attrs.get(RETRY_OF) == number for trial in trials)
     if params and not retried:
         study.enqueue_trial(params, user_attrs={RETRY_OF: number})

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from saber.config import Config
 from saber.data.organism import ensure_organism
 from saber.data.splits import load_splits, probe_set
@@ -63,6 +65,8 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     n_capability = largest("data.n_capability", knobs, config)
     probes = probe_set(splits["probe"], n_probe, n_capability, config.data.seed)
     adapter = load_base(config)
+    if config.launch.threads is not None:
+        torch.set_num_threads(config.launch.threads)
     verify_writers(adapter)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
