@@ -157,13 +157,21 @@ class EditConfig:
 
 @dataclass(frozen=True, config=_strict)
 class EvaluateConfig:
-    """The protocol: everything here enters the digest that every stored metric carries."""
+    """The protocol: everything here but sizes of batches and resamples enters the digest that every metric carries.
+
+    A response refuses where one of ``markers``, or else of the named ``marker_list``, occurs; ``empty_is`` labels an
+    empty one. ``system_prompt`` replaces the model's own, ``""`` leaves it out. ``drift_kinds`` are the prompts that
+    drift is measured on; ``kld`` is the mean over them of each prompt's mean over its ``kld_positions``.
+    """
 
     profile: str = "default"
     max_new_tokens: int = Field(default=32, ge=1)
     batch_size: int = Field(default=256, ge=1)
+    system_prompt: str | None = None
+    marker_list: Literal["default", "heretic_compat", "saber_original"] = "default"
     markers: tuple[str, ...] = ()
     empty_is: Literal["empty", "refuse", "comply"] = "empty"
+    drift_kinds: tuple[PromptKind, ...] = Field(default=("harmless", "capability"), min_length=1)
     kld_positions: Literal["first", "prompt", "response"] = "response"
     n_bootstrap: int = Field(default=1000, ge=100)
 

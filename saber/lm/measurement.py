@@ -13,10 +13,11 @@ from saber.lm.batches import tokenise
 from saber.lm.drift import POSITIONS, drift_nats
 from saber.lm.editing import applied
 from saber.lm.generation import Decoded, greedy
-from saber.lm.reference import Reference, make_reference, ordered, protocol_digest
+from saber.lm.protocol import marker_words, ordered, protocol_digest, under
+from saber.lm.reference import Reference, make_reference
 from saber.scoring.answers import is_correct
 from saber.scoring.divergence import drift_profile
-from saber.scoring.refusals import MARKERS, label_response
+from saber.scoring.refusals import label_response
 from saber.scoring.statistics import bootstrap_mean, rate
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, Split, UserError
 
@@ -62,7 +63,7 @@ def measure_trials(
         drift = drift_nats(adapter, reference, n_trials=len(plans), batch_size=profile.batch_size)
         decoded = greedy(
             adapter,
-            tokenise(adapter, prompts),
+            tokenise(under(adapter, profile), prompts),
             max_new_tokens=profile.max_new_tokens,
             batch_size=profile.batch_size,
             n_trials=len(plans),
@@ -87,7 +88,7 @@ def label(
     adapter: Adapter, prompts: Sequence[Prompt], decoded: Sequence[Decoded], profile: EvaluateConfig
 ) -> tuple[Response, ...]:
     """Turn decoded tokens into labelled responses."""
-    markers = profile.markers or MARKERS["default"]
+    markers = marker_words(profile)
     texts = adapter.tokenizer.batch_decode([list(one.tokens) for one in decoded], skip_special_tokens=True)
     responses: list[Response] = []
     for prompt, one, text in zip(prompts, decoded, texts, strict=True):
@@ -135,10 +136,11 @@ def drifts(by_prompt: dict[str, torch.Tensor], profile: EvaluateConfig) -> dict[
     """Mean KL with bootstrap interval at each kind of position, and the profile over prompts of the objective one.
 
     Raises:
-        UserError: the split has no harmless or capability prompts to measure drift on.
+        UserError: the split has no prompts of the kinds that the profile measures drift on.
     """
     if by_prompt[profile.kld_positions].numel() == 0:
-        raise UserError("expected harmless or capability prompts to measure drift on, found none in the split")
+        kinds = " or ".join(profile.drift_kinds)
+        raise UserError(f"expected {kinds} prompts to measure drift on, found none in the split: name some")
     found: dict[str, Estimate] = {}
     for name, values in by_prompt.items():
         found[f"kld_{name}"] = bootstrap_mean(values.numpy(), n_resamples=profile.n_bootstrap, seed=0)

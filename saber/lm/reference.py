@@ -18,9 +18,8 @@ from saber.lm.adapter import Adapter
 from saber.lm.batches import Batch, by_length, pad_left, tokenise
 from saber.lm.cache import Cached, cached
 from saber.lm.generation import Decoded, greedy
-from saber.types import PROMPT_KINDS, Prompt, PromptKind, Split, digest_json
-
-DRIFT_KINDS: tuple[PromptKind, ...] = ("harmless", "capability")
+from saber.lm.protocol import ordered, protocol_digest, under
+from saber.types import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +49,6 @@ class Reference:
     n_drift: int
 
 
-def drift_prompts(split: Split) -> tuple[Prompt, ...]:
-    """The prompts drift is measured on: harmless, then capability."""
-    return tuple(prompt for kind in DRIFT_KINDS for prompt in split.of(kind))
-
-
-def ordered(split: Split) -> tuple[Prompt, ...]:
-    """All prompts of a split by kind, the order in which responses are kept."""
-    return tuple(prompt for kind in PROMPT_KINDS for prompt in split.of(kind))
-
-
 def make_reference(
     adapter: Adapter,
     split: Split,
@@ -79,28 +68,11 @@ def make_reference(
     return _from_cached(cached(cache, f"reference-{split.name}", key, build))
 
 
-def protocol_digest(adapter: Adapter, split: Split, profile: EvaluateConfig) -> str:
-    """Digest of how numbers are measured: prompts, template, system prompt, dtype, length, markers and definitions."""
-    return digest_json(
-        {
-            "profile": profile.profile,
-            "prompts": split.digest,
-            "template": adapter.tokenizer.chat_template,
-            "system": adapter.system_prompt,
-            "dtype": str(adapter.dtype),
-            "max_new_tokens": profile.max_new_tokens,
-            "markers": list(profile.markers),
-            "empty_is": profile.empty_is,
-            "kld_positions": profile.kld_positions,
-        }
-    )
-
-
 def _build(adapter: Adapter, split: Split, profile: EvaluateConfig) -> Cached:
     """Responses of every prompt, then one teacher-forced pass over the drift prompts."""
-    rows = tokenise(adapter, ordered(split))
+    rows = tokenise(under(adapter, profile), ordered(split))
     (responses,) = greedy(adapter, rows, max_new_tokens=profile.max_new_tokens, batch_size=profile.batch_size)
-    wanted = [i for i, prompt in enumerate(ordered(split)) if prompt.kind in DRIFT_KINDS]
+    wanted = [i for i, prompt in enumerate(ordered(split)) if prompt.kind in profile.drift_kinds]
     tensors = _teacher_force(adapter, [rows[i] for i in wanted], [responses[i] for i in wanted], profile.batch_size)
     value = {
         "responses": [[list(one.tokens), one.end] for one in responses],

@@ -12,7 +12,7 @@ from saber.config import with_values
 from saber.files import write_atomically
 from saber.lm.measurement import measure_trials
 from saber.lm.plan_file import load_plan
-from saber.lm.reference import protocol_digest
+from saber.lm.protocol import protocol_digest
 from saber.study.evaluator import evaluate
 from saber.study.records import metrics_from_json, metrics_to_json, plan_path
 from saber.study.workbench import Workbench
