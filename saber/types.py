@@ -44,6 +44,7 @@ __all__ = [
     "FrontierPoint",
     "Metrics",
     "Objective",
+    "Outcomes",
     "ProbeSet",
     "Prompt",
     "PromptKind",
@@ -246,12 +247,15 @@ class Metrics:
 
     ``estimates`` holds every metric by name (rates in [0, 1], KL in nats); ``retained`` is the refusal rate by harm
     category. ``protocol`` is the digest of how it was measured; numbers of two protocols are never compared.
+    ``drift_by_category`` is the mean KL by kind and category, ``worst_drift`` names the prompt that drifted most.
     """
 
     estimates: Mapping[str, Estimate]
     retained: Mapping[str, Estimate]
     protocol: str
     split: SplitName
+    drift_by_category: Mapping[str, Estimate] = field(default_factory=dict)
+    worst_drift: str = ""
 
     def __getitem__(self, name: str) -> float:
         """Return the value of a metric by name, ``nan`` never stands for a missing one."""
@@ -260,13 +264,21 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Response:
-    """A greedy response to one prompt with its label and, for a refusal, the marker that fired."""
+    """A greedy response to one prompt with its label and, for a refusal, the marker that fired.
+
+    ``drift`` is the KL from the base in nats by metric (``kld``, ``kld_first``, ...), on drift prompts only.
+    """
 
     prompt: Prompt
     text: str
     label: Literal["comply", "refuse", "degenerate", "empty", "truncated"]
     marker: str | None = None
     correct: bool | None = None
+    drift: Mapping[str, float] = field(default_factory=dict)
+
+
+Outcomes = Mapping[str, tuple[float, ...]]
+"""Per metric one number for each prompt that counts, in the split's order: what a rate or a mean is made of."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +287,7 @@ class FrontierPoint:
 
     ``params`` are the searched keys; ``marks`` are among aggressive, balanced, conservative;
     ``hypervolume_share`` is what the front would lose without this point, as a share of its hypervolume;
-    ``report`` are the metrics on the held-out split (front points only).
+    ``report`` are the metrics on the held-out split and ``outcomes`` those of each tune prompt (front points only).
     """
 
     number: int
@@ -289,6 +301,7 @@ class FrontierPoint:
     hypervolume_share: float = 0.0
     marks: tuple[str, ...] = ()
     report: Metrics | None = None
+    outcomes: Outcomes = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from saber.publish.apart import REFUSAL, indistinct_pairs
 from saber.publish.card_tables import (
     comparison_table,
+    drift_table,
     evaluation_table,
     published_table,
     retained_table,
@@ -16,7 +18,6 @@ from saber.publish.card_tables import (
 )
 from saber.publish.findings import Correlation, key_findings
 from saber.publish.markdown import Md, bullets, code, markdown_environment
-from saber.publish.reading import REFUSAL, indistinct_pairs
 from saber.publish.settings import probe_counts, setting
 from saber.publish.wording import MISSING, counted, label, listed, metric_text, mixed_protocols, plain
 from saber.types import Frontier, FrontierPoint, Metrics
@@ -77,6 +78,8 @@ def render_card(
         published=published_table(frontier.published) if frontier.published else None,
         findings=[_finding_text(one) for one in key_findings(frontier)],
         retained=retained_table(frontier, tune, report),
+        drift=drift_table(tune, report),
+        worst_drift=tune.worst_drift,
         gap=_gap(point.tune, report),
         zero_refusals=_zero_refusals(tune),
         writers=writers_table(writers),

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from saber.config import Config
 from saber.files import write_atomically
+from saber.publish.apart import tell_apart
 from saber.publish.dashboard import dashboard_command, dress_dashboard
 from saber.publish.report import write_report
 from saber.publish.table import front_frame, front_table
@@ -26,6 +27,8 @@ def publish(study: optuna.Study, frontier: Frontier, config: Config, console: Co
     write_report(frontier, report, commands, [])
     dress_dashboard(study, frontier, commands)
     console.print(front_table(frontier))
+    if said := tell_apart(frontier):
+        console.print(said, highlight=False)
     console.print(f"hypervolume {frontier.hypervolume:.4f}; {report} and {folder / 'frontier.csv'} written")
     return report
 

@@ -14,11 +14,14 @@ from optuna.trial import FrozenTrial
 
 from saber.config import Config, with_values
 from saber.lm.measurement import measure_trials
+from saber.lm.outcomes import outcomes_of
 from saber.lm.planning import rank_with, select
 from saber.scoring.pareto import hypervolume, hypervolume_shares, pareto_mask
 from saber.scoring.score import scale_to_unit, score
 from saber.study.holdout import null_curve, report_metrics
 from saber.study.records import complete_trials, metrics_from_json
+from saber.study.responses import stored_responses
+from saber.study.storage import artifact_store
 from saber.study.workbench import Workbench
 from saber.types import (
     DirectionRow,
@@ -124,9 +127,20 @@ def find_point(points: Sequence[FrontierPoint], wanted: str) -> FrontierPoint:
     )
 
 
+def with_outcomes(study: optuna.Study, config: Config, points: Sequence[FrontierPoint]) -> tuple[FrontierPoint, ...]:
+    """Give each front point the outcomes of its prompts, from its trial's stored responses."""
+    trials, store = {trial.number: trial for trial in complete_trials(study)}, artifact_store(config)
+    return tuple(
+        dataclasses.replace(p, outcomes=outcomes_of(stored_responses(study, trials[p.number], store)))
+        if p.on_front
+        else p
+        for p in points
+    )
+
+
 def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
     """What the study's own trials say, before anything is scored on held-out prompts."""
-    points = read_points(study, config)
+    points = with_outcomes(study, config, read_points(study, config))
     objectives = config.study.objectives
     values, reference = costs([p.tune for p in points if p.feasible], objectives)
     (base,) = measure_trials(bench.adapter, bench.splits["tune"], config.evaluate, bench.reference, [EditPlan(())])

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import TypeAdapter
 
 from saber.config import ConstraintConfig, StudyConfig
 from saber.lm.plan_file import save_plan
 from saber.study.evaluator import Outcome
-from saber.types import Metrics, Response, UserError
+from saber.study.responses import upload_responses
+from saber.types import Metrics, UserError
 
 INTERRUPTED = "interrupted"
 RETRY_OF = "retry_of"
@@ -78,7 +78,7 @@ def tell(
     metrics, planned = outcome.measured.metrics, outcome.planned
     broken = violations(metrics, config.constraints)
     save_plan(planned.plan, plan_path(folder, planned.plan.digest))
-    _upload_responses(trial, outcome.measured.responses, folder, store)
+    upload_responses(trial, outcome.measured.responses, folder, store)
     trial.set_user_attr("name", name)
     trial.set_user_attr("metrics", metrics_to_json(metrics))
     trial.set_user_attr("plan", planned.plan.digest)
@@ -92,34 +92,6 @@ def tell(
 def plan_path(folder: Path, digest: str) -> Path:
     """Where the plan of a trial lies."""
     return folder / "plans" / f"{digest}.safetensors"
-
-
-def response_rows(responses: Sequence[Response]) -> list[Mapping[str, Any]]:
-    """Responses as flat rows for a table."""
-    return [
-        {
-            "kind": one.prompt.kind,
-            "category": one.prompt.category,
-            "protected": one.prompt.protected,
-            "label": one.label,
-            "marker": one.marker,
-            "correct": one.correct,
-            "prompt": one.prompt.text,
-            "response": one.text,
-        }
-        for one in responses
-    ]
-
-
-def _upload_responses(
-    trial: Trial, responses: Sequence[Response], folder: Path, store: FileSystemArtifactStore
-) -> None:
-    """The dashboard shows a JSONL artifact as a table."""
-    path = folder / "cache" / f"responses-{trial.number}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in response_rows(responses)))
-    upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial)
-    path.unlink()
 
 
 def is_finished(trial: FrozenTrial) -> bool:
