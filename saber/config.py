@@ -10,7 +10,7 @@ from typing import Any, Literal, get_type_hints
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from saber.vocabulary import PromptKind, UserError
+from saber.vocabulary import PromptKind, SplitName, UserError
 
 SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names reach the file system: no separators, no leading dot
 
@@ -250,6 +250,7 @@ class PublishedRow:
 class Config:
     """The whole run. ``space`` maps any key, nested or dotted, to ``{low, high, step|log}`` or ``{choices}``.
 
+    ``saber.evaluate`` compares ``checkpoint`` with ``against``, or else with the base, on ``splits``.
     ``overrides`` are the command line's own words, so that the next command can be written with them.
     """
 
@@ -265,6 +266,8 @@ class Config:
     space: Mapping[str, Any] = field(default_factory=dict)
     point: str = "balanced"
     checkpoint: str | None = None
+    against: str | None = None
+    splits: tuple[SplitName, ...] = Field(default=("tune", "report"), min_length=1)
     overrides: tuple[str, ...] = ()
 
 
