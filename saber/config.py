@@ -162,6 +162,7 @@ class EvaluateConfig:
     A response refuses where one of ``markers``, or else of the named ``marker_list``, occurs; ``empty_is`` labels an
     empty one. ``system_prompt`` replaces the model's own, ``""`` leaves it out. ``drift_kinds`` are the prompts that
     drift is measured on; ``kld`` is the mean over them of each prompt's mean over its ``kld_positions``.
+    ``memory_gb`` bounds the full-vocabulary logits held at once; beyond a sixth of it the base's are on disk.
     """
 
     profile: str = "default"
@@ -174,6 +175,7 @@ class EvaluateConfig:
     drift_kinds: tuple[PromptKind, ...] = Field(default=("harmless", "capability"), min_length=1)
     kld_positions: Literal["first", "prompt", "response"] = "response"
     n_bootstrap: int = Field(default=1000, ge=100)
+    memory_gb: float = Field(default=4.0, gt=0.0)
 
 
 @dataclass(frozen=True, config=_strict)

@@ -14,7 +14,7 @@ from saber.lm.loading import load, quiet, weights_digest
 from saber.lm.measurement import Measured, measure_trials
 from saber.lm.protocol import protocol_digest
 from saber.lm.reference import Reference, make_reference
-from saber.study.workbench import load_base, study_folder
+from saber.study.workbench import announce, load_base, study_folder
 from saber.types import EditPlan, Split, SplitName, UserError
 
 BASE = "base"
@@ -37,7 +37,7 @@ def measure_checkpoints(config: Config, names: Sequence[str]) -> dict[str, dict[
         torch.set_num_threads(config.launch.threads)
     digest, cache = weights_digest(base.model), study_folder(config) / "cache"
     references = {
-        name: make_reference(base, split, config.evaluate, cache=cache, model_digest=digest)
+        name: make_reference(base, split, config.evaluate, cache=cache, model_digest=digest, say=announce)
         for name, split in splits.items()
     }
     protocols = {name: _protocol(base, split, config) for name, split in splits.items()}

@@ -45,7 +45,13 @@ class Workbench:
             self.config.evaluate,
             cache=self.folder / "cache",
             model_digest=self.model_digest,
+            say=announce,
         )
+
+
+def announce(text: str) -> None:
+    """Say something on the terminal as one line."""
+    terminal().print(text, highlight=False, soft_wrap=True)
 
 
 def study_folder(config: Config) -> Path:
@@ -70,7 +76,9 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     verify_writers(adapter)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
-    reference = make_reference(adapter, splits["tune"], config.evaluate, cache=folder / "cache", model_digest=digest)
+    reference = make_reference(
+        adapter, splits["tune"], config.evaluate, cache=folder / "cache", model_digest=digest, say=announce
+    )
     activations = _activations(adapter, probes, config, folder / "cache", digest)
     return Workbench(config, adapter, digest, splits, probes, activations, reference, folder)
 
