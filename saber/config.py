@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import field, is_dataclass
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, Self, get_type_hints
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from saber.vocabulary import PromptKind, SplitName, UserError
@@ -189,11 +189,26 @@ class Objective:
 
 @dataclass(frozen=True, config=_strict)
 class ConstraintConfig:
-    """A metric that must stay within bounds for a point to be feasible."""
+    """A metric that must stay within bounds for a point to be feasible.
+
+    ``bound`` is what is constrained: the value, or an end of its 95% interval. ``within`` of the base holds it near the
+    same bound of the unedited model: ``low`` no further below, ``high`` no further above, ``value`` neither.
+    """
 
     metric: str
+    bound: Literal["value", "low", "high"] = "value"
     at_least: float | None = None
     at_most: float | None = None
+    within: float | None = Field(default=None, ge=0.0)
+    of: Literal["base"] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if (self.within is None) != (self.of is None):
+            raise ValueError("expected within and of together")
+        if self.at_least is None and self.at_most is None and self.within is None:
+            raise ValueError("expected at_least, at_most, or within and of")
+        return self
 
 
 @dataclass(frozen=True, config=_strict)

@@ -42,6 +42,7 @@ __all__ = [
     "Estimate",
     "Frontier",
     "FrontierPoint",
+    "LengthCheck",
     "Metrics",
     "Objective",
     "Outcomes",
@@ -282,12 +283,28 @@ Outcomes = Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
+class LengthCheck:
+    """What a longer limit of new tokens changes: of ``n`` labels so many flip, as ``truncated -> refuse``."""
+
+    max_new_tokens: int
+    n: int
+    flips: Mapping[str, int]
+    rates: Mapping[str, Estimate]
+
+    @property
+    def n_flips(self) -> int:
+        """How many labels flip."""
+        return sum(self.flips.values())
+
+
+@dataclass(frozen=True)
 class FrontierPoint:
     """One finished trial as the frontier, the report and the card see it.
 
     ``params`` are the searched keys; ``marks`` are among aggressive, balanced, conservative;
     ``hypervolume_share`` is what the front would lose without this point, as a share of its hypervolume;
-    ``report`` are the metrics on the held-out split and ``outcomes`` those of each tune prompt (front points only).
+    ``report`` are the metrics on the held-out split, ``outcomes`` and ``report_outcomes`` what each prompt of the two
+    splits adds, ``longer`` what a longer limit changes (front points only).
     """
 
     number: int
@@ -302,6 +319,8 @@ class FrontierPoint:
     marks: tuple[str, ...] = ()
     report: Metrics | None = None
     outcomes: Outcomes = field(default_factory=dict)
+    report_outcomes: Outcomes = field(default_factory=dict)
+    longer: LengthCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -310,6 +329,9 @@ class CurvePoint:
 
     strength: float
     tune: Metrics
+    report: Metrics | None = None
+    outcomes: Outcomes = field(default_factory=dict)
+    report_outcomes: Outcomes = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -344,6 +366,8 @@ class Frontier:
     layer_fdr: tuple[float, ...] = ()
     directions: tuple[DirectionRow, ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
+    base_outcomes: Outcomes = field(default_factory=dict)
+    base_report_outcomes: Outcomes = field(default_factory=dict)
 
     @property
     def front(self) -> tuple[FrontierPoint, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -16,10 +17,11 @@ from saber.lm.adapter import Adapter
 from saber.lm.cache import Cached, cached
 from saber.lm.guard import verify_writers
 from saber.lm.loading import load, quiet, weights_digest
+from saber.lm.measurement import Measured, measure_trials
 from saber.lm.reference import Reference, make_reference
 from saber.study.space import Knob, largest
 from saber.study.terminal import terminal, training_bar
-from saber.types import Activations, ProbeSet, Split, SplitName, digest_json
+from saber.types import Activations, EditPlan, ProbeSet, Split, SplitName, digest_json
 
 ORGANISM = "organism"
 
@@ -36,6 +38,14 @@ class Workbench:
     activations: Activations
     reference: Reference
     folder: Path
+
+    @cached_property
+    def base_tune(self) -> Measured:
+        """The unedited model itself, measured on the tune split."""
+        (base,) = measure_trials(
+            self.adapter, self.splits["tune"], self.config.evaluate, self.reference, [EditPlan(())]
+        )
+        return base
 
     def report_reference(self) -> Reference:
         """The base's side on the held-out report split: read at the end only, for front points."""

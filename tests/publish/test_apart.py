@@ -37,7 +37,7 @@ def test_the_seeds_two_points_are_said_to_be_one_in_refusals_and_two_in_drift() 
     assert pair.wins is not None
     assert pair.wins[0] == 0.0  # it drifts more on every prompt
     assert pair.wins[1] == pytest.approx((48 / 49) ** 49, abs=0.05)  # where the one prompt is not drawn
-    assert "can't be told apart by their refusal rate (exact sign test" in tell_apart(frontier)
+    assert "can't be told apart by their keyword refusal rate (exact sign test" in tell_apart(frontier)
     assert "point0 and point1" in tell_apart(frontier)
     (row,) = neighbour_rows(frontier)
     assert row[2] == "-2.0 points [-6.1, +0.0], p = 1"
