@@ -255,7 +255,7 @@ class Config:
     organism: OrganismConfig = OrganismConfig()
     published: tuple[PublishedRow, ...] = ()
     space: Mapping[str, Any] = field(default_factory=dict)
-    point: str = "balanced"
+    point: str = Field(default="balanced", coerce_numbers_to_str=True)  # a trial number is read as one
     checkpoint: str | None = None
     overrides: tuple[str, ...] = ()
 

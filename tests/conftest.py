@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from saber.data.organism import ensure_organism
 from saber.lm.adapter import Adapter, adapt
 from saber.lm.loading import build_model
+
+FEW_STEPS = 120
 
 TINY_GEMMA4 = {
     "vocab_size": 64,
@@ -56,3 +61,14 @@ def tiny_gemma4() -> Adapter:
     model = build_model("gemma4_text", TINY_GEMMA4)
     randomise(model)
     return adapt(model, None)
+
+
+@pytest.fixture(scope="session")
+def organism_folder(request: pytest.FixtureRequest) -> Path:
+    """An organism trained for few steps: it refuses nearly everything, and edits change what it says.
+
+    It is trained once (some 20 s) and kept in pytest's own cache until the recipe changes.
+    """
+    out = request.config.cache.mkdir("organism") / f"{FEW_STEPS}-steps"
+    ensure_organism(out, seed=0, steps=FEW_STEPS)
+    return out

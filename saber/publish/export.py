@@ -22,7 +22,7 @@ from saber.lm.measurement import measure, with_residual
 from saber.lm.plan_file import load_plan, save_plan
 from saber.lm.planning import residual_refusal
 from saber.publish.card import render_card
-from saber.study.front import find_point, frontier_of
+from saber.study.front import find_point, frontier_of, read_points
 from saber.study.records import metrics_to_json, plan_path
 from saber.study.workbench import Workbench
 from saber.types import EditPlan, Frontier, FrontierPoint, Metrics, UserError
@@ -48,6 +48,7 @@ def export_point(study: optuna.Study, config: Config, bench: Workbench) -> Expor
         UserError: no such point, the target is not ours to replace, or the written checkpoint does not measure as its
             trial did.
     """
+    find_point(read_points(study, config), config.point)  # a mistaken name is told before anything is scored
     frontier = frontier_of(study, config, bench)
     point = find_point(frontier.points, config.point)
     target = Path(config.export.dir) / f"{frontier.study}_{point.name}"
