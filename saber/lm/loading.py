@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.core_model_loading import revert_weight_conversion
 
 from saber.lm.adapter import Adapter, adapt
 from saber.types import DIGEST_LENGTH, UserError
@@ -65,6 +66,14 @@ def build_model(model_type: str, config: Mapping[str, Any], dtype: torch.dtype =
 def build_tokenizer(tokenizer: Any, **special: Any) -> PreTrainedTokenizerFast:
     """Wrap a ``tokenizers.Tokenizer`` as a transformers tokenizer (special tokens, chat template, padding side)."""
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+
+@torch.no_grad()
+def stored_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter as a checkpoint stores it: experts apart, prefixes as published."""
+    tied = set(getattr(model, "all_tied_weights_keys", None) or {})
+    own = {name: p.to("meta") for name, p in model.named_parameters() if name not in tied}
+    return {name: tuple(tensor.shape) for name, tensor in revert_weight_conversion(model, own).items()}
 
 
 def weights_digest(model: Any) -> str:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saber.lm.adapter import Writer
-from saber.types import WRITER_KINDS, EditPlan, Round
+from saber.types import WRITER_KINDS, EditPlan, Round, UserError
 
 GAIN_RIDGE = 0.2  # lambda: flat between .1 and .3 over four families with sandwich norms
 DEPENDENT = 1e-3  # a direction with less than this outside those before it adds nothing but rounding
@@ -49,7 +49,11 @@ class WriterEdit:
 
 @torch.no_grad()
 def compile_edit(plan: EditPlan, writer: Writer) -> WriterEdit | None:
-    """What the plan does at this writer; ``None`` where every strength is 0."""
+    """What the plan does at this writer; ``None`` where every strength is 0.
+
+    Raises:
+        UserError: row norms are to be kept of fused experts, or of a quantised weight.
+    """
     edit: WriterEdit | None = None
     for one in plan.rounds:
         step = _compile_round(one, writer)
@@ -57,11 +61,22 @@ def compile_edit(plan: EditPlan, writer: Writer) -> WriterEdit | None:
             edit = step if edit is None else edit.then(step)
     if edit is None or not plan.row_norm:
         return edit
-    weight = writer.module.weight.detach().float()
+    return WriterEdit(edit.u, edit.a, edit.v, _row_scale(edit, writer))
+
+
+def _row_scale(edit: WriterEdit, writer: Writer) -> Float[Tensor, " d_model"]:
+    """s_i = |W_i| / |W'_i|, 1 for a row that is zero before or after.
+
+    Each of several fused experts would need a scale of its own, which no edit of their summed output can be.
+    """
+    if writer.fused:
+        raise UserError(
+            f"expected no row norms to keep at {writer.name}, found fused experts: set edit.norm_preserve=none"
+        )
+    weight = writer.columns()[0].float()
     before, after = weight.norm(dim=1), edit.on_columns(weight).norm(dim=1)
     kept = (before > 0) & (after > 0)
-    scale = torch.where(kept, before / torch.where(kept, after, 1.0), 1.0)
-    return WriterEdit(edit.u, edit.a, edit.v, scale)
+    return torch.where(kept, before / torch.where(kept, after, 1.0), 1.0)
 
 
 def _compile_round(one: Round, writer: Writer) -> WriterEdit | None:
@@ -72,12 +87,11 @@ def _compile_round(one: Round, writer: Writer) -> WriterEdit | None:
     meeting = torch.nonzero(strengths).flatten()
     if len(meeting) == 0:
         return None
-    device = writer.module.weight.device
     q, kept = orthonormalise(one.directions[meeting].float())
-    q, a = q.to(device), strengths[meeting][kept].float().to(device)
+    q, a = q.to(writer.device), strengths[meeting][kept].float().to(writer.device)
     if writer.gain is None:
         return WriterEdit(q, a, q)
-    return WriterEdit(*_behind_gain(q, a, writer.gain.to(device)))
+    return WriterEdit(*_behind_gain(q, a, writer.gain.to(writer.device)))
 
 
 def orthonormalise(
