@@ -7,6 +7,8 @@ import sys
 from saber.command import run
 from saber.config import Config
 
+WIDE = 160  # columns, where no terminal says how many there are
+
 
 def writers(config: Config) -> None:
     """Print every writer, what its output passes before it is added, what no edit can do here, and the guard's word."""
@@ -21,18 +23,20 @@ def writers(config: Config) -> None:
 
     quiet()
     adapter = load_base(config)
-    table = Table("layer", "kind", "module", "shape", "layout", "before the add", title=config.model.path)
+    layouts = sorted({writer.layout for writer in adapter.writers})
+    table = Table("layer", "kind", "module", "shape", "layout", "before the add", box=None, title=config.model.path)
     for writer in adapter.writers:
+        module = writer.name.removeprefix(f"{adapter.family.blocks}.{writer.layer}.")
         table.add_row(
-            str(writer.layer),
-            writer.kind,
-            writer.name,
-            shape(writer),
-            MEANING[writer.layout].replace("[", "\\["),
-            before_the_add(adapter, writer),
+            str(writer.layer), writer.kind, module, shape(writer), writer.layout, before_the_add(adapter, writer)
         )
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
     console.print(table)
+    console.print(f"modules are relative to {adapter.family.blocks}.<layer>", soft_wrap=True)
+    for layout in layouts:
+        console.print(f"{layout}: {MEANING[layout]}", markup=False, highlight=False)
+    if adapter.family.block_scale is not None:
+        console.print(f"each block's whole output is multiplied by its {adapter.family.block_scale}", soft_wrap=True)
     for limit in limits(adapter):
         console.print(f"limit: {limit}", soft_wrap=True)
     error = verify_writers(adapter)

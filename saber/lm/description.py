@@ -20,8 +20,6 @@ def before_the_add(adapter: Adapter, writer: Writer) -> str:
         steps.append(f"gate or sum inside {inside}")
     if writer.multiplier != 1.0:
         steps.append(f"times {writer.multiplier:g}")
-    if adapter.family.block_scale is not None:
-        steps.append(f"the stream times {adapter.family.block_scale}")
     return ", then ".join(steps) or "nothing"
 
 
