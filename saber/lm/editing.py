@@ -117,4 +117,4 @@ def bake(adapter: Adapter, plan: EditPlan) -> None:
     for writer, (edit,) in edits_by_writer(adapter, [plan]):
         if edit is not None:
             for columns in writer.columns():
-                columns.copy_(edit.on_columns(columns.float()))
+                edit.write_into(columns)

@@ -57,8 +57,8 @@ class Writer:
 
     @property
     def device(self) -> torch.device:
-        """Where its weight is."""
-        return self.weight.device
+        """Where its weight is edited: where it is, or on the CPU while it is nowhere yet."""
+        return torch.device("cpu") if self.weight.is_meta else self.weight.device
 
     @property
     def in_full(self) -> bool:
@@ -111,7 +111,7 @@ def find_writer(
         name=name,
         module=module,
         write=write,
-        gain=_gain(chain, name, d_model, weight.device) if chain else None,
+        gain=_gain(chain, name, d_model) if chain else None,
         layout=row.layout,
         norms=row.norms,
         multiplier=float(attrgetter(row.multiplier)(modules[block])) if row.multiplier is not None else 1.0,
@@ -141,9 +141,9 @@ def _is_map(module: nn.Module, layout: Layout, d_model: int) -> bool:
 
 
 @torch.no_grad()
-def _gain(norms: list[nn.Module], name: str, d_model: int, device: torch.device) -> Float[Tensor, " d_model"]:
+def _gain(norms: list[nn.Module], name: str, d_model: int) -> Float[Tensor, " d_model"]:
     """The product of the norms' weights: a norm maps ones to its gain, whether it stores w or 1 + w."""
-    gain = torch.ones(d_model, device=device)
+    gain = torch.ones(d_model, device=next(norms[0].parameters()).device)
     for norm in norms:
         place = next(norm.parameters()).device
         one = norm(torch.ones(d_model, device=place)).float()
@@ -151,5 +151,5 @@ def _gain(norms: list[nn.Module], name: str, d_model: int, device: torch.device)
         expected = one * ramp / ramp.square().mean().sqrt()
         if not torch.allclose(norm(ramp).float(), expected, rtol=NORM_TOLERANCE, atol=NORM_TOLERANCE):
             raise UserError(f"expected norms after {name} that are w * x / rms(x), found {type(norm).__name__}")
-        gain = gain * one.to(device)
+        gain = gain * one.to(gain.device)
     return gain
