@@ -61,8 +61,9 @@ def applied(adapter: Adapter, plans: Sequence[EditPlan]) -> Iterator[Adapter]:
         ValueError: a plan names a layer that the model does not have, or a batch does not divide into T groups.
     """
     with ExitStack() as hooks:
-        embedding = adapter.model.get_input_embeddings()
-        hooks.callback(embedding.register_forward_hook(_check_batch(len(plans))).remove)
+        if len(plans) > 1:
+            embedding = adapter.model.get_input_embeddings()
+            hooks.callback(embedding.register_forward_hook(_check_batch(len(plans))).remove)
         for writer, edits in edits_by_writer(adapter, plans):
             hook = TrialEdits(edits, writer, adapter.d_model)
             handle = writer.module.register_forward_hook(_edit_output(hook))
