@@ -217,9 +217,13 @@ class LaunchConfig:
 
 @dataclass(frozen=True, config=_strict)
 class ExportConfig:
-    """Where exported points go, and how far the re-measured checkpoint may be from its trial (nats, rates)."""
+    """Where exported points go, in which form, and how far what is re-measured may be from its trial (nats, rates).
+
+    ``merged`` is a whole checkpoint; ``adapter`` is an exact LoRA adapter of the base, where the plan has one.
+    """
 
     dir: str = "outputs"
+    format: Literal["merged", "adapter"] = "merged"
     tolerance_kld: float = Field(default=0.02, ge=0.0)
     tolerance_rate: float = Field(default=0.03, ge=0.0)
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import (
+    MergeModulelist,
+    WeightConverter,
+    WeightRenaming,
+    rename_source_key,
+    revert_weight_conversion,
+)
 
 from saber.lm.adapter import Adapter, adapt
 from saber.types import DIGEST_LENGTH, UserError
@@ -65,6 +73,47 @@ def build_model(model_type: str, config: Mapping[str, Any], dtype: torch.dtype =
 def build_tokenizer(tokenizer: Any, **special: Any) -> PreTrainedTokenizerFast:
     """Wrap a ``tokenizers.Tokenizer`` as a transformers tokenizer (special tokens, chat template, padding side)."""
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+
+def build_skeleton(folder: Path) -> Any:
+    """The model of a checkpoint without its weights: every parameter has a shape and no memory.
+
+    Raises:
+        UserError: the folder holds no model's configuration.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError) as error:
+        raise UserError(_not_loaded(str(folder), error)) from error
+
+
+def parameters_of(model: Any, stored: Iterable[str]) -> dict[str, tuple[str, bool]]:
+    """The parameter that each stored tensor becomes, and whether it is one expert's part of it.
+
+    A tensor that becomes its parameter by anything but renaming and stacking is left out.
+    """
+    conversions = get_model_conversion_mapping(model)
+    renamings = [one for one in conversions if isinstance(one, WeightRenaming)]
+    converters = [one for one in conversions if isinstance(one, WeightConverter)]
+    of_pattern = {pattern: one for one in converters for pattern in one.source_patterns}
+    own = dict(model.named_parameters())
+    found: dict[str, tuple[str, bool]] = {}
+    for key in stored:
+        name, pattern = rename_source_key(key, renamings, converters, model.base_model_prefix, own)
+        operations = of_pattern[pattern].operations if pattern is not None else []
+        if name in own and all(isinstance(one, MergeModulelist) for one in operations):
+            found[key] = (name, bool(operations))
+    return found
+
+
+@torch.no_grad()
+def stored_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter as a checkpoint stores it: experts apart, prefixes as published."""
+    tied = set(getattr(model, "all_tied_weights_keys", None) or {})
+    own = {name: p.to("meta") for name, p in model.named_parameters() if name not in tied}
+    return {name: tuple(tensor.shape) for name, tensor in revert_weight_conversion(model, own).items()}
 
 
 def weights_digest(model: Any) -> str:

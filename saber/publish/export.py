@@ -15,9 +15,11 @@ import optuna
 
 from saber.config import Config, with_values
 from saber.lm.activations import probe
+from saber.lm.adapter import Adapter
 from saber.lm.checkpoint import save_checkpoint, scan_checkpoint
 from saber.lm.editing import bake, edits_by_writer
 from saber.lm.loading import load
+from saber.lm.lora import merge_adapter, save_adapter
 from saber.lm.measurement import measure, with_residual
 from saber.lm.plan_file import load_plan, save_plan
 from saber.lm.planning import residual_refusal
@@ -101,21 +103,35 @@ def edited_writers(bench: Workbench, plan: EditPlan) -> list[Mapping[str, Any]]:
 def _write_and_measure(bench: Workbench, trial: Config, plan: EditPlan, folder: Path) -> Exported:
     """Bake and write, then trust nothing but what is read back."""
     tune_reference, report_reference = bench.reference, bench.report_reference()
-    bake(bench.adapter, plan)
-    save_checkpoint(bench.adapter, folder)
-    scan_checkpoint(folder, bench.adapter)
-    model, profile = bench.config.model, bench.config.evaluate
-    again = load(
-        str(folder),
-        dtype=str(bench.adapter.dtype).removeprefix("torch."),
-        device=model.device,
-        system_prompt=model.system_prompt,
-    )
+    profile = bench.config.evaluate
+    again = _write_adapter(bench, plan, folder) if trial.export.format == "adapter" else _write(bench, plan, folder)
     tune = measure(again, bench.splits["tune"], profile, reference=tune_reference)
     report = measure(again, bench.splits["report"], profile, reference=report_reference)
     probes = bench.probes.first(trial.data.n_probe, trial.data.n_capability)
     (activations,) = probe(again, probes, batch_size=profile.batch_size)
     return Exported(folder, with_residual(tune, residual_refusal(activations, plan), plan), report)
+
+
+def _write(bench: Workbench, plan: EditPlan, folder: Path) -> Adapter:
+    """Write the whole checkpoint and load it again."""
+    bake(bench.adapter, plan)
+    save_checkpoint(bench.adapter, folder)
+    scan_checkpoint(folder, bench.adapter)
+    model = bench.config.model
+    return load(
+        str(folder),
+        dtype=str(bench.adapter.dtype).removeprefix("torch."),
+        device=model.device,
+        system_prompt=model.system_prompt,
+    )
+
+
+def _write_adapter(bench: Workbench, plan: EditPlan, folder: Path) -> Adapter:
+    """Write the adapter and add what is read back to the base."""
+    save_adapter(bench.adapter, plan, folder, str(bench.adapter.model.name_or_path))
+    bench.adapter.tokenizer.save_pretrained(folder)
+    merge_adapter(bench.adapter, folder)
+    return bench.adapter
 
 
 def _check_same(point: FrontierPoint, exported: Metrics, config: Config) -> None:
@@ -156,6 +172,7 @@ def _about(
         "trial": point.number,
         "params": dict(point.params),
         "plan": {
+            "format": config.export.format,
             "digest": plan.digest,
             "rounds": len(plan.rounds),
             "directions": [len(one.directions) for one in plan.rounds],
