@@ -56,7 +56,7 @@ def export_point(study: optuna.Study, config: Config, bench: Workbench) -> Expor
     target = Path(config.export.dir) / f"{frontier.study}_{point.name}"
     if target.exists() and not (target / OURS).exists():
         raise UserError(f"expected {target} to be free or one of our exports, found something else: move it away")
-    plan = load_plan(plan_path(bench.folder, point.plan_digest))
+    plan = load_plan(plan_path(bench.folder, point.plan_digest), point.plan_digest)
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -54,7 +54,7 @@ def report_metrics(bench: Workbench, front: Sequence[FrontierPoint]) -> tuple[di
         size = bench.config.launch.trials_per_batch
         for start in range(0, len(missing), size):
             digests = missing[start : start + size]
-            plans = [EditPlan(()) if d == BASE else load_plan(plan_path(bench.folder, d)) for d in digests]
+            plans = [EditPlan(()) if d == BASE else load_plan(plan_path(bench.folder, d), d) for d in digests]
             measured = measure_trials(bench.adapter, split, profile, reference, plans)
             kept.add({d: metrics_to_json(one.metrics) for d, one in zip(digests, measured, strict=True)})
     found = {digest: metrics_from_json(row) for digest, row in kept.rows.items()}

@@ -259,7 +259,6 @@ def test_control_c_at_any_statement_leaves_a_study_that_goes_on(share: float) ->
         storage.engine.dispose()
 
 
-@pytest.mark.xfail(strict=True, reason="drive() asks for its batch outside of its try; the next run recovers it")
 def test_an_interruption_while_asking_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study, c = new_study(), config(tmp_path, batch=3)
     real, asked = study.ask, []
