@@ -19,12 +19,16 @@ _strict = ConfigDict(extra="forbid", validate_default=True)
 
 @dataclass(frozen=True, config=_strict)
 class ModelConfig:
-    """Which model, and how it is loaded: ``path`` is a folder or a hub id, or ``organism``."""
+    """Which model, and how it is loaded: ``path`` is a folder or a hub id, or ``organism``.
+
+    ``quantise=4bit`` loads it through bitsandbytes for the search; export bakes into the full dtype all the same.
+    """
 
     path: str
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
+    quantise: Literal["none", "4bit"] = "none"
     system_prompt: str | None = None
     trust_remote_code: bool = False
 

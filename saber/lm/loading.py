@@ -31,26 +31,37 @@ def load(
     revision: str | None = None,
     system_prompt: str | None = None,
     trust_remote_code: bool = False,
+    quantise: str = "none",
 ) -> Adapter:
-    """Load a chat model and its tokenizer from a folder or the hub.
+    """Load a chat model and its tokenizer from a folder or the hub, its linear maps in four bits if so asked.
 
     Raises:
-        UserError: nothing can be loaded from there, or the checkpoint does not fill every weight.
+        UserError: nothing can be loaded from there, the checkpoint does not fill every weight, or bitsandbytes is not
+            there to quantise with.
     """
     place = "cuda" if device == "auto" and torch.cuda.is_available() else device
     place = "cpu" if place == "auto" else place
     common = {"revision": revision, "trust_remote_code": trust_remote_code}
+    packing = _four_bits(place) if quantise == "4bit" else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **common)
         model, report = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, output_loading_info=True, use_safetensors=True, **common
+            path, dtype=dtype, output_loading_info=True, use_safetensors=True, **common, **packing
         )
+    except ImportError as error:
+        raise UserError("model.quantise=4bit needs bitsandbytes, found none: pip install bitsandbytes") from error
     except (OSError, ValueError) as error:
         raise UserError(_not_loaded(path, error)) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise UserError(f"expected {path} to fill every weight, found {len(missing)} missing: {missing[0]}, ...")
-    return adapt(model.to(place), tokenizer, system_prompt=system_prompt)
+    return adapt(model if packing else model.to(place), tokenizer, system_prompt=system_prompt)
+
+
+def _four_bits(place: str) -> dict[str, Any]:
+    """What makes transformers pack linear maps as they are read; a packed model cannot be moved afterwards."""
+    packing = transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
+    return {"quantization_config": packing, "device_map": {"": place}}
 
 
 def _not_loaded(path: str, error: Exception) -> str:

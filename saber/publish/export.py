@@ -26,7 +26,7 @@ from saber.lm.planning import residual_refusal
 from saber.publish.card import render_card
 from saber.study.front import find_point, frontier_of, read_points
 from saber.study.records import metrics_to_json, plan_path
-from saber.study.workbench import Workbench
+from saber.study.workbench import Workbench, in_full_dtype
 from saber.types import EditPlan, Frontier, FrontierPoint, Metrics, UserError
 
 PACKAGES = ("saber-sweep", "torch", "transformers", "optuna", "safetensors")
@@ -63,10 +63,10 @@ def export_point(study: optuna.Study, config: Config, bench: Workbench) -> Expor
     try:
         writers = edited_writers(bench, plan)
         trial = with_values(config, point.params)
-        exported = _write_and_measure(bench, trial, plan, partial)
+        exported = _write_and_measure(in_full_dtype(bench), trial, plan, partial)
         _check_same(point, exported.tune, config)
         save_plan(plan, partial / "plan.safetensors")
-        about = _about(config, frontier, point, plan, exported)
+        about = _about(bench, trial, frontier, point, plan, exported)
         (partial / OURS).write_text(json.dumps(about, indent=2, default=str) + "\n")
         comparison = _comparison(frontier, point)
         card = render_card(
@@ -162,9 +162,9 @@ def _comparison(frontier: Frontier, point: FrontierPoint) -> FrontierPoint | Non
 
 
 def _about(
-    config: Config, frontier: Frontier, point: FrontierPoint, plan: EditPlan, exported: Exported
+    bench: Workbench, trial: Config, frontier: Frontier, point: FrontierPoint, plan: EditPlan, exported: Exported
 ) -> dict[str, Any]:
-    """Everything needed to know what this checkpoint is and to make it again."""
+    """Everything needed to know what this checkpoint is and to make it again; not where its database is."""
     versions = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
     return {
         "study": frontier.study,
@@ -172,18 +172,19 @@ def _about(
         "trial": point.number,
         "params": dict(point.params),
         "plan": {
-            "format": config.export.format,
+            "format": trial.export.format,
             "digest": plan.digest,
             "rounds": len(plan.rounds),
             "directions": [len(one.directions) for one in plan.rounds],
             "edited_layers": list(plan.edited_layers),
             "row_norm": plan.row_norm,
         },
-        "protocol": exported.tune.protocol,
+        "protocol": {"tune": exported.tune.protocol, "report": exported.report.protocol},
         "metrics": {"tune": metrics_to_json(exported.tune), "report": metrics_to_json(exported.report)},
-        "data": {"protocol_tune": exported.tune.protocol, "protocol_report": exported.report.protocol},
+        "base": {"path": trial.model.path, "revision": trial.model.revision, "weights": bench.model_digest},
+        "data": {name: split.digest for name, split in bench.splits.items()},
         "versions": versions,
-        "config": dataclasses.asdict(config),
+        "config": dataclasses.asdict(with_values(trial, {"study.storage": None})),
     }
 
 

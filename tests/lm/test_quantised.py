@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from saber.data.organism.tokenizer import organism_tokenizer
 from saber.lm.adapter import Adapter, adapt
 from saber.lm.editing import applied, bake
 from saber.lm.guard import verify_writers
-from saber.lm.loading import build_model
+from saber.lm.loading import build_model, load
 from saber.lm.lora import save_adapter
 from saber.types import UserError
 from tests.conftest import randomise
@@ -90,3 +92,28 @@ def test_virtual_edits_of_bitsandbytes_weights_are_exact() -> None:
         assert share_along(adapter, r) < 1e-5
     with pytest.raises(UserError, match="expected plain weights"):
         bake(adapter, everywhere(adapter, 1.0))
+
+
+def test_a_base_loaded_in_four_bits_is_edited_virtually_and_baked_in_full(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: it is no dependency of ours")
+    tokenizer = organism_tokenizer()
+    sizes = {"vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
+    model = build_model("llama", {**SMALL, **sizes})
+    randomise(model)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    packed, full = load(str(tmp_path), device="cpu", quantise="4bit"), load(str(tmp_path), device="cpu")
+    assert not any(writer.in_full for writer in packed.writers)
+    plan, r = everywhere(packed, 1.0), unit(64, 2, 0)[:, 0]
+    with applied(packed, [plan]):
+        assert share_along(packed, r) < 1e-5
+    bake(full, plan)
+    assert share_along(full, r) < 1e-5
+
+
+def test_four_bits_without_bitsandbytes_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny("llama").model.save_pretrained(tmp_path)
+    organism_tokenizer().save_pretrained(tmp_path)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(UserError, match="needs bitsandbytes, found none: pip install bitsandbytes"):
+        load(str(tmp_path), device="cpu", quantise="4bit")
