@@ -19,6 +19,11 @@ def save_checkpoint(adapter: Adapter, folder: Path) -> None:
     adapter.tokenizer.save_pretrained(folder)
 
 
+def release(adapter: Adapter) -> None:
+    """Give the memory of the weights back; the model has shapes afterwards and no numbers."""
+    adapter.model.to("meta")
+
+
 def scan_checkpoint(folder: Path, adapter: Adapter) -> int:
     """Read every stored tensor back and return how many there are.
 

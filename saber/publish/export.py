@@ -16,7 +16,7 @@ import optuna
 from saber.config import Config, with_values
 from saber.lm.activations import probe
 from saber.lm.adapter import Adapter
-from saber.lm.checkpoint import save_checkpoint, scan_checkpoint
+from saber.lm.checkpoint import release, save_checkpoint, scan_checkpoint
 from saber.lm.editing import bake, edits_by_writer
 from saber.lm.loading import load
 from saber.lm.lora import merge_adapter, save_adapter
@@ -113,10 +113,11 @@ def _write_and_measure(bench: Workbench, trial: Config, plan: EditPlan, folder: 
 
 
 def _write(bench: Workbench, plan: EditPlan, folder: Path) -> Adapter:
-    """Write the whole checkpoint and load it again."""
+    """Write the whole checkpoint and load it again, the base's weights given back first: there may be room for one."""
     bake(bench.adapter, plan)
     save_checkpoint(bench.adapter, folder)
     scan_checkpoint(folder, bench.adapter)
+    release(bench.adapter)
     model = bench.config.model
     return load(
         str(folder),
