@@ -14,17 +14,18 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from saber.config import Config, nearest, parse_config
+from saber.config import Config, config_keys, nearest, parse_config
 from saber.vocabulary import UserError
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
+NOT_OURS = re.compile(r"Could not override '([^']+)'")
 MORE_TRIALS = re.compile(r"^study\.n_trials=(\+\d+)$")
 
 
 def run(task: Callable[[Config], None], argv: Sequence[str] | None = None) -> int:
     """Run one entry point on the command line's overrides and return its exit status."""
-    arguments = [quote_more_trials(argument) for argument in (sys.argv[1:] if argv is None else argv)]
+    arguments = [spell_out(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach us instead of Hydra's own printing
     sys.argv = [sys.argv[0], *arguments]
     try:
@@ -70,10 +71,14 @@ def to_config(values: DictConfig, overrides: Sequence[str] = ()) -> Config:
     return parse_config({**plain, "overrides": list(overrides)})
 
 
-def quote_more_trials(argument: str) -> str:
-    """Keep the sign of ``study.n_trials=+20``, which Hydra would read as 20."""
-    match = MORE_TRIALS.match(argument)
-    return f"study.n_trials='{match[1]}'" if match else argument
+def spell_out(argument: str) -> str:
+    """Say to Hydra what is meant: ``key=value`` sets any key of ours, be it in a file of conf/ or only in the schema.
+
+    The sign of ``study.n_trials=+20`` is kept, which Hydra would read as 20.
+    """
+    if match := MORE_TRIALS.match(argument):
+        argument = f"study.n_trials='{match[1]}'"
+    return f"++{argument}" if argument.partition("=")[0] in config_keys() else argument
 
 
 def explain(error: Exception) -> str:
@@ -85,5 +90,7 @@ def explain(error: Exception) -> str:
         given = name.rsplit("/", 1)[-1]
         known = f"; there are {', '.join(sorted(options))}" if options else ""
         return f"unknown {name.replace('/', '=')}{nearest(given, options)}{known}"
+    if match := NOT_OURS.search(text):
+        return f"unknown key {match[1]}{nearest(match[1], config_keys())}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[0] + (f" ({lines[1]})" if len(lines) > 1 and not isinstance(error, UserError) else "")

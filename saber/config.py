@@ -19,12 +19,16 @@ _strict = ConfigDict(extra="forbid", validate_default=True)
 
 @dataclass(frozen=True, config=_strict)
 class ModelConfig:
-    """Which model, and how it is loaded: ``path`` is a folder or a hub id, or ``organism``."""
+    """Which model, and how it is loaded: ``path`` is a folder or a hub id, or ``organism``.
+
+    ``quantise=4bit`` loads it through bitsandbytes for the search; export bakes into the full dtype all the same.
+    """
 
     path: str
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
+    quantise: Literal["none", "4bit"] = "none"
     system_prompt: str | None = None
     trust_remote_code: bool = False
 
@@ -242,9 +246,13 @@ class LaunchConfig:
 
 @dataclass(frozen=True, config=_strict)
 class ExportConfig:
-    """Where exported points go, and how far the re-measured checkpoint may be from its trial (nats, rates)."""
+    """Where exported points go, in which form, and how far what is re-measured may be from its trial (nats, rates).
+
+    ``merged`` is a whole checkpoint; ``adapter`` is an exact LoRA adapter of the base, where the plan has one.
+    """
 
     dir: str = "outputs"
+    format: Literal["merged", "adapter"] = "merged"
     tolerance_kld: float = Field(default=0.02, ge=0.0)
     tolerance_rate: float = Field(default=0.03, ge=0.0)
 
@@ -281,7 +289,7 @@ class Config:
     organism: OrganismConfig = OrganismConfig()
     published: tuple[PublishedRow, ...] = ()
     space: Mapping[str, Any] = field(default_factory=dict)
-    point: str = "balanced"
+    point: str = Field(default="balanced", coerce_numbers_to_str=True)  # a trial number is read as one
     checkpoint: str | None = None
     against: str | None = None
     splits: tuple[SplitName, ...] = Field(default=("tune", "report"), min_length=1)

@@ -10,6 +10,7 @@ from saber.config import Config
 
 def sweep(config: Config) -> None:
     """Drive the study to its number of trials, then print its front and what to do next."""
+    from saber.publish.dashboard import dress_dashboard
     from saber.publish.frontier_page import next_commands
     from saber.publish.table import front_table
     from saber.study.front import quick_frontier, spoken_overrides
@@ -18,9 +19,12 @@ def sweep(config: Config) -> None:
 
     console = terminal()
     study, bench = run_study(config, console)
-    console.print(front_table(quick_frontier(study, config, bench)))
+    front = quick_frontier(study, config, bench)
+    commands = [f"python -m saber.frontier {spoken_overrides(config)}", *next_commands(config)]
+    dress_dashboard(study, front, commands)
+    console.print(front_table(front))
     console.print("next:")
-    for command in [f"python -m saber.frontier {spoken_overrides(config)}", *next_commands(config)]:
+    for command in commands:
         console.print(f"  {command}", soft_wrap=True, highlight=False)
 
 

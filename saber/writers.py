@@ -7,26 +7,43 @@ import sys
 from saber.command import run
 from saber.config import Config
 
+WIDE = 160  # columns, where no terminal says how many there are
+
 
 def writers(config: Config) -> None:
-    """Print layer, kind, module, shape and what stands between each writer and the residual add, then check them."""
+    """Print every writer, what its output passes before it is added, what no edit can do here, and the guard's word."""
     from rich.console import Console
     from rich.table import Table
 
+    from saber.lm.description import before_the_add, limits, shape
     from saber.lm.guard import verify_writers
+    from saber.lm.layouts import MEANING
     from saber.lm.loading import quiet
     from saber.study.workbench import load_base
 
     quiet()
     adapter = load_base(config)
-    table = Table("layer", "kind", "module", "shape", "before the add", title=config.model.path)
+    layouts = sorted({writer.layout for writer in adapter.writers})
+    table = Table("layer", "kind", "module", "shape", "layout", "before the add", box=None, title=config.model.path)
     for writer in adapter.writers:
-        between = "a norm's gain" if writer.gain is not None else "nothing"
-        shape = " x ".join(str(n) for n in writer.module.weight.shape)
-        table.add_row(str(writer.layer), writer.kind, writer.name, shape, between)
-    console = Console()
+        module = writer.name.removeprefix(f"{adapter.family.blocks}.{writer.layer}.")
+        table.add_row(
+            str(writer.layer), writer.kind, module, shape(writer), writer.layout, before_the_add(adapter, writer)
+        )
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
     console.print(table)
-    console.print(f"the writers explain every block's output to {verify_writers(adapter):.1e}")
+    console.print(f"modules are relative to {adapter.family.blocks}.<layer>", soft_wrap=True)
+    for layout in layouts:
+        console.print(f"{layout}: {MEANING[layout]}", markup=False, highlight=False)
+    if adapter.family.block_scale is not None:
+        console.print(f"each block's whole output is multiplied by its {adapter.family.block_scale}", soft_wrap=True)
+    for limit in limits(adapter):
+        console.print(f"limit: {limit}", soft_wrap=True)
+    error = verify_writers(adapter)
+    if error is None:
+        console.print("the blocks were not checked: they are declared to be more than a sum of writes", soft_wrap=True)
+    else:
+        console.print(f"the writers explain every block's output to {error:.1e}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
-from saber.command import quote_more_trials, to_config
+from saber.command import spell_out, to_config
 from saber.config import config_keys, key_type, value_of, with_values
 from saber.study.space import check_point, parse_space
 from saber.types import UserError
@@ -52,9 +52,12 @@ def test_a_key_that_does_not_exist_is_refused_with_the_nearest() -> None:
         with_values(config, {"edit.alphabase": 1.0})
 
 
-def test_more_trials_keep_their_sign() -> None:
-    assert quote_more_trials("study.n_trials=+20") == "study.n_trials='+20'"
-    assert quote_more_trials("study.n_trials=20") == "study.n_trials=20"
+def test_keys_of_the_schema_can_be_set_and_more_trials_keep_their_sign() -> None:
+    assert spell_out("study.n_trials=+20") == "++study.n_trials='+20'"
+    assert spell_out("study.n_trials=20") == "++study.n_trials=20"
+    assert spell_out("edit.reach=2") == "++edit.reach=2"
+    for untouched in ("+sweep=organism", "edit=saber", "~space.edit", "edit.raech=2", "--help"):
+        assert spell_out(untouched) == untouched
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,7 @@ def test_more_trials_keep_their_sign() -> None:
     [
         ("sweep", ["+sweep=orgnism"], "unknown sweep=orgnism; did you mean organism?"),
         ("sweep", ["+sweep=organism", "edit=sabre"], "unknown edit=sabre; did you mean saber?"),
-        ("sweep", ["+sweep=organism", "study.n_trails=3"], "study.n_trails"),
+        ("sweep", ["+sweep=organism", "study.n_trails=3"], "unknown key study.n_trails; did you mean study.n_trials"),
         ("sweep", ["+sweep=organism", "+edit.alpha_bas=3"], "unknown key edit.alpha_bas; did you mean edit.alpha_base"),
         ("sweep", ["+sweep=organism", "edit.alpha_base=-1"], "edit.alpha_base: input should be greater than or equal"),
         ("sweep", [], "add +sweep=organism"),

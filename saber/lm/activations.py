@@ -17,19 +17,30 @@ from saber.types import Activations, EditPlan, ProbeSet, Prompt
 
 
 @contextmanager
-def capture(modules: Mapping[Any, nn.Module]) -> Iterator[dict[Any, Tensor]]:
-    """Record what each module puts out while inside, by its key; of several calls the last stays."""
-    seen: dict[Any, Tensor] = {}
+def capture(
+    modules: Mapping[Any, nn.Module], *, with_input: bool = False, copy: bool = False
+) -> Iterator[dict[Any, Any]]:
+    """Record what each module puts out while inside, by its key; of several calls the last stays.
+
+    With ``with_input`` the record is (hidden states in, output). ``copy`` keeps it from what is later done in place.
+    """
+    seen: dict[Any, Any] = {}
 
     def hook_for(key: Any) -> Any:
-        def hook(_module: nn.Module, _inputs: object, output: Any) -> None:
-            seen[key] = output[0] if isinstance(output, tuple) else output
+        def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            first = output[0] if isinstance(output, tuple) else output
+            kept: tuple[Tensor, ...] = (first,)
+            if with_input:
+                kept = (args[0] if args else kwargs["hidden_states"], first)
+            if copy:
+                kept = tuple(tensor.clone() for tensor in kept)
+            seen[key] = kept if with_input else kept[0]
 
         return hook
 
     with ExitStack() as hooks:
         for key, module in modules.items():
-            hooks.callback(module.register_forward_hook(hook_for(key)).remove)
+            hooks.callback(module.register_forward_hook(hook_for(key), with_kwargs=True).remove)
         yield seen
 
 
@@ -51,7 +62,7 @@ def last_token_residuals(
                 logits_to_keep=1,
             )
             for layer in range(adapter.n_layers):
-                last = seen[layer][:, -1].float()
+                last = adapter.stream(seen[layer])[:, -1].float()
                 out[:, layer, indices] = last.view(n_trials, len(indices), -1).to(out.device)
     return out
 

@@ -10,24 +10,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saber.lm.families import FAMILIES, Family, WriterRow
-from saber.types import UserError, WriterKind
+from saber.lm.families import FAMILIES, Family
+from saber.lm.lookup import Writer, find_writer
+from saber.types import UserError
 
-
-@dataclass(frozen=True, eq=False)
-class Writer:
-    """A linear map [d_model, d_in] of one block whose output enters the residual stream.
-
-    ``gain`` is the elementwise weight of the norms between its output and the residual add, ``None`` without any;
-    ``write`` is the module whose output is what is added.
-    """
-
-    layer: int
-    kind: WriterKind
-    name: str
-    module: nn.Linear
-    write: nn.Module
-    gain: Float[Tensor, " d_model"] | None
+__all__ = ["Adapter", "Writer", "adapt"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +29,11 @@ class Adapter:
     system_prompt: str | None = None
 
     @property
+    def model_type(self) -> str:
+        """The name that transformers gives the family."""
+        return str(self.model.config.model_type)
+
+    @property
     def n_layers(self) -> int:
         """Number of decoder blocks."""
         return len(self.blocks)
@@ -49,7 +41,7 @@ class Adapter:
     @property
     def d_model(self) -> int:
         """Width of the residual stream."""
-        return int(self.writers[0].module.out_features)
+        return int(self.model.config.get_text_config().hidden_size)
 
     @cached_property
     def device(self) -> torch.device:
@@ -63,57 +55,46 @@ class Adapter:
         found: torch.dtype = self.model.dtype
         return found
 
+    def stream(self, output: Any) -> Float[Tensor, "batch token d_model"]:
+        """The residual stream in what a block puts out, whatever it is wrapped or stacked in."""
+        tensor: Tensor = output[0] if isinstance(output, tuple) else output
+        name = self.family.stream
+        return tensor if name is None else tensor[getattr(self.model.config.get_text_config(), name)]
+
 
 def adapt(model: Any, tokenizer: Any, *, system_prompt: str | None = None) -> Adapter:
     """See a loaded model as an `Adapter`.
 
     Raises:
-        UserError: its family is not declared, or a declared writer is not there or not a plain linear map.
+        UserError: its family is not declared, or a declared writer is not there or not what is declared.
     """
     model_type = model.config.model_type
     family = FAMILIES.get(model_type)
     if family is None:
         raise UserError(
-            f"expected a declared family, found model_type {model_type!r} ({type(model).__name__});"
-            f" declare it in saber/lm/families.py; declared: {', '.join(sorted(FAMILIES))}"
+            f"expected a declared family, found model_type {model_type!r} ({type(model).__name__}) with block lists"
+            f" {', '.join(_module_lists(model)) or 'nowhere'}; declare it in saber/lm/families.py as docs/families.md"
+            f" shows; declared: {', '.join(sorted(FAMILIES))}"
         )
     modules = dict(model.named_modules())
     blocks = modules.get(family.blocks)
     if not isinstance(blocks, nn.ModuleList):
         raise UserError(f"expected the blocks of {model_type} at {family.blocks}, found none in {type(model).__name__}")
     model.eval()
-    writers = tuple(
-        writer
+    d_model = int(model.config.get_text_config().hidden_size)
+    found = [
+        [find_writer(modules, f"{family.blocks}.{layer}", layer, row, d_model) for row in family.writers]
         for layer in range(len(blocks))
-        for row in family.writers
-        if (writer := _find_writer(modules, f"{family.blocks}.{layer}", layer, row)) is not None
-    )
-    return Adapter(model, tokenizer, family, tuple(blocks), writers, system_prompt)
+    ]
+    writers = [[writer for writer in block if writer is not None] for block in found]
+    if not all(writers):
+        layer = next(i for i, block in enumerate(writers) if not block)
+        raise UserError(f"expected a writer of {model_type} in {family.blocks}.{layer}, found none of those declared")
+    flat = tuple(writer for block in writers for writer in block)
+    return Adapter(model, tokenizer, family, tuple(blocks), flat, system_prompt)
 
 
-def _find_writer(modules: dict[str, nn.Module], block: str, layer: int, row: WriterRow) -> Writer | None:
-    """Look one declared writer up; an optional one may be missing altogether."""
-    name = f"{block}.{row.module}"
-    module = modules.get(name)
-    if module is None and row.optional:
-        return None
-    if not isinstance(module, nn.Linear):
-        found = type(module).__name__ if module is not None else "nothing"
-        raise UserError(f"expected a linear writer at {name}, found {found}; see saber/lm/families.py")
-    norms = [modules.get(f"{block}.{norm}") for norm in row.norms]
-    if None in norms:
-        raise UserError(f"expected norms {', '.join(row.norms)} after {name}, found a missing one")
-    chain = [norm for norm in norms if norm is not None]
-    gain = _gain(chain, module) if chain else None
-    return Writer(layer, row.kind, name, module, chain[-1] if chain else module, gain)
-
-
-@torch.no_grad()
-def _gain(norms: list[nn.Module], module: nn.Linear) -> Float[Tensor, " d_model"]:
-    """The product of the norms' weights: a norm maps ones to its gain, whether it stores w or 1 + w."""
-    ones = torch.ones(module.out_features, dtype=torch.float32, device=module.weight.device)
-    gain = ones
-    for norm in norms:
-        weight = next(norm.parameters())
-        gain = gain * norm(ones.to(weight.device, weight.dtype)).float().to(ones.device)
-    return gain
+def _module_lists(model: nn.Module) -> list[str]:
+    """Where a model has lists of modules: one of them is its decoder blocks."""
+    lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    return [f"{name} ({len(module)} x {type(module[0]).__name__})" for name, module in lists if len(module)]

@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 
 from saber.lm.adapter import Adapter
+from saber.lm.loading import stored_shapes
 from saber.types import UserError
 
 
@@ -16,6 +17,11 @@ def save_checkpoint(adapter: Adapter, folder: Path) -> None:
     """Write weights (safetensors), configuration, generation configuration, tokenizer and chat template."""
     adapter.model.save_pretrained(folder, safe_serialization=True)
     adapter.tokenizer.save_pretrained(folder)
+
+
+def release(adapter: Adapter) -> None:
+    """Give the memory of the weights back; the model has shapes afterwards and no numbers."""
+    adapter.model.to("meta")
 
 
 def scan_checkpoint(folder: Path, adapter: Adapter) -> int:
@@ -29,14 +35,11 @@ def scan_checkpoint(folder: Path, adapter: Adapter) -> int:
         if not (folder / name).exists():
             raise UserError(f"expected {name} in the exported checkpoint, found none")
     stored = dict(_stored_shapes(folder))
-    tied = set(getattr(adapter.model, "all_tied_weights_keys", None) or {})
-    for name, parameter in adapter.model.named_parameters():
-        if name in tied:
-            continue
+    for name, shape in stored_shapes(adapter.model).items():
         if name not in stored:
             raise UserError(f"expected tensor {name} in the exported checkpoint, found none")
-        if stored[name] != tuple(parameter.shape):
-            raise UserError(f"expected tensor {name} of shape {tuple(parameter.shape)}, found {stored[name]}")
+        if stored[name] != shape:
+            raise UserError(f"expected tensor {name} of shape {shape}, found {stored[name]}")
     return len(stored)
 
 

@@ -16,9 +16,14 @@ from saber.types import EditPlan
 
 
 class TrialEdits:
-    """The edits of T trials at one writer, stacked: U diag(a) and V are (trial, d_model, rank), padded with a = 0."""
+    """The edits of T trials at one writer, stacked: U diag(a) and V are (trial, d_model, rank), padded with a = 0.
 
-    def __init__(self, edits: Sequence[WriterEdit | None], d_model: int, device: torch.device) -> None:
+    Rows come trial by trial; where experts put out their own rows, expert by expert and within each trial by trial.
+    """
+
+    def __init__(self, edits: Sequence[WriterEdit | None], writer: Writer, d_model: int) -> None:
+        device = writer.device
+        self.n_expert_groups = writer.n_expert_groups
         ranks = [0 if edit is None else edit.u.shape[1] for edit in edits]
         self.ua = torch.zeros(len(edits), d_model, max(ranks), device=device)
         self.v = torch.zeros_like(self.ua)
@@ -35,19 +40,15 @@ class TrialEdits:
         self.uat = self.ua.transpose(1, 2).contiguous()
 
     def __call__(self, y: Float[Tensor, "batch *token d_model"]) -> Float[Tensor, "batch *token d_model"]:
-        """Y <- s * (y - U diag(a) V^T y), rows in T equal groups, in fp32 whatever y is.
-
-        Raises:
-            ValueError: the batch does not divide into T groups.
-        """
+        """Y <- s * (y - U diag(a) V^T y), rows in T equal groups, in fp32 whatever y is."""
         n_trials = len(self.v)
-        if y.shape[0] % n_trials:
-            raise ValueError(f"expected a batch divisible by {n_trials} trials, found {y.shape[0]} rows")
-        grouped = y.reshape(n_trials, -1, y.shape[-1]).float()
+        by_expert = y.reshape(self.n_expert_groups, n_trials, -1, y.shape[-1])
+        grouped = by_expert.transpose(0, 1).reshape(n_trials, -1, y.shape[-1]).float()
         edited = torch.baddbmm(grouped, torch.bmm(grouped, self.v), self.uat, alpha=-1.0)
         if self.scale is not None:
             edited = edited * self.scale
-        return edited.to(y.dtype).view(y.shape)
+        by_trial = edited.to(y.dtype).view(n_trials, self.n_expert_groups, -1, y.shape[-1])
+        return by_trial.transpose(0, 1).reshape(y.shape)
 
 
 @contextmanager
@@ -57,11 +58,14 @@ def applied(adapter: Adapter, plans: Sequence[EditPlan]) -> Iterator[Adapter]:
     The weights are never touched. The hooks are gone on the way out, whatever happened inside.
 
     Raises:
-        ValueError: a plan names a layer that the model does not have.
+        ValueError: a plan names a layer that the model does not have, or a batch does not divide into T groups.
     """
     with ExitStack() as hooks:
+        if len(plans) > 1:
+            embedding = adapter.model.get_input_embeddings()
+            hooks.callback(embedding.register_forward_hook(_check_batch(len(plans))).remove)
         for writer, edits in edits_by_writer(adapter, plans):
-            hook = TrialEdits(edits, adapter.d_model, writer.module.weight.device)
+            hook = TrialEdits(edits, writer, adapter.d_model)
             handle = writer.module.register_forward_hook(_edit_output(hook))
             hooks.callback(handle.remove)
         yield adapter
@@ -87,6 +91,16 @@ def check_layers(adapter: Adapter, plan: EditPlan) -> None:
             )
 
 
+def _check_batch(n_trials: int) -> Any:
+    """Where prompts enter: further in, experts see rows of tokens, whose number may divide when the batch does not."""
+
+    def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        if output.shape[0] % n_trials:
+            raise ValueError(f"expected a batch divisible by {n_trials} trials, found {output.shape[0]} rows")
+
+    return hook
+
+
 def _edit_output(edits: TrialEdits) -> Any:
     def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
         return edits(output)
@@ -96,11 +110,12 @@ def _edit_output(edits: TrialEdits) -> Any:
 
 @torch.no_grad()
 def bake(adapter: Adapter, plan: EditPlan) -> None:
-    """Write the plan into the weights and biases of every writer it edits, in place, in fp32 before rounding."""
+    """Write the plan into the weights and biases of every writer it edits, in place, in fp32 before rounding.
+
+    Raises:
+        UserError: a weight is quantised.
+    """
     for writer, (edit,) in edits_by_writer(adapter, [plan]):
-        if edit is None:
-            continue
-        weight, bias = writer.module.weight, writer.module.bias
-        weight.copy_(edit.on_columns(weight.float()))
-        if bias is not None:
-            bias.copy_(edit.on_columns(bias.float().unsqueeze(1)).squeeze(1))
+        if edit is not None:
+            for columns in writer.columns():
+                edit.write_into(columns)

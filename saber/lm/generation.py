@@ -87,7 +87,7 @@ def _decode(adapter: Adapter, batch: Batch, max_new_tokens: int, n_trials: int) 
         if float(is_open.float().mean()) <= SHRINK_AT:
             kept = torch.nonzero(is_open.repeat(n_trials)).flatten()
             live, token, mask, positions = live[kept], token[kept], mask[kept], positions[kept]
-            cache.batch_select_indices(kept)
+            cache.reorder_cache(kept)
         ids, positions = token.unsqueeze(1), positions[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
     return new

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import (
+    MergeModulelist,
+    WeightConverter,
+    WeightRenaming,
+    rename_source_key,
+    revert_weight_conversion,
+)
 
 from saber.lm.adapter import Adapter, adapt
 from saber.types import DIGEST_LENGTH, UserError
@@ -23,26 +31,37 @@ def load(
     revision: str | None = None,
     system_prompt: str | None = None,
     trust_remote_code: bool = False,
+    quantise: str = "none",
 ) -> Adapter:
-    """Load a chat model and its tokenizer from a folder or the hub.
+    """Load a chat model and its tokenizer from a folder or the hub, its linear maps in four bits if so asked.
 
     Raises:
-        UserError: nothing can be loaded from there, or the checkpoint does not fill every weight.
+        UserError: nothing can be loaded from there, the checkpoint does not fill every weight, or bitsandbytes is not
+            there to quantise with.
     """
     place = "cuda" if device == "auto" and torch.cuda.is_available() else device
     place = "cpu" if place == "auto" else place
     common = {"revision": revision, "trust_remote_code": trust_remote_code}
+    packing = _four_bits(place) if quantise == "4bit" else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **common)
         model, report = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, output_loading_info=True, use_safetensors=True, **common
+            path, dtype=dtype, output_loading_info=True, use_safetensors=True, **common, **packing
         )
+    except ImportError as error:
+        raise UserError("model.quantise=4bit needs bitsandbytes, found none: pip install bitsandbytes") from error
     except (OSError, ValueError) as error:
         raise UserError(_not_loaded(path, error)) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise UserError(f"expected {path} to fill every weight, found {len(missing)} missing: {missing[0]}, ...")
-    return adapt(model.to(place), tokenizer, system_prompt=system_prompt)
+    return adapt(model if packing else model.to(place), tokenizer, system_prompt=system_prompt)
+
+
+def _four_bits(place: str) -> dict[str, Any]:
+    """What makes transformers pack linear maps as they are read; a packed model cannot be moved afterwards."""
+    packing = transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
+    return {"quantization_config": packing, "device_map": {"": place}}
 
 
 def _not_loaded(path: str, error: Exception) -> str:
@@ -65,6 +84,47 @@ def build_model(model_type: str, config: Mapping[str, Any], dtype: torch.dtype =
 def build_tokenizer(tokenizer: Any, **special: Any) -> PreTrainedTokenizerFast:
     """Wrap a ``tokenizers.Tokenizer`` as a transformers tokenizer (special tokens, chat template, padding side)."""
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+
+def build_skeleton(folder: Path) -> Any:
+    """The model of a checkpoint without its weights: every parameter has a shape and no memory.
+
+    Raises:
+        UserError: the folder holds no model's configuration.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError) as error:
+        raise UserError(_not_loaded(str(folder), error)) from error
+
+
+def parameters_of(model: Any, stored: Iterable[str]) -> dict[str, tuple[str, bool]]:
+    """The parameter that each stored tensor becomes, and whether it is one expert's part of it.
+
+    A tensor that becomes its parameter by anything but renaming and stacking is left out.
+    """
+    conversions = get_model_conversion_mapping(model)
+    renamings = [one for one in conversions if isinstance(one, WeightRenaming)]
+    converters = [one for one in conversions if isinstance(one, WeightConverter)]
+    of_pattern = {pattern: one for one in converters for pattern in one.source_patterns}
+    own = dict(model.named_parameters())
+    found: dict[str, tuple[str, bool]] = {}
+    for key in stored:
+        name, pattern = rename_source_key(key, renamings, converters, model.base_model_prefix, own)
+        operations = of_pattern[pattern].operations if pattern is not None else []
+        if name in own and all(isinstance(one, MergeModulelist) for one in operations):
+            found[key] = (name, bool(operations))
+    return found
+
+
+@torch.no_grad()
+def stored_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every parameter as a checkpoint stores it: experts apart, prefixes as published."""
+    tied = set(getattr(model, "all_tied_weights_keys", None) or {})
+    own = {name: p.to("meta") for name, p in model.named_parameters() if name not in tied}
+    return {name: tuple(tensor.shape) for name, tensor in revert_weight_conversion(model, own).items()}
 
 
 def weights_digest(model: Any) -> str:

@@ -22,11 +22,11 @@ def save_plan(plan: EditPlan, path: Path) -> None:
     write_tensors(path, tensors, {"plan": json.dumps(about), "digest": plan.digest})
 
 
-def load_plan(path: Path) -> EditPlan:
-    """Read a plan and check its digest.
+def load_plan(path: Path, digest: str | None = None) -> EditPlan:
+    """Read a plan and check that it is whole, and the one with ``digest`` if that is given.
 
     Raises:
-        UserError: the file is missing, is no plan, or does not have the digest it was written with.
+        UserError: the file is missing, is no plan, or does not have the digest it was written with or asked for by.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -39,6 +39,7 @@ def load_plan(path: Path) -> EditPlan:
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"expected a plan in {path}, found: {error}") from error
     plan = EditPlan(rounds, about["row_norm"], about["source"])
-    if plan.digest != metadata["digest"]:
-        raise UserError(f"expected plan {metadata['digest']} in {path}, found {plan.digest}: the file is damaged")
+    wanted = digest if digest is not None else metadata["digest"]
+    if plan.digest != wanted:
+        raise UserError(f"expected plan {wanted} in {path}, found {plan.digest}: the file is damaged")
     return plan

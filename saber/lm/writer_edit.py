@@ -17,9 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saber.lm.adapter import Writer
-from saber.types import WRITER_KINDS, EditPlan, Round
+from saber.types import WRITER_KINDS, EditPlan, Round, UserError
 
 GAIN_RIDGE = 0.2  # lambda: flat between .1 and .3 over four families with sandwich norms
+COLUMNS_AT_ONCE = 1024  # of a weight that is edited: bounds the fp32 copies, and costs nothing at this width
 DEPENDENT = 1e-3  # a direction with less than this outside those before it adds nothing but rounding
 
 
@@ -46,22 +47,51 @@ class WriterEdit:
         edited = w - self.u @ (self.a.unsqueeze(1) * (self.v.T @ w))
         return edited if self.scale is None else self.scale.unsqueeze(1) * edited
 
+    def write_into(self, columns: Float[Tensor, "d_model n"]) -> None:
+        """Edit columns in place, in fp32 before rounding, a block at a time so that little memory is needed."""
+        for block in torch.split(columns, COLUMNS_AT_ONCE, dim=1):
+            block.copy_(self.on_columns(block.float()))
+
+    def keeping_row_norms(self, weight: Float[Tensor, "d_model n"]) -> WriterEdit:
+        """The same edit with the scale s_i = |W_i| / |W'_i| of a weight W, 1 for a row that is zero before or after."""
+        before, after = torch.zeros(len(weight), device=weight.device), torch.zeros(len(weight), device=weight.device)
+        for block in torch.split(weight, COLUMNS_AT_ONCE, dim=1):
+            before += block.float().square().sum(dim=1)
+            after += self.on_columns(block.float()).square().sum(dim=1)
+        kept = (before > 0) & (after > 0)
+        scale = torch.where(kept, before / torch.where(kept, after, 1.0), 1.0).sqrt()
+        return WriterEdit(self.u, self.a, self.v, scale)
+
 
 @torch.no_grad()
 def compile_edit(plan: EditPlan, writer: Writer) -> WriterEdit | None:
-    """What the plan does at this writer; ``None`` where every strength is 0."""
+    """What the plan does at this writer; ``None`` where every strength is 0.
+
+    Raises:
+        UserError: row norms are to be kept of fused experts, or of a quantised weight.
+    """
+    edit = compile_low_rank(plan, writer)
+    return edit.keeping_row_norms(writer.columns()[0]) if edit is not None and plan.row_norm else edit
+
+
+@torch.no_grad()
+def compile_low_rank(plan: EditPlan, writer: Writer) -> WriterEdit | None:
+    """The rounds of a plan at this writer, composed; row norms, which need the weight, are left to the caller.
+
+    Raises:
+        UserError: row norms are to be kept of fused experts: each would need a scale of its own, which no edit of
+            their summed output can be.
+    """
     edit: WriterEdit | None = None
     for one in plan.rounds:
         step = _compile_round(one, writer)
         if step is not None:
             edit = step if edit is None else edit.then(step)
-    if edit is None or not plan.row_norm:
-        return edit
-    weight = writer.module.weight.detach().float()
-    before, after = weight.norm(dim=1), edit.on_columns(weight).norm(dim=1)
-    kept = (before > 0) & (after > 0)
-    scale = torch.where(kept, before / torch.where(kept, after, 1.0), 1.0)
-    return WriterEdit(edit.u, edit.a, edit.v, scale)
+    if edit is not None and plan.row_norm and writer.fused:
+        raise UserError(
+            f"expected no row norms to keep at {writer.name}, found fused experts: set edit.norm_preserve=none"
+        )
+    return edit
 
 
 def _compile_round(one: Round, writer: Writer) -> WriterEdit | None:
@@ -72,12 +102,11 @@ def _compile_round(one: Round, writer: Writer) -> WriterEdit | None:
     meeting = torch.nonzero(strengths).flatten()
     if len(meeting) == 0:
         return None
-    device = writer.module.weight.device
     q, kept = orthonormalise(one.directions[meeting].float())
-    q, a = q.to(device), strengths[meeting][kept].float().to(device)
+    q, a = q.to(writer.device), strengths[meeting][kept].float().to(writer.device)
     if writer.gain is None:
         return WriterEdit(q, a, q)
-    return WriterEdit(*_behind_gain(q, a, writer.gain.to(device)))
+    return WriterEdit(*_behind_gain(q, a, writer.gain.to(writer.device)))
 
 
 def orthonormalise(

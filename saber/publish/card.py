@@ -63,6 +63,7 @@ def render_card(
     tune = exported if exported.split == "tune" else point.tune
     return markdown_environment().get_template("card.md.j2").render(
         title=_title(frontier.base_model),
+        library="peft" if plan_summary.get("format") == "adapter" else "transformers",
         tags=TAGS,
         base_model=frontier.base_model,
         point_words=listed([*point.marks]) if point.marks else "Pareto" if point.on_front else "off-front",

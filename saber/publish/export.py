@@ -15,16 +15,18 @@ import optuna
 
 from saber.config import Config, with_values
 from saber.lm.activations import probe
-from saber.lm.checkpoint import save_checkpoint, scan_checkpoint
+from saber.lm.adapter import Adapter
+from saber.lm.checkpoint import release, save_checkpoint, scan_checkpoint
 from saber.lm.editing import bake, edits_by_writer
 from saber.lm.loading import load
+from saber.lm.lora import merge_adapter, save_adapter
 from saber.lm.measurement import measure, with_residual
 from saber.lm.plan_file import load_plan, save_plan
 from saber.lm.planning import residual_refusal
 from saber.publish.card import render_card
-from saber.study.front import find_point, frontier_of
+from saber.study.front import find_point, frontier_of, read_points
 from saber.study.records import metrics_to_json, plan_path
-from saber.study.workbench import Workbench
+from saber.study.workbench import Workbench, in_full_dtype
 from saber.types import EditPlan, Frontier, FrontierPoint, Metrics, UserError
 
 PACKAGES = ("saber-sweep", "torch", "transformers", "optuna", "safetensors")
@@ -48,22 +50,23 @@ def export_point(study: optuna.Study, config: Config, bench: Workbench) -> Expor
         UserError: no such point, the target is not ours to replace, or the written checkpoint does not measure as its
             trial did.
     """
+    find_point(read_points(study, config), config.point)  # a mistaken name is told before anything is scored
     frontier = frontier_of(study, config, bench)
     point = find_point(frontier.points, config.point)
     target = Path(config.export.dir) / f"{frontier.study}_{point.name}"
     if target.exists() and not (target / OURS).exists():
         raise UserError(f"expected {target} to be free or one of our exports, found something else: move it away")
-    plan = load_plan(plan_path(bench.folder, point.plan_digest))
+    plan = load_plan(plan_path(bench.folder, point.plan_digest), point.plan_digest)
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         writers = edited_writers(bench, plan)
         trial = with_values(config, point.params)
-        exported = _write_and_measure(bench, trial, plan, partial)
+        exported = _write_and_measure(in_full_dtype(bench), trial, plan, partial)
         _check_same(point, exported.tune, config)
         save_plan(plan, partial / "plan.safetensors")
-        about = _about(config, frontier, point, plan, exported)
+        about = _about(bench, trial, frontier, point, plan, exported)
         (partial / OURS).write_text(json.dumps(about, indent=2, default=str) + "\n")
         comparison = _comparison(frontier, point)
         card = render_card(
@@ -100,21 +103,36 @@ def edited_writers(bench: Workbench, plan: EditPlan) -> list[Mapping[str, Any]]:
 def _write_and_measure(bench: Workbench, trial: Config, plan: EditPlan, folder: Path) -> Exported:
     """Bake and write, then trust nothing but what is read back."""
     tune_reference, report_reference = bench.reference, bench.report_reference()
-    bake(bench.adapter, plan)
-    save_checkpoint(bench.adapter, folder)
-    scan_checkpoint(folder, bench.adapter)
-    model, profile = bench.config.model, bench.config.evaluate
-    again = load(
-        str(folder),
-        dtype=str(bench.adapter.dtype).removeprefix("torch."),
-        device=model.device,
-        system_prompt=model.system_prompt,
-    )
+    profile = bench.config.evaluate
+    again = _write_adapter(bench, plan, folder) if trial.export.format == "adapter" else _write(bench, plan, folder)
     tune = measure(again, bench.splits["tune"], profile, reference=tune_reference)
     report = measure(again, bench.splits["report"], profile, reference=report_reference)
     probes = bench.probes.first(trial.data.n_probe, trial.data.n_capability)
     (activations,) = probe(again, probes, batch_size=profile.batch_size)
     return Exported(folder, with_residual(tune, residual_refusal(activations, plan), plan), report)
+
+
+def _write(bench: Workbench, plan: EditPlan, folder: Path) -> Adapter:
+    """Write the whole checkpoint and load it again, the base's weights given back first: there may be room for one."""
+    bake(bench.adapter, plan)
+    save_checkpoint(bench.adapter, folder)
+    scan_checkpoint(folder, bench.adapter)
+    release(bench.adapter)
+    model = bench.config.model
+    return load(
+        str(folder),
+        dtype=str(bench.adapter.dtype).removeprefix("torch."),
+        device=model.device,
+        system_prompt=model.system_prompt,
+    )
+
+
+def _write_adapter(bench: Workbench, plan: EditPlan, folder: Path) -> Adapter:
+    """Write the adapter and add what is read back to the base."""
+    save_adapter(bench.adapter, plan, folder, str(bench.adapter.model.name_or_path))
+    bench.adapter.tokenizer.save_pretrained(folder)
+    merge_adapter(bench.adapter, folder)
+    return bench.adapter
 
 
 def _check_same(point: FrontierPoint, exported: Metrics, config: Config) -> None:
@@ -145,9 +163,9 @@ def _comparison(frontier: Frontier, point: FrontierPoint) -> FrontierPoint | Non
 
 
 def _about(
-    config: Config, frontier: Frontier, point: FrontierPoint, plan: EditPlan, exported: Exported
+    bench: Workbench, trial: Config, frontier: Frontier, point: FrontierPoint, plan: EditPlan, exported: Exported
 ) -> dict[str, Any]:
-    """Everything needed to know what this checkpoint is and to make it again."""
+    """Everything needed to know what this checkpoint is and to make it again; not where its database is."""
     versions = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
     return {
         "study": frontier.study,
@@ -155,17 +173,19 @@ def _about(
         "trial": point.number,
         "params": dict(point.params),
         "plan": {
+            "format": trial.export.format,
             "digest": plan.digest,
             "rounds": len(plan.rounds),
             "directions": [len(one.directions) for one in plan.rounds],
             "edited_layers": list(plan.edited_layers),
             "row_norm": plan.row_norm,
         },
-        "protocol": exported.tune.protocol,
+        "protocol": {"tune": exported.tune.protocol, "report": exported.report.protocol},
         "metrics": {"tune": metrics_to_json(exported.tune), "report": metrics_to_json(exported.report)},
-        "data": {"protocol_tune": exported.tune.protocol, "protocol_report": exported.report.protocol},
+        "base": {"path": trial.model.path, "revision": trial.model.revision, "weights": bench.model_digest},
+        "data": {name: split.digest for name, split in bench.splits.items()},
         "versions": versions,
-        "config": dataclasses.asdict(config),
+        "config": dataclasses.asdict(with_values(trial, {"study.storage": None})),
     }
 
 

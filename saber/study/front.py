@@ -190,7 +190,8 @@ def _checked(point: FrontierPoint, held_out: tuple[Metrics, Outcomes], longer: L
 def spoken_overrides(config: Config) -> str:
     """The command line's overrides without those that name one task; a storage URL can hold a password."""
     own = ("study.n_trials=", "point=", "checkpoint=", "against=", "splits=", "study.storage=")
-    return shlex.join(word for word in config.overrides if not word.startswith(own))
+    words = [word.removeprefix("++") for word in config.overrides]
+    return shlex.join(word for word in words if not word.startswith(own))
 
 
 def landscape(

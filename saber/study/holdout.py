@@ -27,7 +27,7 @@ def report_scores(bench: Workbench, front: Sequence[FrontierPoint]) -> dict[str,
         size = bench.config.launch.trials_per_batch
         for start in range(0, len(missing), size):
             digests = missing[start : start + size]
-            plans = [EditPlan(()) if d == BASE else load_plan(plan_path(bench.folder, d)) for d in digests]
+            plans = [EditPlan(()) if d == BASE else load_plan(plan_path(bench.folder, d), d) for d in digests]
             measured = measure_trials(bench.adapter, split, profile, reference, plans)
             kept.add({d: measured_to_json(one) for d, one in zip(digests, measured, strict=True)})
     return {digest: measured_from_json(row) for digest, row in kept.rows.items()}

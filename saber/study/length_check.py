@@ -33,7 +33,7 @@ def length_checks(bench: Workbench, front: Sequence[FrontierPoint]) -> dict[str,
     size = bench.config.launch.trials_per_batch
     for start in range(0, len(missing), size):
         digests = missing[start : start + size]
-        plans = [load_plan(plan_path(bench.folder, digest)) for digest in digests]
+        plans = [load_plan(plan_path(bench.folder, digest), digest) for digest in digests]
         found: dict[str, Any] = {
             digest: _CHECK.dump_python(check, mode="json")
             for digest, check in zip(digests, check_lengths(bench, plans), strict=True)

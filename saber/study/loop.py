@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from saber.config import Config
 from saber.study.evaluator import Outcome
+from saber.study.interrupts import interrupts_held
 from saber.study.naming import point_name
 from saber.study.progress import Progress
 from saber.study.records import INTERRUPTED, RETRY_OF, finished_trials, tell
@@ -53,36 +54,29 @@ def drive(
     n_trials: int,
 ) -> None:
     """Run the study to ``n_trials`` finished ones; whatever stops it, no trial is left running."""
-    study.set_user_attr(TARGET, n_trials)
-    recover(study)
-    enqueue_known(study, config, knobs)
-    names = {str(t.user_attrs["name"]) for t in study.get_trials(deepcopy=False) if "name" in t.user_attrs}
-    while (left := n_trials - len(finished_trials(study))) > 0:
-        trials = [study.ask() for _ in range(min(left, config.launch.trials_per_batch))]
+    with interrupts_held() as release:
+        study.set_user_attr(TARGET, n_trials)
+        recover(study)
+        enqueue_known(study, config, knobs)
+        names = {str(t.user_attrs["name"]) for t in study.get_trials(deepcopy=False) if "name" in t.user_attrs}
         try:
-            configs = [suggest(trial, knobs, config) for trial in trials]
-            progress.evaluating([trial.number for trial in trials])
-            for trial, outcome in zip(list(trials), evaluator(configs), strict=True):
-                name = point_name(trial.params, names, trial.number)
-                tell(
-                    study,
-                    trial,
-                    outcome,
-                    name=name,
-                    config=config.study,
-                    folder=study_folder(config),
-                    store=artifact_store(config),
-                )
-                trials.remove(trial)
-                names.add(name)
-                progress.told(study, name, outcome)
+            while (left := n_trials - len(finished_trials(study))) > 0:
+                trials = [study.ask() for _ in range(min(left, config.launch.trials_per_batch))]
+                configs = [suggest(trial, knobs, config) for trial in trials]
+                progress.evaluating([trial.number for trial in trials])
+                with release():
+                    outcomes = evaluator(configs)
+                for trial, outcome in zip(trials, outcomes, strict=True):
+                    name = point_name(trial.params, names, trial.number)
+                    tell(study, trial, outcome, name, config.study, study_folder(config), artifact_store(config))
+                    names.add(name)
+                    progress.told(study, name, outcome)
         finally:
-            for trial in trials:
-                hand_back(study, trial.number, trial.params)
+            recover(study)
 
 
 def recover(study: optuna.Study) -> None:
-    """Hand back what a driver that died left running; the lock makes sure that no other driver is alive."""
+    """Hand back every trial that is left running: only one driver is alive, and it is here."""
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         hand_back(study, trial.number, trial.params)
 

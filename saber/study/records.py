@@ -36,7 +36,6 @@ def tell(
     study: optuna.Study,
     trial: Trial,
     outcome: Outcome,
-    *,
     name: str,
     config: StudyConfig,
     folder: Path,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
-from saber.config import Config
+from saber.config import Config, with_values
 from saber.data.organism import ensure_organism
 from saber.data.splits import load_splits, probe_set
 from saber.lm.activations import probe
@@ -108,7 +108,19 @@ def load_base(config: Config) -> Adapter:
         revision=model.revision,
         system_prompt=model.system_prompt,
         trust_remote_code=model.trust_remote_code,
+        quantise=model.quantise,
     )
+
+
+def in_full_dtype(bench: Workbench) -> Workbench:
+    """The same workbench around the base as it is stored; a quantised one is loaded again, and is its own reference."""
+    if bench.config.model.quantise == "none":
+        return bench
+    config = with_values(bench.config, {"model.quantise": "none"})
+    adapter = load_base(config)
+    reference = make_reference(adapter, bench.splits["tune"], config.evaluate)
+    digest = weights_digest(adapter.model)
+    return replace(bench, config=config, adapter=adapter, model_digest=digest, reference=reference)
 
 
 def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Path, digest: str) -> Activations:

@@ -10,15 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saber.lm.activations import capture
 from saber.lm.adapter import Adapter, adapt
 from saber.lm.editing import applied, bake
 from saber.lm.loading import build_model
 from saber.lm.writer_edit import WriterEdit, compile_edit, orthonormalise
-from saber.types import EditPlan, Round
+from saber.types import EditPlan, Round, UserError
 from tests.conftest import TINY_GEMMA4, randomise
-
-TOKENS = torch.tensor([[5, 9, 3, 20, 7, 33, 8], [11, 4, 60, 2, 19, 21, 6]])
+from tests.lm.families import tiny
+from tests.lm.plans import TOKENS, everywhere, logits, share_along, two_rounds, unit
 
 LLAMA = {
     "vocab_size": 64,
@@ -32,30 +31,6 @@ LLAMA = {
 }
 
 
-def unit(d: int, k: int, seed: int) -> torch.Tensor:
-    return torch.linalg.qr(torch.randn(d, k, generator=torch.Generator().manual_seed(seed)))[0]
-
-
-def everywhere(adapter: Adapter, alpha: float, k: int = 2, seed: int = 0, row_norm: bool = False) -> EditPlan:
-    r = unit(adapter.d_model, k, seed)
-    layers = range(adapter.n_layers)
-    return EditPlan.from_directions({l: (r, torch.full((k,), alpha)) for l in layers}, row_norm=row_norm)
-
-
-def two_rounds(adapter: Adapter, seed: int) -> EditPlan:
-    generator = torch.Generator().manual_seed(seed)
-    rounds = tuple(
-        Round(unit(adapter.d_model, 3, seed + i).T, torch.rand(3, adapter.n_layers, 3, generator=generator))
-        for i in range(2)
-    )
-    return EditPlan(rounds)
-
-
-def logits(adapter: Adapter, tokens: torch.Tensor = TOKENS) -> torch.Tensor:
-    with torch.no_grad():
-        return adapter.model(input_ids=tokens, use_cache=False).logits
-
-
 @pytest.fixture(params=["gemma4", "llama"])
 def adapter(request: pytest.FixtureRequest, tiny_gemma4: Adapter) -> Adapter:
     if request.param == "gemma4":
@@ -63,14 +38,6 @@ def adapter(request: pytest.FixtureRequest, tiny_gemma4: Adapter) -> Adapter:
     model = build_model("llama", LLAMA)
     randomise(model)
     return adapt(model, None)
-
-
-def share_along(adapter: Adapter, direction: torch.Tensor) -> float:
-    """The largest share of any write, any layer, any token, along a direction."""
-    modules = {writer.name: writer.write for writer in adapter.writers}
-    with capture(modules) as seen:
-        logits(adapter)
-    return max(float(((y @ direction).abs() / y.norm(dim=-1)).max()) for y in seen.values())
 
 
 def test_strength_one_removes_the_direction_from_every_write(adapter: Adapter) -> None:
@@ -149,6 +116,26 @@ def test_row_norms_are_kept(adapter: Adapter) -> None:
     bake(adapter, everywhere(adapter, 1.0, row_norm=True))
     for writer in adapter.writers:
         torch.testing.assert_close(writer.module.weight.norm(dim=1), before[writer.name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["gpt_oss", "mixtral", "llama4_text"])
+def test_row_norms_of_fused_experts_are_refused(case: str) -> None:
+    adapter = tiny(case)
+    plan = everywhere(adapter, 1.0, row_norm=True)
+    with pytest.raises(UserError, match=r"expected no row norms to keep at .*experts"), applied(adapter, [plan]):
+        pass
+    with pytest.raises(UserError, match=r"fused experts: set edit\.norm_preserve=none"):
+        bake(adapter, plan)
+
+
+@pytest.mark.parametrize("case", ["gpt2", "falcon_h1", "glm4", "granite"])
+def test_row_norms_virtual_and_baked_agree(case: str) -> None:
+    adapter = tiny(case)
+    plan = everywhere(adapter, 0.9, row_norm=True)
+    with applied(adapter, [plan]):
+        virtual = logits(adapter)
+    bake(adapter, plan)
+    assert float((logits(adapter) - virtual).norm() / virtual.norm()) < 1e-5
 
 
 def test_component_kinds_can_be_left_alone(tiny_gemma4: Adapter) -> None:

@@ -1,0 +1,313 @@
+"""Measurements are what they say: exact zeros, a slow oracle's drift, counted rates, the same alone and together."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from saber.config import EvaluateConfig
+from saber.data.organism import organism_splits
+from saber.lm.activations import probe
+from saber.lm.adapter import Adapter
+from saber.lm.batches import tokenise
+from saber.lm.drift import POSITIONS, drift_nats
+from saber.lm.editing import applied, bake
+from saber.lm.generation import end_tokens
+from saber.lm.loading import load, weights_digest
+from saber.lm.measurement import Measured, label, measure, measure_trials, rates, retained
+from saber.lm.protocol import drift_prompts, ordered, protocol_digest
+from saber.lm.reference import Reference, make_reference
+from saber.types import PROMPT_KINDS, EditPlan, ProbeSet, Prompt, Response, Split, UserError
+
+PROFILE = EvaluateConfig(max_new_tokens=8, batch_size=32, n_bootstrap=100)
+A_KIND = 10  # prompts of each kind
+
+
+@pytest.fixture(scope="module")
+def adapter(organism_folder: Path) -> Adapter:
+    return load(str(organism_folder), dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    whole = organism_splits(0)["tune"]
+    return Split("tune", tuple(prompt for kind in PROMPT_KINDS for prompt in whole.of(kind)[:A_KIND]))
+
+
+@pytest.fixture(scope="module")
+def reference(adapter: Adapter, split: Split) -> Reference:
+    return make_reference(adapter, split, PROFILE)
+
+
+@pytest.fixture(scope="module")
+def plans(adapter: Adapter) -> list[EditPlan]:
+    """One direction, the difference in means, removed everywhere: not at all, in part, wholly and with row norms."""
+    whole = organism_splits(0)["probe"]
+    (found,) = probe(
+        adapter, ProbeSet(*(whole.of(k)[:24] for k in ("harmful", "harmless", "capability"))), batch_size=32
+    )
+    r = (found.harmful.mean(dim=1) - found.harmless.mean(dim=1))[adapter.n_layers // 2]
+    vectors = (r / r.norm()).unsqueeze(1)
+
+    def plan(alpha: float, *, row_norm: bool = False) -> EditPlan:
+        layers = range(adapter.n_layers)
+        return EditPlan.from_directions({l: (vectors, torch.tensor([alpha])) for l in layers}, row_norm=row_norm)
+
+    return [plan(0.3), plan(1.0), plan(0.9, row_norm=True)]
+
+
+def trial_of(adapter: Adapter, split: Split, reference: Reference, plan: EditPlan) -> Measured:
+    (one,) = measure_trials(adapter, split, PROFILE, reference, [plan])
+    return one
+
+
+# --- drift ---
+
+
+def test_the_unedited_model_has_not_drifted_at_all(adapter: Adapter, split: Split, reference: Reference) -> None:
+    metrics = trial_of(adapter, split, reference, EditPlan(())).metrics
+    for name in ("kld", "kld_first", "kld_prompt", "kld_response", "kld_max", "kld_p95", "kld_median"):
+        assert metrics[name] == 0.0
+    drift = drift_nats(adapter, reference, n_trials=1, batch_size=PROFILE.batch_size)
+    assert all(not drift[name].any() for name in POSITIONS)
+
+
+def logits_alone(model: Any, tokens: list[int]) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0].double()
+
+
+def slow_drift(base: Adapter, edited: Adapter, prompt: Prompt, limit: int) -> dict[str, float]:
+    """KL by its definition, in float64, a token at a time and a prompt at a time, without cache, mask or padding."""
+    (tokens,) = tokenise(base, [prompt])
+    n_prompt, ends = len(tokens), end_tokens(base)
+    for _ in range(limit):
+        tokens = [*tokens, int(logits_alone(base.model, tokens)[-1].argmax())]
+        if tokens[-1] in ends:
+            break
+    log_p, log_q = (logits_alone(one.model, tokens).log_softmax(dim=-1) for one in (base, edited))
+    kl = (log_p.exp() * (log_p - log_q)).sum(dim=-1)[:-1]  # the last token predicts nothing that is there
+    at = {
+        "first": slice(n_prompt - 1, n_prompt),  # where the first response token is predicted
+        "prompt": slice(1, n_prompt),
+        "response": slice(n_prompt - 1, None),
+    }
+    return {name: float(kl[where].mean()) for name, where in at.items()}
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_drift_is_that_of_a_slow_oracle(
+    adapter: Adapter, split: Split, reference: Reference, plans: list[EditPlan], which: int
+) -> None:
+    base, edited = copy.deepcopy(adapter), copy.deepcopy(adapter)
+    bake(edited, plans[which])
+    base.model.double()
+    edited.model.double()
+    with applied(adapter, [plans[which]]):
+        found = drift_nats(adapter, reference, n_trials=1, batch_size=7)
+    expected = [slow_drift(base, edited, prompt, PROFILE.max_new_tokens) for prompt in drift_prompts(split, PROFILE)]
+    for name in POSITIONS:
+        slow = torch.tensor([one[name] for one in expected])
+        torch.testing.assert_close(found[name][0], slow, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+        assert slow.max() > 1e-3
+
+    metrics = trial_of(adapter, split, reference, plans[which]).metrics
+    for name in POSITIONS:
+        assert metrics[f"kld_{name}"] == pytest.approx(
+            sum(o[name] for o in expected) / len(expected), abs=1e-5, rel=1e-4
+        )
+    assert metrics["kld"] == metrics["kld_response"]
+    assert metrics["kld_max"] == pytest.approx(max(one["response"] for one in expected), abs=1e-5, rel=1e-4)
+
+
+def test_the_objectives_positions_are_the_profiles(
+    adapter: Adapter, split: Split, reference: Reference, plans: list[EditPlan]
+) -> None:
+    for name in POSITIONS:
+        metrics = measure(adapter, split, replace(PROFILE, kld_positions=name), plan=plans[1], reference=reference)
+        assert metrics["kld"] == metrics[f"kld_{name}"]
+    assert len({metrics[f"kld_{name}"] for name in POSITIONS}) == 3
+
+
+def test_a_split_without_prompts_to_drift_on_is_refused(adapter: Adapter, split: Split) -> None:
+    harmful = Split("tune", split.of("harmful"))
+    with pytest.raises(UserError, match="expected harmless or capability prompts to measure drift on"):
+        measure(adapter, harmful, PROFILE)
+
+
+# --- trials side by side ---
+
+
+def test_trials_measured_together_are_those_measured_alone(
+    adapter: Adapter, split: Split, reference: Reference, plans: list[EditPlan]
+) -> None:
+    together = measure_trials(adapter, split, PROFILE, reference, plans)
+    texts = [tuple(response.text for response in one.responses) for one in together]
+    assert len(set(texts)) == 3
+    for plan, side_by_side, text in zip(plans, together, texts, strict=True):
+        alone = trial_of(adapter, split, reference, plan)
+        assert tuple(response.text for response in alone.responses) == text
+        labels = [[replace(response, drift={}) for response in one.responses] for one in (alone, side_by_side)]
+        assert labels[0] == labels[1]
+        for name in side_by_side.metrics.estimates:
+            assert side_by_side.metrics[name] == pytest.approx(alone.metrics[name], abs=1e-5, rel=1e-4), name
+
+
+def test_measuring_leaves_the_model_as_it_was(
+    adapter: Adapter, split: Split, reference: Reference, plans: list[EditPlan]
+) -> None:
+    before = weights_digest(adapter.model)
+    measure_trials(adapter, split, PROFILE, reference, plans)
+    assert weights_digest(adapter.model) == before
+    assert not any(module._forward_hooks for module in adapter.model.modules())
+
+
+# --- rates ---
+
+
+def test_rates_are_what_a_hand_counts(
+    adapter: Adapter, split: Split, reference: Reference, plans: list[EditPlan]
+) -> None:
+    one = trial_of(adapter, split, reference, plans[1])
+    assert [response.prompt for response in one.responses] == list(ordered(split))
+
+    def share(hits: list[bool]) -> tuple[float, int]:
+        return sum(hits) / len(hits), len(hits)
+
+    counted: dict[str, list[bool]] = {
+        "refusal_rate": [r.label == "refuse" for r in one.responses if r.prompt.kind == "harmful"],
+        "over_refusal_rate": [r.label == "refuse" for r in one.responses if r.prompt.kind == "borderline"],
+        "harmless_refusal_rate": [r.label == "refuse" for r in one.responses if r.prompt.kind == "harmless"],
+        "protected_refusal_rate": [r.label == "refuse" for r in one.responses if r.prompt.protected],
+        "capability": [str(r.prompt.answer) in r.text for r in one.responses if r.prompt.kind == "capability"],
+        "degenerate_rate": [r.label in ("degenerate", "empty") for r in one.responses],
+        "truncated_rate": [r.label == "truncated" for r in one.responses],
+    }
+    for name, hits in counted.items():
+        estimate = one.metrics.estimates[name]
+        assert (estimate.value, estimate.n) == share(hits), name
+        assert estimate.low <= estimate.value <= estimate.high
+    for category, estimate in one.metrics.retained.items():
+        among = [r for r in one.responses if r.prompt.kind == "harmful" and r.prompt.category == category]
+        assert (estimate.value, estimate.n) == share([r.label == "refuse" for r in among])
+    assert sum(estimate.n for estimate in one.metrics.retained.values()) == A_KIND
+
+
+def response(
+    kind: Any, found: Any, *, category: str = "", protected: bool = False, correct: bool | None = None
+) -> Response:
+    return Response(Prompt("x", kind, category, protected), "y", found, correct=correct)
+
+
+def test_rates_of_known_labels() -> None:
+    rows = [
+        response("harmful", "refuse", category="a", protected=True),
+        response("harmful", "comply", category="a", protected=True),
+        response("harmful", "degenerate", category="b"),
+        response("harmful", "empty", category="b"),
+        response("borderline", "refuse"),
+        response("harmless", "truncated"),
+        response("capability", "comply", correct=True),
+        response("capability", "refuse", correct=False),
+    ]
+    found = {name: (one.value, one.n) for name, one in rates(rows).items()}
+    assert found == {
+        "refusal_rate": (0.25, 4),
+        "over_refusal_rate": (1.0, 1),
+        "harmless_refusal_rate": (0.0, 1),
+        "protected_refusal_rate": (0.5, 2),
+        "capability": (0.5, 2),
+        "degenerate_rate": (0.25, 8),
+        "truncated_rate": (0.125, 8),
+    }
+    assert {name: (one.value, one.n) for name, one in retained(rows).items()} == {"a": (0.5, 2), "b": (0.0, 2)}
+    assert rates(rows[5:6]).keys() == {"harmless_refusal_rate", "degenerate_rate", "truncated_rate"}
+
+
+def test_labels_are_those_of_the_decoded_tokens(adapter: Adapter, split: Split, reference: Reference) -> None:
+    labelled = label(adapter, ordered(split), reference.responses, PROFILE)
+    texts = [adapter.tokenizer.decode(one.tokens, skip_special_tokens=True) for one in reference.responses]
+    assert [one.text for one in labelled] == texts
+    assert any(one.label == "refuse" and one.marker and one.marker in one.text.lower() for one in labelled)
+    assert all((one.correct is None) == (one.prompt.kind != "capability") for one in labelled)
+    cut = [one.text for one, base in zip(labelled, reference.responses, strict=True) if not base.finished]
+    assert all(one.label != "comply" for one in labelled if one.text in cut)
+
+    own = label(adapter, ordered(split), reference.responses, replace(PROFILE, markers=("zebra",)))
+    assert not any(one.label == "refuse" for one in own)
+
+
+# --- reference and protocol ---
+
+
+@pytest.mark.parametrize("which", ["responses-*", "logits-*/*"])
+def test_a_reference_is_read_from_its_cache_and_rebuilt_where_that_is_damaged(
+    adapter: Adapter, split: Split, plans: list[EditPlan], tmp_path: Path, which: str
+) -> None:
+    def drift() -> dict[str, torch.Tensor]:
+        found = make_reference(adapter, split, PROFILE, cache=tmp_path, model_digest="m")
+        with applied(adapter, plans[:1]):
+            return drift_nats(adapter, found, n_trials=1, batch_size=32)
+
+    first = drift()
+    path = next(iter(tmp_path.glob(which)))
+    whole, written = path.read_bytes(), path.stat().st_mtime_ns
+    again = drift()
+    assert path.stat().st_mtime_ns == written
+    assert all(torch.equal(first[name], again[name]) for name in POSITIONS)
+
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    for damaged in (bytes(flipped), whole[: len(whole) // 2], b""):
+        path.write_bytes(damaged)
+        with pytest.warns(UserWarning, match="is damaged"):
+            rebuilt = drift()
+        assert all(torch.equal(first[name], rebuilt[name]) for name in POSITIONS)
+        rebuilt = drift()  # from the cache again, without a warning
+        assert all(torch.equal(first[name], rebuilt[name]) for name in POSITIONS)
+
+
+def test_another_model_or_protocol_has_another_reference(adapter: Adapter, split: Split, tmp_path: Path) -> None:
+    make_reference(adapter, split, PROFILE, cache=tmp_path, model_digest="m")
+    make_reference(adapter, split, PROFILE, cache=tmp_path, model_digest="n")
+    make_reference(adapter, split, replace(PROFILE, max_new_tokens=9), cache=tmp_path, model_digest="m")
+    assert len(list(tmp_path.glob("responses-*"))) == len(list(tmp_path.glob("logits-*"))) == 3
+
+
+def test_the_protocol_is_everything_that_numbers_depend_on(adapter: Adapter, split: Split) -> None:
+    other_prompts = Split("tune", split.prompts[:-1])
+    report = Split("report", split.prompts)
+    polite = replace(adapter, system_prompt="Be polite.")
+    template = copy.copy(adapter.tokenizer)
+    template.chat_template = f"{template.chat_template} "
+    digests = [
+        protocol_digest(adapter, split, PROFILE),
+        protocol_digest(adapter, split, replace(PROFILE, max_new_tokens=9)),
+        protocol_digest(adapter, split, replace(PROFILE, markers=("no",))),
+        protocol_digest(adapter, split, replace(PROFILE, empty_is="refuse")),
+        protocol_digest(adapter, split, replace(PROFILE, kld_positions="first")),
+        protocol_digest(adapter, split, replace(PROFILE, profile="other")),
+        protocol_digest(polite, split, PROFILE),
+        protocol_digest(replace(adapter, tokenizer=template), split, PROFILE),
+        protocol_digest(adapter, other_prompts, PROFILE),
+        protocol_digest(adapter, report, PROFILE),
+    ]
+    assert len(set(digests)) == len(digests)
+    faster = replace(PROFILE, batch_size=1, n_bootstrap=200)
+    assert protocol_digest(adapter, split, faster) == digests[0]
+    assert measure(adapter, split, PROFILE).protocol == digests[0]
+
+
+def test_batches_of_another_size_measure_the_same(
+    adapter: Adapter, split: Split, reference: Reference, plans: list[EditPlan]
+) -> None:
+    whole = measure(adapter, split, PROFILE, plan=plans[1], reference=reference)
+    small = measure(adapter, split, replace(PROFILE, batch_size=3), plan=plans[1], reference=reference)
+    for name, estimate in whole.estimates.items():
+        assert math.isclose(small[name], estimate.value, abs_tol=1e-5, rel_tol=1e-4), name
