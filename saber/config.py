@@ -73,6 +73,8 @@ class DataConfig:
     """Where prompts come from and how they are split.
 
     ``n_probe`` harmful and as many harmless prompts, and ``n_capability`` capability prompts, extract directions.
+    Of prompts of one kind whose sets of words overlap by ``near_duplicate`` (Jaccard) or more, ``data.sets`` gives the
+    first only; ``null`` looks for exact duplicates alone.
     """
 
     source: Literal["organism", "sets"]
@@ -80,6 +82,7 @@ class DataConfig:
     n_capability: int = Field(default=30, ge=2)
     seed: int = Field(default=0, ge=0)
     sets: tuple[PromptSource, ...] = ()
+    near_duplicate: float | None = Field(default=0.9, gt=0.0, le=1.0)
     probe: SplitSizes = SplitSizes()
     tune: SplitSizes = SplitSizes()
     report: SplitSizes = SplitSizes()
@@ -258,6 +261,32 @@ class ExportConfig:
 
 
 @dataclass(frozen=True, config=_strict)
+class JudgeConfig:
+    """A second opinion on which responses refuse, asked of the front points only and reported beside the markers.
+
+    ``hf_classifier`` is a sequence classifier at ``path`` (a folder or a hub id), which ``reads`` the response alone or
+    the pair of prompt and response, and whose label ``refuses`` means refusal. ``openai_compatible`` asks the model
+    called ``path`` at the chat endpoint ``url``, such as http://127.0.0.1:8000/v1.
+    """
+
+    kind: Literal["none", "hf_classifier", "openai_compatible"] = "none"
+    path: str | None = None
+    revision: str | None = None
+    url: str = ""
+    reads: Literal["response", "pair"] = "response"
+    refuses: str = "refuse"
+    device: str = "auto"
+    batch_size: int = Field(default=16, ge=1)
+    timeout_s: float = Field(default=60.0, gt=0.0)
+
+    @model_validator(mode="after")
+    def _names_a_model(self) -> Self:
+        if self.kind != "none" and not self.path:
+            raise ValueError("expected judge.path to name the judge's model")
+        return self
+
+
+@dataclass(frozen=True, config=_strict)
 class PublishedRow:
     """A number somebody published under another protocol: shown beside ours, never mixed with them."""
 
@@ -287,6 +316,7 @@ class Config:
     launch: LaunchConfig = LaunchConfig()
     export: ExportConfig = ExportConfig()
     organism: OrganismConfig = OrganismConfig()
+    judge: JudgeConfig = JudgeConfig()
     published: tuple[PublishedRow, ...] = ()
     space: Mapping[str, Any] = field(default_factory=dict)
     point: str = Field(default="balanced", coerce_numbers_to_str=True)  # a trial number is read as one

@@ -42,6 +42,7 @@ __all__ = [
     "Estimate",
     "Frontier",
     "FrontierPoint",
+    "Judgement",
     "LengthCheck",
     "Metrics",
     "Objective",
@@ -298,13 +299,29 @@ class LengthCheck:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """A judge beside the markers on the same ``n`` responses.
+
+    ``kappa`` is Cohen's, ``None`` where both say the same of every response; ``n_judge_only`` and ``n_marker_only`` are
+    refusals that only one of the two sees; ``refusal_rate`` is the judge's of the harmful prompts.
+    """
+
+    judge: str
+    n: int
+    kappa: float | None
+    n_judge_only: int
+    n_marker_only: int
+    refusal_rate: Estimate | None
+
+
+@dataclass(frozen=True)
 class FrontierPoint:
     """One finished trial as the frontier, the report and the card see it.
 
     ``params`` are the searched keys; ``marks`` are among aggressive, balanced, conservative;
     ``hypervolume_share`` is what the front would lose without this point, as a share of its hypervolume;
     ``report`` are the metrics on the held-out split, ``outcomes`` and ``report_outcomes`` what each prompt of the two
-    splits adds, ``longer`` what a longer limit changes (front points only).
+    splits adds, ``longer`` what a longer limit changes, ``judgement`` what a judge says (front points only).
     """
 
     number: int
@@ -321,6 +338,7 @@ class FrontierPoint:
     outcomes: Outcomes = field(default_factory=dict)
     report_outcomes: Outcomes = field(default_factory=dict)
     longer: LengthCheck | None = None
+    judgement: Judgement | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from itertools import combinations
 from random import Random
 
 from saber.config import DataConfig, SplitSizes
+from saber.data.duplicates import near_duplicates
 from saber.data.prompts import read_source
 from saber.types import (
     PROMPT_KINDS,
@@ -45,7 +46,7 @@ def load_splits(config: DataConfig, organism_seed: int) -> dict[SplitName, Split
         splits = make_splits([prompt for source in config.sets for prompt in read_source(source)], config)
     else:
         raise UserError("data.source=sets needs data.sets, found none: name a file or a hub data set")
-    check_disjoint(splits)
+    check_disjoint(splits, near_duplicate=None if config.source == "organism" else config.near_duplicate)
     return splits
 
 
@@ -53,12 +54,12 @@ def make_splits(prompts: Sequence[Prompt], config: DataConfig) -> dict[SplitName
     """Deal different prompts into splits of exactly the configured sizes.
 
     ``harmful[i]`` and ``harmless[i]`` of a split are twins for as many pairs as it holds. Of prompts that differ
-    in case, white space or punctuation only, the first is used.
+    in case, white space or punctuation only, and of near duplicates of one kind, the first is used.
 
     Raises:
         UserError: there are fewer prompts than asked for, or a pair id is not a pair's own.
     """
-    different = _different(prompts)
+    different = _different(prompts, config.near_duplicate)
     sizes = _sizes(config)
     _require_enough(different, sizes)
     rng = Random(f"splits {config.seed}")
@@ -71,8 +72,10 @@ def make_splits(prompts: Sequence[Prompt], config: DataConfig) -> dict[SplitName
     return {name: Split(name, tuple(dealt[name])) for name in SPLIT_NAMES}
 
 
-def check_disjoint(splits: Mapping[SplitName, Split]) -> None:
+def check_disjoint(splits: Mapping[SplitName, Split], near_duplicate: float | None = None) -> None:
     """Pass where no prompt is in two splits, whatever its case, white space or punctuation.
+
+    With ``near_duplicate`` no prompt may have nearly the same words as one of its kind in another split either.
 
     Raises:
         UserError: two splits overlap; the first prompt they share is named.
@@ -84,6 +87,14 @@ def check_disjoint(splits: Mapping[SplitName, Split]) -> None:
                 raise UserError(
                     f"expected disjoint splits, found {_shown(prompt)} in {one} and {other}: keep it in one"
                 )
+    placed = [(name, prompt) for name, split in splits.items() for prompt in split.prompts]
+    for later, earlier in _near([prompt for _, prompt in placed], near_duplicate).items():
+        (there, original), (here, prompt) = placed[earlier], placed[later]
+        if here != there:
+            raise UserError(
+                f"expected disjoint splits, found {_shown(prompt)} in {here}, nearly the same as {_shown(original)}"
+                f" in {there}: keep one, or raise data.near_duplicate"
+            )
 
 
 def probe_set(split: Split, n_probe: int, n_capability: int, seed: int) -> ProbeSet:
@@ -121,11 +132,26 @@ def normalised(text: str) -> str:
     return " ".join(filter(None, (word.strip(MARKS) for word in words))) or " ".join(words)
 
 
-def _different(prompts: Sequence[Prompt]) -> list[Prompt]:
+def _different(prompts: Sequence[Prompt], near_duplicate: float | None) -> list[Prompt]:
+    """The first of equal prompts and of near duplicates of one kind; a twin of another kind repeats nothing."""
     first: dict[str, Prompt] = {}
     for prompt in prompts:
         first.setdefault(normalised(prompt.text), prompt)
-    return list(first.values())
+    exact = list(first.values())
+    repeated = _near(exact, near_duplicate)
+    return [prompt for i, prompt in enumerate(exact) if i not in repeated]
+
+
+def _near(prompts: Sequence[Prompt], threshold: float | None) -> dict[int, int]:
+    """Index of each near duplicate -> that of the earlier prompt of its kind that it repeats."""
+    found: dict[int, int] = {}
+    if threshold is None:
+        return found
+    for kind in PROMPT_KINDS:
+        places = [i for i, prompt in enumerate(prompts) if prompt.kind == kind]
+        texts = [normalised(prompts[i].text) for i in places]
+        found |= {places[i]: places[j] for i, j in near_duplicates(texts, threshold).items()}
+    return found
 
 
 def _sizes(config: DataConfig) -> dict[SplitName, SplitSizes]:

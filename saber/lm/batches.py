@@ -12,6 +12,8 @@ from torch import Tensor
 from saber.lm.adapter import Adapter
 from saber.types import Prompt, UserError
 
+MAX_LISTED = 5  # how many long prompts an error names
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -53,6 +55,26 @@ def _check_one_bos(adapter: Adapter, rows: Sequence[list[int]]) -> None:
         raise UserError(
             f"expected one {adapter.tokenizer.bos_token} at the start of a prompt, found two:"
             " mend the tokenizer's chat template"
+        )
+
+
+def check_fits(adapter: Adapter, prompts: Sequence[Prompt], rows: Sequence[list[int]], max_new_tokens: int) -> None:
+    """Pass where every prompt leaves room for its response in the model's context.
+
+    Raises:
+        UserError: some do not; each is named by its kind, its number and its length in tokens, not by its text.
+    """
+    context = getattr(adapter.model.config.get_text_config(), "max_position_embeddings", None)
+    if context is None:
+        return
+    room = int(context) - max_new_tokens
+    long = [f"{p.kind} prompt {i} ({len(row)})" for i, (p, row) in enumerate(zip(prompts, rows, strict=True))
+            if len(row) > room]  # fmt: skip
+    if long:
+        more = f" and {len(long) - MAX_LISTED} more" if len(long) > MAX_LISTED else ""
+        raise UserError(
+            f"expected prompts of at most {room} tokens (a context of {context} less {max_new_tokens} new ones), found"
+            f" {len(long)} longer: {', '.join(long[:MAX_LISTED])}{more}; shorten or remove them"
         )
 
 

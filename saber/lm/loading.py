@@ -9,7 +9,13 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+)
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import (
     MergeModulelist,
@@ -62,6 +68,22 @@ def _four_bits(place: str) -> dict[str, Any]:
     """What makes transformers pack linear maps as they are read; a packed model cannot be moved afterwards."""
     packing = transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
     return {"quantization_config": packing, "device_map": {"": place}}
+
+
+def load_classifier(path: str, *, device: str = "auto", revision: str | None = None) -> tuple[Any, Any]:
+    """Load a sequence classifier and its tokenizer from a folder or the hub.
+
+    Raises:
+        UserError: there is none.
+    """
+    place = "cuda" if device == "auto" and torch.cuda.is_available() else device
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+        model = AutoModelForSequenceClassification.from_pretrained(path, revision=revision, use_safetensors=True)
+    except (OSError, ValueError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"expected a sequence classifier at {path}, found: {first[:160]}") from error
+    return model.to("cpu" if place == "auto" else place).eval(), tokenizer
 
 
 def _not_loaded(path: str, error: Exception) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from saber.config import EvaluateConfig
 from saber.lm.adapter import Adapter
 from saber.lm.base_logits import Batches, Rows, Say, part_bytes, teacher_forced
-from saber.lm.batches import tokenise
+from saber.lm.batches import check_fits, tokenise
 from saber.lm.cache import Cached, cached
 from saber.lm.generation import Decoded, greedy
 from saber.lm.protocol import ordered, protocol_digest, under
@@ -46,10 +46,11 @@ def make_reference(
     ``say`` is told what the logits will take on disk before they take it.
 
     Raises:
-        UserError: the disk has too little room, or ``evaluate.memory_gb`` is too small for one prompt.
+        UserError: a prompt exceeds the context, the disk has too little room, or ``evaluate.memory_gb`` is too small.
     """
     prompts = ordered(split)
     rows = tokenise(under(adapter, profile), prompts)
+    check_fits(adapter, prompts, rows, profile.max_new_tokens)
 
     def build() -> Cached:
         (made,) = greedy(adapter, rows, max_new_tokens=profile.max_new_tokens, batch_size=profile.batch_size)

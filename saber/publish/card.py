@@ -16,7 +16,7 @@ from saber.publish.card_tables import (
     retained_table,
     writers_table,
 )
-from saber.publish.checks import flips_text
+from saber.publish.checks import agreement_text, flips_text
 from saber.publish.findings import Correlation, key_findings
 from saber.publish.markdown import Md, bullets, code, markdown_environment
 from saber.publish.settings import probe_counts, setting
@@ -83,6 +83,7 @@ def render_card(
         drift=drift_table(tune, report),
         worst_drift=tune.worst_drift,
         longer=_longer(point),
+        judged=None if point.judgement is None else f"{point.judgement.judge}: {agreement_text(point.judgement)}",
         gap=_gap(point.tune, report),
         zero_refusals=_zero_refusals(tune),
         writers=writers_table(writers),

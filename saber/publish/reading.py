@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from saber.publish.apart import DRIFT, REFUSAL, tell_apart
-from saber.publish.checks import length_text
+from saber.publish.checks import judge_text, length_text
 from saber.publish.wording import MISSING, counted, estimate_text, interval_text, listed, metric_text, number_text
 from saber.types import CurvePoint, Frontier, FrontierPoint, Metrics
 
@@ -31,6 +31,7 @@ def read_result(frontier: Frontier) -> list[Statement]:
         Statement("Telling points apart.", tell_apart(frontier)),
         held_out(frontier),
         Statement("Twice the length.", length_text(frontier)),
+        Statement("A judge beside the markers.", judge_text(frontier)),
     ]
     return [one for one in found if one.text]
 

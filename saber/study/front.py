@@ -18,6 +18,7 @@ from saber.lm.planning import rank_with, select
 from saber.scoring.pareto import hypervolume, hypervolume_shares, pareto_mask
 from saber.scoring.score import scale_to_unit, score
 from saber.study.holdout import BASE, report_scores
+from saber.study.judging import judgements
 from saber.study.length_check import length_checks
 from saber.study.null_curve import null_curve
 from saber.study.records import complete_trials, metrics_from_json
@@ -28,10 +29,9 @@ from saber.types import (
     DirectionRow,
     Frontier,
     FrontierPoint,
-    LengthCheck,
     Metrics,
     Objective,
-    Outcomes,
+    Response,
     UserError,
 )
 
@@ -129,15 +129,18 @@ def find_point(points: Sequence[FrontierPoint], wanted: str) -> FrontierPoint:
     )
 
 
+def front_responses(
+    study: optuna.Study, config: Config, points: Sequence[FrontierPoint]
+) -> dict[int, tuple[Response, ...]]:
+    """By trial number, the stored tune responses of each front point."""
+    trials, store = {trial.number: trial for trial in complete_trials(study)}, artifact_store(config)
+    return {p.number: stored_responses(study, trials[p.number], store) for p in points if p.on_front}
+
+
 def with_outcomes(study: optuna.Study, config: Config, points: Sequence[FrontierPoint]) -> tuple[FrontierPoint, ...]:
     """Give each front point the outcomes of its prompts, from its trial's stored responses."""
-    trials, store = {trial.number: trial for trial in complete_trials(study)}, artifact_store(config)
-    return tuple(
-        dataclasses.replace(p, outcomes=outcomes_of(stored_responses(study, trials[p.number], store)))
-        if p.on_front
-        else p
-        for p in points
-    )
+    outcomes = {number: outcomes_of(some) for number, some in front_responses(study, config, points).items()}
+    return tuple(dataclasses.replace(point, outcomes=outcomes.get(point.number, {})) for point in points)
 
 
 def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
@@ -166,8 +169,17 @@ def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Fronti
     held_out = report_scores(bench, frontier.front)
     base_report, base_report_outcomes = held_out[BASE]
     longer = length_checks(bench, frontier.front)
+    judged = judgements(front_responses(study, config, frontier.front), config.judge)
     points = tuple(
-        _checked(point, held_out[point.plan_digest], longer[point.plan_digest]) if point.on_front else point
+        dataclasses.replace(
+            point,
+            report=held_out[point.plan_digest][0],
+            report_outcomes=held_out[point.plan_digest][1],
+            longer=longer[point.plan_digest],
+            judgement=judged.get(point.number),
+        )
+        if point.on_front
+        else point
         for point in frontier.points
     )
     layer_fdr, directions = landscape(bench, config, points)
@@ -183,13 +195,9 @@ def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Fronti
     )
 
 
-def _checked(point: FrontierPoint, held_out: tuple[Metrics, Outcomes], longer: LengthCheck) -> FrontierPoint:
-    return dataclasses.replace(point, report=held_out[0], report_outcomes=held_out[1], longer=longer)
-
-
 def spoken_overrides(config: Config) -> str:
     """The command line's overrides without those that name one task; a storage URL can hold a password."""
-    own = ("study.n_trials=", "point=", "checkpoint=", "against=", "splits=", "study.storage=")
+    own = ("study.n_trials=", "point=", "checkpoint=", "against=", "splits=", "judge", "study.storage=")
     words = [word.removeprefix("++") for word in config.overrides]
     return shlex.join(word for word in words if not word.startswith(own))
 
