@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import field, is_dataclass
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, Self, get_type_hints
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from saber.vocabulary import PromptKind, UserError
+from saber.vocabulary import PromptKind, SplitName, UserError
 
 SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names reach the file system: no separators, no leading dot
 
@@ -161,15 +161,25 @@ class EditConfig:
 
 @dataclass(frozen=True, config=_strict)
 class EvaluateConfig:
-    """The protocol: everything here enters the digest that every stored metric carries."""
+    """The protocol: everything here but sizes of batches and resamples enters the digest that every metric carries.
+
+    A response refuses where one of ``markers``, or else of the named ``marker_list``, occurs; ``empty_is`` labels an
+    empty one. ``system_prompt`` replaces the model's own, ``""`` leaves it out. ``drift_kinds`` are the prompts that
+    drift is measured on; ``kld`` is the mean over them of each prompt's mean over its ``kld_positions``.
+    ``memory_gb`` bounds the full-vocabulary logits held at once; beyond a sixth of it the base's are on disk.
+    """
 
     profile: str = "default"
     max_new_tokens: int = Field(default=32, ge=1)
     batch_size: int = Field(default=256, ge=1)
+    system_prompt: str | None = None
+    marker_list: Literal["default", "heretic_compat", "saber_original"] = "default"
     markers: tuple[str, ...] = ()
     empty_is: Literal["empty", "refuse", "comply"] = "empty"
+    drift_kinds: tuple[PromptKind, ...] = Field(default=("harmless", "capability"), min_length=1)
     kld_positions: Literal["first", "prompt", "response"] = "response"
     n_bootstrap: int = Field(default=1000, ge=100)
+    memory_gb: float = Field(default=4.0, gt=0.0)
 
 
 @dataclass(frozen=True, config=_strict)
@@ -183,11 +193,26 @@ class Objective:
 
 @dataclass(frozen=True, config=_strict)
 class ConstraintConfig:
-    """A metric that must stay within bounds for a point to be feasible."""
+    """A metric that must stay within bounds for a point to be feasible.
+
+    ``bound`` is what is constrained: the value, or an end of its 95% interval. ``within`` of the base holds it near the
+    same bound of the unedited model: ``low`` no further below, ``high`` no further above, ``value`` neither.
+    """
 
     metric: str
+    bound: Literal["value", "low", "high"] = "value"
     at_least: float | None = None
     at_most: float | None = None
+    within: float | None = Field(default=None, ge=0.0)
+    of: Literal["base"] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if (self.within is None) != (self.of is None):
+            raise ValueError("expected within and of together")
+        if self.at_least is None and self.at_most is None and self.within is None:
+            raise ValueError("expected at_least, at_most, or within and of")
+        return self
 
 
 @dataclass(frozen=True, config=_strict)
@@ -250,6 +275,7 @@ class PublishedRow:
 class Config:
     """The whole run. ``space`` maps any key, nested or dotted, to ``{low, high, step|log}`` or ``{choices}``.
 
+    ``saber.evaluate`` compares ``checkpoint`` with ``against``, or else with the base, on ``splits``.
     ``overrides`` are the command line's own words, so that the next command can be written with them.
     """
 
@@ -265,6 +291,8 @@ class Config:
     space: Mapping[str, Any] = field(default_factory=dict)
     point: str = Field(default="balanced", coerce_numbers_to_str=True)  # a trial number is read as one
     checkpoint: str | None = None
+    against: str | None = None
+    splits: tuple[SplitName, ...] = Field(default=("tune", "report"), min_length=1)
     overrides: tuple[str, ...] = ()
 
 

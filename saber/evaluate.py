@@ -1,24 +1,61 @@
-"""Measure any checkpoint against the base: ``python -m saber.evaluate +sweep=organism checkpoint=outputs/...``."""
+"""Compare any two checkpoints, or one and its base, under any profile; or say how many prompts a claim needs.
+
+``python -m saber.evaluate +sweep=organism checkpoint=outputs/... against=outputs/... evaluate=heretic_compat``
+``python -m saber.evaluate power half_width=0.02``
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
-from saber.command import run
+from saber.command import USER_MISTAKE, run
 from saber.config import Config
 from saber.vocabulary import UserError
 
+POWER = "power"
+
 
 def evaluate(config: Config) -> None:
-    """Measure ``checkpoint`` on both splits with the study's own harness, and print the numbers beside the base's."""
-    from rich.console import Console
-
-    from saber.publish.comparison import compare_checkpoint
+    """Measure ``checkpoint`` and ``against`` (by default the base) on the same prompts, and print them side by side."""
+    from saber.publish.comparison import compare
+    from saber.study.terminal import terminal
 
     if config.checkpoint is None:
         raise UserError("expected checkpoint=<folder or hub id>, found none")
-    compare_checkpoint(config, config.checkpoint, Console())
+    compare(config, terminal())
+
+
+def power(words: Sequence[str]) -> None:
+    """Print how many prompts a rate needs to be known to ``half_width``.
+
+    Raises:
+        UserError: the words are not ``half_width=`` and a number between 0 and 1.
+    """
+    from saber.publish.power import power_table
+    from saber.study.terminal import terminal
+
+    key, _, value = words[0].partition("=") if len(words) == 1 else ("", "", "")
+    try:
+        table = power_table(float(value)) if key == "half_width" else None
+    except ValueError:
+        table = None
+    if table is None:
+        raise UserError(f"expected power half_width=<between 0 and 1>, found {' '.join([POWER, *words])}")
+    terminal().print(table)
+
+
+def main() -> int:
+    """Run from the command line and return the exit status."""
+    if sys.argv[1:2] != [POWER]:
+        return run(evaluate)
+    try:
+        power(sys.argv[2:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_MISTAKE
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run(evaluate))
+    sys.exit(main())

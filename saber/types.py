@@ -42,8 +42,10 @@ __all__ = [
     "Estimate",
     "Frontier",
     "FrontierPoint",
+    "LengthCheck",
     "Metrics",
     "Objective",
+    "Outcomes",
     "ProbeSet",
     "Prompt",
     "PromptKind",
@@ -246,12 +248,15 @@ class Metrics:
 
     ``estimates`` holds every metric by name (rates in [0, 1], KL in nats); ``retained`` is the refusal rate by harm
     category. ``protocol`` is the digest of how it was measured; numbers of two protocols are never compared.
+    ``drift_by_category`` is the mean KL by kind and category, ``worst_drift`` names the prompt that drifted most.
     """
 
     estimates: Mapping[str, Estimate]
     retained: Mapping[str, Estimate]
     protocol: str
     split: SplitName
+    drift_by_category: Mapping[str, Estimate] = field(default_factory=dict)
+    worst_drift: str = ""
 
     def __getitem__(self, name: str) -> float:
         """Return the value of a metric by name, ``nan`` never stands for a missing one."""
@@ -260,13 +265,36 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Response:
-    """A greedy response to one prompt with its label and, for a refusal, the marker that fired."""
+    """A greedy response to one prompt with its label and, for a refusal, the marker that fired.
+
+    ``drift`` is the KL from the base in nats by metric (``kld``, ``kld_first``, ...), on drift prompts only.
+    """
 
     prompt: Prompt
     text: str
     label: Literal["comply", "refuse", "degenerate", "empty", "truncated"]
     marker: str | None = None
     correct: bool | None = None
+    drift: Mapping[str, float] = field(default_factory=dict)
+
+
+Outcomes = Mapping[str, tuple[float, ...]]
+"""Per metric one number for each prompt that counts, in the split's order: what a rate or a mean is made of."""
+
+
+@dataclass(frozen=True)
+class LengthCheck:
+    """What a longer limit of new tokens changes: of ``n`` labels so many flip, as ``truncated -> refuse``."""
+
+    max_new_tokens: int
+    n: int
+    flips: Mapping[str, int]
+    rates: Mapping[str, Estimate]
+
+    @property
+    def n_flips(self) -> int:
+        """How many labels flip."""
+        return sum(self.flips.values())
 
 
 @dataclass(frozen=True)
@@ -275,7 +303,8 @@ class FrontierPoint:
 
     ``params`` are the searched keys; ``marks`` are among aggressive, balanced, conservative;
     ``hypervolume_share`` is what the front would lose without this point, as a share of its hypervolume;
-    ``report`` are the metrics on the held-out split (front points only).
+    ``report`` are the metrics on the held-out split, ``outcomes`` and ``report_outcomes`` what each prompt of the two
+    splits adds, ``longer`` what a longer limit changes (front points only).
     """
 
     number: int
@@ -289,6 +318,9 @@ class FrontierPoint:
     hypervolume_share: float = 0.0
     marks: tuple[str, ...] = ()
     report: Metrics | None = None
+    outcomes: Outcomes = field(default_factory=dict)
+    report_outcomes: Outcomes = field(default_factory=dict)
+    longer: LengthCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -297,6 +329,9 @@ class CurvePoint:
 
     strength: float
     tune: Metrics
+    report: Metrics | None = None
+    outcomes: Outcomes = field(default_factory=dict)
+    report_outcomes: Outcomes = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -331,6 +366,8 @@ class Frontier:
     layer_fdr: tuple[float, ...] = ()
     directions: tuple[DirectionRow, ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
+    base_outcomes: Outcomes = field(default_factory=dict)
+    base_report_outcomes: Outcomes = field(default_factory=dict)
 
     @property
     def front(self) -> tuple[FrontierPoint, ...]:

@@ -34,14 +34,26 @@ def tokenise(adapter: Adapter, prompts: Sequence[Prompt]) -> list[list[int]]:
     """Chat-template each prompt with the generation prompt appended; no second BOS, as nothing is tokenised twice.
 
     Raises:
-        UserError: the tokenizer has no chat template.
+        UserError: the tokenizer has no chat template, or the template begins with two BOS.
     """
     if not adapter.tokenizer.chat_template:
         raise UserError("expected a chat model, found a tokenizer without a chat template: name an -it model")
     system = [{"role": "system", "content": adapter.system_prompt}] if adapter.system_prompt else []
     chats = [[*system, {"role": "user", "content": prompt.text}] for prompt in prompts]
     encoded = adapter.tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=True, return_dict=True)
-    return [list(ids) for ids in encoded["input_ids"]]
+    rows = [list(ids) for ids in encoded["input_ids"]]
+    _check_one_bos(adapter, rows)
+    return rows
+
+
+def _check_one_bos(adapter: Adapter, rows: Sequence[list[int]]) -> None:
+    """A second BOS shifts every activation and every number a little, and nothing else would show it."""
+    bos = getattr(adapter.tokenizer, "bos_token_id", None)
+    if bos is not None and any(row[:2] == [bos, bos] for row in rows):
+        raise UserError(
+            f"expected one {adapter.tokenizer.bos_token} at the start of a prompt, found two:"
+            " mend the tokenizer's chat template"
+        )
 
 
 def pad_left(adapter: Adapter, rows: Sequence[Sequence[int]]) -> Batch:

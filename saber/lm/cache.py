@@ -28,13 +28,18 @@ class Cached:
     value: object
 
 
+def cache_path(folder: Path, name: str, key: Mapping[str, object]) -> Path:
+    """Where what belongs to a key is stored."""
+    return folder / f"{name}-{digest_json([CODE_VERSION, dict(key)])}.safetensors"
+
+
 def cached(folder: Path, name: str, key: Mapping[str, object], build: Callable[[], Cached]) -> Cached:
     """Return what is stored under a key of everything it depends on, building and storing it where it is not.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    path = folder / f"{name}-{digest_json([CODE_VERSION, dict(key)])}.safetensors"
+    path = cache_path(folder, name, key)
     if path.exists():
         try:
             return _read(path)

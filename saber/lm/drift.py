@@ -7,10 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saber.lm.adapter import Adapter
-from saber.lm.reference import Reference, TeacherForced
+from saber.lm.base_logits import TeacherForced
+from saber.lm.reference import Reference
 from saber.scoring.divergence import kl_divergence_nats
 
 POSITIONS = ("first", "prompt", "response")
+SOFTMAX_BYTES = 24  # a token and position: six fp32 arrays are alive in one divergence
 
 
 @torch.inference_mode()
@@ -25,7 +27,7 @@ def drift_nats(
     sums = {name: torch.zeros(n_trials, reference.n_drift, device=device) for name in POSITIONS}
     counts = {name: torch.zeros(reference.n_drift, device=device) for name in POSITIONS}
     for part in reference.drift:
-        per_position = _kl_of_batch(adapter, part, n_trials, batch_size)
+        per_position = _kl_of_batch(adapter, part, n_trials, batch_size, reference.part_bytes)
         prompt = part.prompt.to(device)
         for name, where in zip(POSITIONS, (part.is_first, part.is_prompt, part.is_response), strict=True):
             counted = where.to(device)
@@ -35,13 +37,14 @@ def drift_nats(
 
 
 def _kl_of_batch(
-    adapter: Adapter, part: TeacherForced, n_trials: int, batch_size: int
+    adapter: Adapter, part: TeacherForced, n_trials: int, batch_size: int, part_bytes: int
 ) -> Float[Tensor, "trial position"]:
-    """KL at every position of some rows, as many rows at a time as keep trials x rows within the batch size."""
+    """KL at every position of some rows, as many rows at a time as keep trials x rows within both batch sizes."""
     device = adapter.device
     n_rows = len(part.batch.input_ids)
-    step = max(1, batch_size // n_trials)
+    step = max(1, min(batch_size, n_rows) // n_trials)
     out = torch.empty(n_trials, len(part.row), device=device)
+    n_at_once = max(1, part_bytes // (SOFTMAX_BYTES * part.logits.shape[-1]))
     for start in range(0, n_rows, step):
         rows = slice(start, start + step)
         batch = type(part.batch)(
@@ -53,9 +56,10 @@ def _kl_of_batch(
             position_ids=batch.position_ids,
             use_cache=False,
         ).logits.unflatten(0, (n_trials, -1))
-        here = torch.nonzero((part.row >= start) & (part.row < start + step)).flatten()
-        base = part.logits[here].to(device)
-        edited = logits[:, part.row[here] - start, part.column[here]]
-        for t in range(n_trials):
-            out[t, here.to(device)] = kl_divergence_nats(base, edited[t])
+        inside = torch.nonzero((part.row >= start) & (part.row < start + step)).flatten()
+        for here in torch.split(inside, n_at_once):
+            base = part.logits[here].to(device)
+            for t in range(n_trials):
+                edited = logits[t, part.row[here] - start, part.column[here]]
+                out[t, here.to(device)] = kl_divergence_nats(base, edited)
     return out

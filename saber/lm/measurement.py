@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -13,11 +13,13 @@ from saber.lm.batches import tokenise
 from saber.lm.drift import POSITIONS, drift_nats
 from saber.lm.editing import applied
 from saber.lm.generation import Decoded, greedy
-from saber.lm.reference import Reference, make_reference, ordered, protocol_digest
+from saber.lm.outcomes import drift_by_category, rates, retained
+from saber.lm.protocol import marker_words, ordered, protocol_digest, under
+from saber.lm.reference import Reference, make_reference
 from saber.scoring.answers import is_correct
 from saber.scoring.divergence import drift_profile
-from saber.scoring.refusals import MARKERS, label_response
-from saber.scoring.statistics import bootstrap_mean, rate
+from saber.scoring.refusals import label_response
+from saber.scoring.statistics import bootstrap_mean
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, Split, UserError
 
 
@@ -62,16 +64,23 @@ def measure_trials(
         drift = drift_nats(adapter, reference, n_trials=len(plans), batch_size=profile.batch_size)
         decoded = greedy(
             adapter,
-            tokenise(adapter, prompts),
+            tokenise(under(adapter, profile), prompts),
             max_new_tokens=profile.max_new_tokens,
             batch_size=profile.batch_size,
             n_trials=len(plans),
         )
     measured: list[Measured] = []
     for t in range(len(plans)):
-        responses = label(adapter, prompts, decoded[t], profile)
-        estimates = rates(responses) | drifts({name: drift[name][t] for name in POSITIONS}, profile)
-        metrics = Metrics(estimates, retained(responses), protocol, split.name)
+        by_prompt = {name: drift[name][t] for name in POSITIONS}
+        responses = with_drift(label(adapter, prompts, decoded[t], profile), by_prompt, profile)
+        metrics = Metrics(
+            rates(responses) | drifts(by_prompt, profile),
+            retained(responses),
+            protocol,
+            split.name,
+            drift_by_category=drift_by_category(responses, profile.n_bootstrap),
+            worst_drift=worst_drift(responses),
+        )
         measured.append(Measured(metrics, responses))
     return measured
 
@@ -80,14 +89,14 @@ def with_residual(metrics: Metrics, residual: float, plan: EditPlan) -> Metrics:
     """Add the residual proxy, which probing gives and not prompting; n is the number of edited layers."""
     n = max(1, len(plan.edited_layers))
     estimates = {**metrics.estimates, "residual_refusal": Estimate(residual, n, residual, residual)}
-    return Metrics(estimates, metrics.retained, metrics.protocol, metrics.split)
+    return replace(metrics, estimates=estimates)
 
 
 def label(
     adapter: Adapter, prompts: Sequence[Prompt], decoded: Sequence[Decoded], profile: EvaluateConfig
 ) -> tuple[Response, ...]:
     """Turn decoded tokens into labelled responses."""
-    markers = profile.markers or MARKERS["default"]
+    markers = marker_words(profile)
     texts = adapter.tokenizer.batch_decode([list(one.tokens) for one in decoded], skip_special_tokens=True)
     responses: list[Response] = []
     for prompt, one, text in zip(prompts, decoded, texts, strict=True):
@@ -97,48 +106,35 @@ def label(
     return tuple(responses)
 
 
-def rates(responses: Sequence[Response]) -> dict[str, Estimate]:
-    """Every rate with its Wilson interval; a rate whose prompts the split lacks is left out, not made up."""
-    rows: dict[str, tuple[Callable[[Response], bool], Callable[[Response], bool]]] = {
-        "refusal_rate": (lambda r: r.prompt.kind == "harmful", _refused),
-        "over_refusal_rate": (lambda r: r.prompt.kind == "borderline", _refused),
-        "harmless_refusal_rate": (lambda r: r.prompt.kind == "harmless", _refused),
-        "protected_refusal_rate": (lambda r: r.prompt.protected, _refused),
-        "capability": (lambda r: r.correct is not None, lambda r: bool(r.correct)),
-        "degenerate_rate": (lambda _: True, lambda r: r.label in ("degenerate", "empty")),
-        "truncated_rate": (lambda _: True, lambda r: r.label == "truncated"),
-    }
-    found: dict[str, Estimate] = {}
-    for name, (counted, hit) in rows.items():
-        among = [response for response in responses if counted(response)]
-        if among:
-            found[name] = rate(sum(map(hit, among)), len(among))
-    return found
+def with_drift(
+    responses: Sequence[Response], by_prompt: Mapping[str, torch.Tensor], profile: EvaluateConfig
+) -> tuple[Response, ...]:
+    """Give each drift prompt's response its KL in nats at every kind of position, and the objective one as ``kld``."""
+    found = list(responses)
+    drifting = [i for i, response in enumerate(responses) if response.prompt.kind in profile.drift_kinds]
+    for at, i in enumerate(drifting):
+        drift = {f"kld_{name}": float(values[at]) for name, values in by_prompt.items()}
+        found[i] = replace(found[i], drift={"kld": drift[f"kld_{profile.kld_positions}"], **drift})
+    return tuple(found)
 
 
-def _refused(response: Response) -> bool:
-    return response.label == "refuse"
+def worst_drift(responses: Sequence[Response]) -> str:
+    """The prompt that drifted most, by its kind, its number among the responses and its category, not by its text."""
+    drifts = [(response.drift["kld"], -i) for i, response in enumerate(responses) if "kld" in response.drift]
+    at = -max(drifts)[1]
+    prompt = responses[at].prompt
+    return f"{prompt.kind} prompt {at}" + (f" ({prompt.category})" if prompt.category else "")
 
 
-def retained(responses: Sequence[Response]) -> dict[str, Estimate]:
-    """Refusal rate of harmful prompts by category."""
-    harmful = [response for response in responses if response.prompt.kind == "harmful"]
-    categories = sorted({response.prompt.category for response in harmful})
-    return {
-        category: rate(sum(_refused(r) for r in rows), len(rows))
-        for category in categories
-        if (rows := [r for r in harmful if r.prompt.category == category])
-    }
-
-
-def drifts(by_prompt: dict[str, torch.Tensor], profile: EvaluateConfig) -> dict[str, Estimate]:
+def drifts(by_prompt: Mapping[str, torch.Tensor], profile: EvaluateConfig) -> dict[str, Estimate]:
     """Mean KL with bootstrap interval at each kind of position, and the profile over prompts of the objective one.
 
     Raises:
-        UserError: the split has no harmless or capability prompts to measure drift on.
+        UserError: the split has no prompts of the kinds that the profile measures drift on.
     """
     if by_prompt[profile.kld_positions].numel() == 0:
-        raise UserError("expected harmless or capability prompts to measure drift on, found none in the split")
+        kinds = " or ".join(profile.drift_kinds)
+        raise UserError(f"expected {kinds} prompts to measure drift on, found none in the split: name some")
     found: dict[str, Estimate] = {}
     for name, values in by_prompt.items():
         found[f"kld_{name}"] = bootstrap_mean(values.numpy(), n_resamples=profile.n_bootstrap, seed=0)

@@ -7,16 +7,18 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from saber.publish.apart import REFUSAL, indistinct_pairs
 from saber.publish.card_tables import (
     comparison_table,
+    drift_table,
     evaluation_table,
     published_table,
     retained_table,
     writers_table,
 )
+from saber.publish.checks import flips_text
 from saber.publish.findings import Correlation, key_findings
 from saber.publish.markdown import Md, bullets, code, markdown_environment
-from saber.publish.reading import REFUSAL, indistinct_pairs
 from saber.publish.settings import probe_counts, setting
 from saber.publish.wording import MISSING, counted, label, listed, metric_text, mixed_protocols, plain
 from saber.types import Frontier, FrontierPoint, Metrics
@@ -78,6 +80,9 @@ def render_card(
         published=published_table(frontier.published) if frontier.published else None,
         findings=[_finding_text(one) for one in key_findings(frontier)],
         retained=retained_table(frontier, tune, report),
+        drift=drift_table(tune, report),
+        worst_drift=tune.worst_drift,
+        longer=_longer(point),
         gap=_gap(point.tune, report),
         zero_refusals=_zero_refusals(tune),
         writers=writers_table(writers),
@@ -162,6 +167,12 @@ def _drift_beside(point: FrontierPoint, comparison: FrontierPoint | None) -> str
 def _indistinct(point: FrontierPoint, comparison: FrontierPoint | None) -> bool:
     """Whether the refusal rates of the two points can't be told apart."""
     return comparison is not None and bool(indistinct_pairs([point, comparison]))
+
+
+def _longer(point: FrontierPoint) -> str | None:
+    """What a longer limit changes in the labels."""
+    check = point.longer
+    return None if check is None else f"at {check.max_new_tokens} new tokens, twice the limit, {flips_text(check)}"
 
 
 def _gap(tune: Metrics, report: Metrics | None) -> Md | None:

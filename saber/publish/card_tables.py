@@ -93,6 +93,19 @@ def retained_table(frontier: Frontier, tune: Metrics, report: Metrics | None) ->
     return table(["category", *columns], rows)
 
 
+def drift_table(tune: Metrics, report: Metrics | None) -> Md | None:
+    """Mean drift by kind and category of the prompts it is measured on."""
+    columns = {"tune": tune} | ({"held-out report": report} if report else {})
+    names = list(dict.fromkeys(name for metrics in columns.values() for name in metrics.drift_by_category))
+    if not names:
+        return None
+    rows = [
+        [name, *(Md(estimate_text("kld", metrics.drift_by_category.get(name))) for metrics in columns.values())]
+        for name in names
+    ]
+    return table(["category", *columns], rows)
+
+
 def writers_table(writers: Sequence[Mapping[str, object]]) -> Md | None:
     """The edited writers, whatever columns they were described with."""
     if not writers:

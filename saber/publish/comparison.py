@@ -1,48 +1,101 @@
-"""A checkpoint beside its base, under the study's protocol: a table, and the numbers as JSON."""
+"""Two checkpoints side by side: a table with paired differences, what can't be told apart, and all of it as JSON."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from saber.config import Config
 from saber.files import write_atomically
-from saber.lm.loading import load
-from saber.lm.measurement import measure
-from saber.lm.reference import Reference
+from saber.lm.measurement import Measured
+from saber.lm.outcomes import outcomes_of
+from saber.publish.wording import interval_text, label, listed, number_text, plain
+from saber.scoring.paired import PairedDifference, paired_difference
+from saber.study.checkpoints import BASE, measure_checkpoints
 from saber.study.records import metrics_to_json
-from saber.study.workbench import open_workbench
-from saber.types import Metrics, SplitName
+from saber.study.workbench import study_folder
+from saber.types import Metrics, SplitName, UserError
+
+N_RESAMPLES = 2000
 
 
-def compare_checkpoint(config: Config, checkpoint: str, console: Console) -> dict[SplitName, Metrics]:
-    """Measure a checkpoint on tune and report, print it beside the base and write ``evaluations/<name>.json``."""
-    bench = open_workbench(config)
-    other = load(
-        checkpoint,
-        dtype=config.model.dtype,
-        device=config.model.device,
-        system_prompt=config.model.system_prompt,
-        trust_remote_code=config.model.trust_remote_code,
-    )
-    references: dict[SplitName, Reference] = {"tune": bench.reference, "report": bench.report_reference()}
-    found: dict[SplitName, Metrics] = {}
-    for split, reference in references.items():
-        found[split] = measure(other, bench.splits[split], config.evaluate, reference=reference)
-        base = measure(bench.adapter, bench.splits[split], config.evaluate, reference=reference)
-        console.print(_table(f"{checkpoint} on {split}", found[split], base))
-    path = bench.folder / "evaluations" / f"{Path(checkpoint).name}.json"
-    write_atomically(path, json.dumps({name: metrics_to_json(one) for name, one in found.items()}, indent=2))
-    console.print(f"{path} written")
-    return found
+def compare(config: Config, console: Console) -> Path:
+    """Measure ``checkpoint`` and ``against``, print them side by side, and return where the JSON is.
+
+    Raises:
+        UserError: there is no checkpoint, it is compared with itself, or one cannot be measured under the profile.
+    """
+    one, other = config.checkpoint, config.against or BASE
+    if one is None or one == other:
+        raise UserError(f"expected checkpoint=<folder or hub id> other than against, found {one or 'none'}")
+    measured = measure_checkpoints(config, [one, other])
+    splits: dict[SplitName, Any] = {}
+    for split in config.splits:
+        a, b = measured[one][split], measured[other][split]
+        found = differences(a, b)
+        console.print(_table(f"{plain(one)} and {plain(other)} on {split}", a.metrics, b.metrics, found))
+        console.print(Text(verdict(found)))
+        splits[split] = {
+            "checkpoint": metrics_to_json(a.metrics),
+            "against": metrics_to_json(b.metrics),
+            "differences": {name: _difference_json(difference) for name, difference in found.items()},
+        }
+    about = {"checkpoint": one, "against": other, "profile": config.evaluate.profile, "splits": splits}
+    names = "-vs-".join(Path(name).name for name in (one, other))
+    path = study_folder(config) / "evaluations" / f"{names}-{config.evaluate.profile}.json"
+    write_atomically(path, json.dumps(about, indent=2) + "\n")
+    console.print(Text(f"{path} written"), soft_wrap=True)
+    return path
 
 
-def _table(title: str, checkpoint: Metrics, base: Metrics) -> Table:
-    table = Table("metric", "checkpoint", "95%", "n", "base", title=title)
-    for name, one in checkpoint.estimates.items():
-        shown = f"{base[name]:.4f}" if name in base.estimates else ""
-        table.add_row(name, f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}", str(one.n), shown)
+def differences(a: Measured, b: Measured) -> dict[str, PairedDifference]:
+    """The mean of a - b by metric, paired by prompt; only metrics that are made of prompts have one."""
+    ours, theirs = outcomes_of(a.responses), outcomes_of(b.responses)
+    return {
+        name: paired_difference(np.array(ours[name]), np.array(theirs[name]), n_resamples=N_RESAMPLES, seed=0)
+        for name in a.metrics.estimates
+        if name in ours and name in theirs and np.isfinite([*ours[name], *theirs[name]]).all()
+    }
+
+
+def verdict(found: Mapping[str, PairedDifference]) -> str:
+    """Which metrics tell the two apart and which do not, in a sentence."""
+    same = [label(name) for name, one in found.items() if not one.is_distinct]
+    if not same:
+        return "Every metric tells the two apart."
+    if len(same) == len(found):
+        return "The two can't be told apart by any metric on these prompts."
+    return f"The two can't be told apart by {listed(same)} on these prompts."
+
+
+def _table(title: str, a: Metrics, b: Metrics, found: Mapping[str, PairedDifference]) -> Table:
+    table = Table("metric", "n", "checkpoint", "95%", "against", "95%", "difference", "95%", "apart", title=Text(title))
+    for name, one in a.estimates.items():
+        other = b.estimates[name]
+        row = [label(name), str(one.n), number_text(name, one.value), interval_text(name, one)]
+        row += [number_text(name, other.value), interval_text(name, other)]
+        table.add_row(*row, *_difference_cells(name, found.get(name)))
     return table
+
+
+def _difference_cells(name: str, found: PairedDifference | None) -> tuple[str, str, str]:
+    if found is None:
+        return "", "", ""
+    return (
+        number_text(name, found.estimate.value),
+        interval_text(name, found.estimate),
+        "yes" if found.is_distinct else "no",
+    )
+
+
+def _difference_json(found: PairedDifference) -> dict[str, float | int | bool | None]:
+    one = found.estimate
+    numbers = {"value": one.value, "n": one.n, "low": one.low, "high": one.high}
+    return {**numbers, "p_exact": found.p_exact, "is_distinct": found.is_distinct}

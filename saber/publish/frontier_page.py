@@ -9,8 +9,10 @@ from rich.console import Console
 
 from saber.config import Config
 from saber.files import write_atomically
+from saber.publish.apart import tell_apart
 from saber.publish.dashboard import dashboard_command, dress_dashboard
 from saber.publish.report import write_report
+from saber.publish.selective import selective_text
 from saber.publish.table import front_frame, front_table
 from saber.study.front import spoken_overrides
 from saber.study.workbench import study_folder
@@ -26,6 +28,8 @@ def publish(study: optuna.Study, frontier: Frontier, config: Config, console: Co
     write_report(frontier, report, commands, [])
     dress_dashboard(study, frontier, commands)
     console.print(front_table(frontier))
+    for said in filter(None, (tell_apart(frontier), selective_text(frontier))):
+        console.print(said, highlight=False, markup=False)
     console.print(f"hypervolume {frontier.hypervolume:.4f}; {report} and {folder / 'frontier.csv'} written")
     return report
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import mean
 
+from saber.publish.apart import DRIFT, REFUSAL, tell_apart
+from saber.publish.checks import length_text
 from saber.publish.wording import MISSING, counted, estimate_text, interval_text, listed, metric_text, number_text
 from saber.types import CurvePoint, Frontier, FrontierPoint, Metrics
 
 MARKS = ("aggressive", "balanced", "conservative")
-REFUSAL, DRIFT = "refusal_rate", "kld"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,12 @@ def read_result(frontier: Frontier) -> list[Statement]:
     """Everything that a reader should know before looking at a figure."""
     found = [_overview(frontier)]
     found += [_of_point(frontier, point) for point in marked_points(frontier)]
-    found += [_against_single_direction(frontier), tell_apart(frontier), held_out(frontier)]
+    found += [
+        _against_single_direction(frontier),
+        Statement("Telling points apart.", tell_apart(frontier)),
+        held_out(frontier),
+        Statement("Twice the length.", length_text(frontier)),
+    ]
     return [one for one in found if one.text]
 
 
@@ -38,34 +43,6 @@ def marked_points(frontier: Frontier) -> list[FrontierPoint]:
         if point is not None and point not in found:
             found.append(point)
     return found
-
-
-def indistinct_pairs(front: Sequence[FrontierPoint]) -> list[tuple[FrontierPoint, FrontierPoint]]:
-    """Neighbouring front points whose refusal intervals overlap."""
-    pairs: list[tuple[FrontierPoint, FrontierPoint]] = []
-    for one, other in pairwise(front):
-        a, b = one.tune.estimates.get(REFUSAL), other.tune.estimates.get(REFUSAL)
-        if a is not None and b is not None and a.low <= b.high and b.low <= a.high:
-            pairs.append((one, other))
-    return pairs
-
-
-def tell_apart(frontier: Frontier) -> Statement:
-    """Which neighbours on the front the refusal rate can't tell apart."""
-    front, pairs = frontier.front, indistinct_pairs(frontier.front)
-    if len(front) < 2:
-        return Statement("Telling points apart.", "")
-    if not pairs:
-        text = "The refusal intervals of neighbouring front points do not overlap."
-    elif len(pairs) == len(front) - 1 > 3:
-        text = (
-            f"No two neighbours among the {len(front)} front points can be told apart by their refusal rate:"
-            " their 95% intervals overlap. Read the front as a band, and compare points that lie further apart."
-        )
-    else:
-        named = listed([f"{a.name} and {b.name}" if len(pairs) == 1 else f"{a.name} / {b.name}" for a, b in pairs])
-        text = f"These neighbours can't be told apart by their refusal rate, as their 95% intervals overlap: {named}."
-    return Statement("Telling points apart.", text)
 
 
 def held_out(frontier: Frontier) -> Statement:
@@ -109,7 +86,15 @@ def _of_point(frontier: Frontier, point: FrontierPoint) -> Statement:
         before, after = frontier.base_tune.estimates.get(metric), point.tune.estimates.get(metric)
         if before is not None and after is not None:
             text += f" {noun}: {number_text(metric, before.value)} before, {number_text(metric, after.value)} after."
-    return Statement(f"{listed(list(point.marks)).capitalize()}.", text)
+    return Statement(f"{listed(list(point.marks)).capitalize()}.", text + _worst_text(point.tune))
+
+
+def _worst_text(metrics: Metrics) -> str:
+    """Which prompt drifted most, and how much of the drift is its own."""
+    share = metrics.estimates.get("kld_worst_share")
+    if not metrics.worst_drift or share is None:
+        return ""
+    return f" {number_text('kld_worst_share', share.value)} of its drift is that of {metrics.worst_drift}."
 
 
 def _drift_text(metrics: Metrics) -> str:

@@ -12,9 +12,11 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from saber.files import write_atomically
+from saber.publish.apart import DRIFT, REFUSAL, neighbour_header, neighbour_rows, tell_apart
 from saber.publish.columns import Cell, cell, front_rows
 from saber.publish.figures import CATALOGUE
-from saber.publish.reading import DRIFT, REFUSAL, held_out, marked_points, read_result, tell_apart
+from saber.publish.reading import held_out, marked_points, read_result
+from saber.publish.selective import SELECTIVE_HEADER, selective_rows, selective_text
 from saber.publish.wording import estimate_text, listed, mixed_protocols, objective_text, plain
 from saber.types import Frontier, Metrics
 
@@ -62,7 +64,12 @@ def render_report(frontier: Frontier, commands: Sequence[str], notes: Sequence[s
         statements=read_result(frontier),
         rows=list(front_rows(frontier)),
         apart=tell_apart(frontier),
+        neighbour_header=neighbour_header(frontier),
+        neighbours=neighbour_rows(frontier),
         held_out=held_out(frontier),
+        selective_text=selective_text(frontier),
+        selective_header=SELECTIVE_HEADER,
+        selective=selective_rows(frontier),
         pictures={drawing.key: _picture(drawing.key, drawing.title, drawing.caption, drawing.draw(frontier))
                   for drawing in CATALOGUE},
         mixed_protocols=_mixed(frontier),

@@ -13,16 +13,21 @@ from saber.config import Config
 from saber.lm.measurement import Measured, measure_trials, with_residual
 from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
 from saber.study.workbench import Workbench
+from saber.types import Metrics
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What came of one trial: a plan with its measurements, or the reason why there is none."""
+    """What came of one trial: a plan with its measurements, or the reason why there is none.
+
+    ``base`` are the unedited model's metrics, where a constraint refers to them.
+    """
 
     planned: PlannedEdit | None
     measured: Measured | None
     seconds: float
     failure: str | None = None
+    base: Metrics | None = None
 
 
 def evaluate(bench: Workbench, configs: Sequence[Config]) -> list[Outcome]:
@@ -42,9 +47,10 @@ def evaluate(bench: Workbench, configs: Sequence[Config]) -> list[Outcome]:
             return [Outcome(None, None, time.monotonic() - started, failure=str(error).splitlines()[0])]
         return [evaluate(bench, [config])[0] for config in configs]
     seconds = (time.monotonic() - started) / len(configs)
+    base = bench.base_tune.metrics if any(one.of == "base" for one in bench.config.study.constraints) else None
     return [
-        _checked(plan, replace(one, metrics=with_residual(one.metrics, plan.residual, plan.plan)), seconds)
-        for plan, one in zip(planned, measured, strict=True)
+        replace(_checked(p, replace(m, metrics=with_residual(m.metrics, p.residual, p.plan)), seconds), base=base)
+        for p, m in zip(planned, measured, strict=True)
     ]
 
 

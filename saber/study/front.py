@@ -13,20 +13,25 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
 from saber.config import Config, with_values
-from saber.lm.measurement import measure_trials
+from saber.lm.outcomes import outcomes_of
 from saber.lm.planning import rank_with, select
 from saber.scoring.pareto import hypervolume, hypervolume_shares, pareto_mask
 from saber.scoring.score import scale_to_unit, score
-from saber.study.holdout import null_curve, report_metrics
+from saber.study.holdout import BASE, report_scores
+from saber.study.length_check import length_checks
+from saber.study.null_curve import null_curve
 from saber.study.records import complete_trials, metrics_from_json
+from saber.study.responses import stored_responses
+from saber.study.storage import artifact_store
 from saber.study.workbench import Workbench
 from saber.types import (
     DirectionRow,
-    EditPlan,
     Frontier,
     FrontierPoint,
+    LengthCheck,
     Metrics,
     Objective,
+    Outcomes,
     UserError,
 )
 
@@ -124,19 +129,30 @@ def find_point(points: Sequence[FrontierPoint], wanted: str) -> FrontierPoint:
     )
 
 
+def with_outcomes(study: optuna.Study, config: Config, points: Sequence[FrontierPoint]) -> tuple[FrontierPoint, ...]:
+    """Give each front point the outcomes of its prompts, from its trial's stored responses."""
+    trials, store = {trial.number: trial for trial in complete_trials(study)}, artifact_store(config)
+    return tuple(
+        dataclasses.replace(p, outcomes=outcomes_of(stored_responses(study, trials[p.number], store)))
+        if p.on_front
+        else p
+        for p in points
+    )
+
+
 def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
     """What the study's own trials say, before anything is scored on held-out prompts."""
-    points = read_points(study, config)
+    points = with_outcomes(study, config, read_points(study, config))
     objectives = config.study.objectives
     values, reference = costs([p.tune for p in points if p.feasible], objectives)
-    (base,) = measure_trials(bench.adapter, bench.splits["tune"], config.evaluate, bench.reference, [EditPlan(())])
     protected = sorted({prompt.category for prompt in bench.splits["tune"].prompts if prompt.protected})
     return Frontier(
         study=study.study_name,
         base_model=config.model.path,
         objectives=objectives,
         points=points,
-        base_tune=base.metrics,
+        base_tune=bench.base_tune.metrics,
+        base_outcomes=outcomes_of(bench.base_tune.responses),
         base_report=None,
         hypervolume=hypervolume(values, reference),
         published=config.published,
@@ -147,13 +163,19 @@ def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Fro
 def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
     """Everything there is to say of a study, with the front scored on the held-out report split."""
     frontier = quick_frontier(study, config, bench)
-    held_out, base_report = report_metrics(bench, frontier.front)
-    points = tuple(dataclasses.replace(p, report=held_out[p.plan_digest]) if p.on_front else p for p in frontier.points)
+    held_out = report_scores(bench, frontier.front)
+    base_report, base_report_outcomes = held_out[BASE]
+    longer = length_checks(bench, frontier.front)
+    points = tuple(
+        _checked(point, held_out[point.plan_digest], longer[point.plan_digest]) if point.on_front else point
+        for point in frontier.points
+    )
     layer_fdr, directions = landscape(bench, config, points)
     return dataclasses.replace(
         frontier,
         points=points,
         base_report=base_report,
+        base_report_outcomes=base_report_outcomes,
         curve=null_curve(bench),
         importances=importances(study, frontier.objectives),
         layer_fdr=layer_fdr,
@@ -161,9 +183,13 @@ def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Fronti
     )
 
 
+def _checked(point: FrontierPoint, held_out: tuple[Metrics, Outcomes], longer: LengthCheck) -> FrontierPoint:
+    return dataclasses.replace(point, report=held_out[0], report_outcomes=held_out[1], longer=longer)
+
+
 def spoken_overrides(config: Config) -> str:
     """The command line's overrides without those that name one task; a storage URL can hold a password."""
-    own = ("study.n_trials=", "point=", "checkpoint=", "study.storage=")
+    own = ("study.n_trials=", "point=", "checkpoint=", "against=", "splits=", "study.storage=")
     words = [word.removeprefix("++") for word in config.overrides]
     return shlex.join(word for word in words if not word.startswith(own))
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import TypeAdapter
 
-from saber.config import ConstraintConfig, StudyConfig
+from saber.config import StudyConfig
 from saber.lm.plan_file import save_plan
+from saber.study.constraints import estimate_of, violations
 from saber.study.evaluator import Outcome
-from saber.types import Metrics, Response, UserError
+from saber.study.responses import upload_responses
+from saber.types import Metrics
 
 INTERRUPTED = "interrupted"
 RETRY_OF = "retry_of"
@@ -30,33 +30,6 @@ def metrics_to_json(metrics: Metrics) -> Any:
 def metrics_from_json(value: Any) -> Metrics:
     """The inverse of `metrics_to_json`."""
     return _METRICS.validate_python(value)
-
-
-def violations(metrics: Metrics, constraints: Sequence[ConstraintConfig]) -> dict[str, float]:
-    """How far each constraint is violated; at most 0 is feasible.
-
-    Raises:
-        UserError: a constrained metric was not measured.
-    """
-    found: dict[str, float] = {}
-    for one in constraints:
-        value = metric_value(metrics, one.metric)
-        if one.at_least is not None:
-            found[f"{one.metric}>={one.at_least:g}"] = one.at_least - value
-        if one.at_most is not None:
-            found[f"{one.metric}<={one.at_most:g}"] = value - one.at_most
-    return found
-
-
-def metric_value(metrics: Metrics, name: str) -> float:
-    """A measured metric by name.
-
-    Raises:
-        UserError: it was not measured, with those that were.
-    """
-    if name not in metrics.estimates:
-        raise UserError(f"expected a measured metric, found {name}; measured: {', '.join(sorted(metrics.estimates))}")
-    return metrics[name]
 
 
 def tell(
@@ -75,9 +48,9 @@ def tell(
         study.tell(trial, state=TrialState.FAIL)
         return
     metrics, planned = outcome.measured.metrics, outcome.planned
-    broken = violations(metrics, config.constraints)
+    broken = violations(metrics, config.constraints, outcome.base)
     save_plan(planned.plan, plan_path(folder, planned.plan.digest))
-    _upload_responses(trial, outcome.measured.responses, folder, store)
+    upload_responses(trial, outcome.measured.responses, folder, store)
     trial.set_user_attr("name", name)
     trial.set_user_attr("metrics", metrics_to_json(metrics))
     trial.set_user_attr("plan", planned.plan.digest)
@@ -85,40 +58,12 @@ def tell(
     trial.set_user_attr("feasible", all(value <= 0 for value in broken.values()))
     for constraint, value in broken.items():
         trial.set_constraint(constraint, value)
-    study.tell(trial, [metric_value(metrics, one.metric) for one in config.objectives])
+    study.tell(trial, [estimate_of(metrics, one.metric).value for one in config.objectives])
 
 
 def plan_path(folder: Path, digest: str) -> Path:
     """Where the plan of a trial lies."""
     return folder / "plans" / f"{digest}.safetensors"
-
-
-def response_rows(responses: Sequence[Response]) -> list[Mapping[str, Any]]:
-    """Responses as flat rows for a table."""
-    return [
-        {
-            "kind": one.prompt.kind,
-            "category": one.prompt.category,
-            "protected": one.prompt.protected,
-            "label": one.label,
-            "marker": one.marker,
-            "correct": one.correct,
-            "prompt": one.prompt.text,
-            "response": one.text,
-        }
-        for one in responses
-    ]
-
-
-def _upload_responses(
-    trial: Trial, responses: Sequence[Response], folder: Path, store: FileSystemArtifactStore
-) -> None:
-    """The dashboard shows a JSONL artifact as a table."""
-    path = folder / "cache" / f"responses-{trial.number}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in response_rows(responses)))
-    upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial)
-    path.unlink()
 
 
 def is_finished(trial: FrozenTrial) -> bool:

@@ -24,7 +24,7 @@ from saber.study.workbench import Workbench, open_workbench, study_folder
 from saber.types import UserError
 
 # What may change without making it another study: how fast it runs, not what it measures.
-FREE_KEYS = ("evaluate.batch_size", "evaluate.n_bootstrap")
+FREE_KEYS = ("evaluate.batch_size", "evaluate.n_bootstrap", "evaluate.memory_gb")
 
 
 def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -16,10 +17,11 @@ from saber.lm.adapter import Adapter
 from saber.lm.cache import Cached, cached
 from saber.lm.guard import verify_writers
 from saber.lm.loading import load, quiet, weights_digest
+from saber.lm.measurement import Measured, measure_trials
 from saber.lm.reference import Reference, make_reference
 from saber.study.space import Knob, largest
 from saber.study.terminal import terminal, training_bar
-from saber.types import Activations, ProbeSet, Split, SplitName, digest_json
+from saber.types import Activations, EditPlan, ProbeSet, Split, SplitName, digest_json
 
 ORGANISM = "organism"
 
@@ -37,6 +39,14 @@ class Workbench:
     reference: Reference
     folder: Path
 
+    @cached_property
+    def base_tune(self) -> Measured:
+        """The unedited model itself, measured on the tune split."""
+        (base,) = measure_trials(
+            self.adapter, self.splits["tune"], self.config.evaluate, self.reference, [EditPlan(())]
+        )
+        return base
+
     def report_reference(self) -> Reference:
         """The base's side on the held-out report split: read at the end only, for front points."""
         return make_reference(
@@ -45,7 +55,13 @@ class Workbench:
             self.config.evaluate,
             cache=self.folder / "cache",
             model_digest=self.model_digest,
+            say=announce,
         )
+
+
+def announce(text: str) -> None:
+    """Say something on the terminal as one line."""
+    terminal().print(text, highlight=False, soft_wrap=True)
 
 
 def study_folder(config: Config) -> Path:
@@ -70,7 +86,9 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     verify_writers(adapter)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
-    reference = make_reference(adapter, splits["tune"], config.evaluate, cache=folder / "cache", model_digest=digest)
+    reference = make_reference(
+        adapter, splits["tune"], config.evaluate, cache=folder / "cache", model_digest=digest, say=announce
+    )
     activations = _activations(adapter, probes, config, folder / "cache", digest)
     return Workbench(config, adapter, digest, splits, probes, activations, reference, folder)
 

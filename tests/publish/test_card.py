@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from saber.publish.card import render_card
 from saber.publish.findings import key_findings
-from saber.types import Frontier, FrontierPoint, Metrics
+from saber.types import Estimate, Frontier, FrontierPoint, Metrics
 
 SECTIONS = [
     "Method Summary",
@@ -153,3 +153,15 @@ def test_missing_metrics_and_no_comparison(bare: Frontier) -> None:
     assert "comparison point" not in card
     assert "Published under" not in card
     assert "None" not in card
+
+
+def test_drift_by_category_and_the_worst_prompt_are_on_the_card(frontier: Frontier) -> None:
+    point = frontier.front[0]
+    tune = dataclasses.replace(
+        point.tune,
+        drift_by_category={"harmless: verb": Estimate(0.25, 12, 0.2, 0.3)},
+        worst_drift="harmless prompt 17 (verb)",
+    )
+    card = make(frontier, point, tune)
+    assert "| harmless: verb | 0.2500 [0.2000, 0.3000], n = 12 |" in card
+    assert "drifted most on tune is harmless prompt 17 (verb)." in card

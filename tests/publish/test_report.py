@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from saber.files import write_atomically
+from saber.publish.apart import indistinct_pairs
 from saber.publish.figures import CATALOGUE, Drawing, front_figure
-from saber.publish.reading import indistinct_pairs, read_result
+from saber.publish.reading import read_result
 from saber.publish.report import render_report, write_report
 from saber.publish.wording import estimate_text
 from saber.types import Estimate, Frontier

@@ -1,0 +1,44 @@
+"""What was scored before is kept in a JSON file, and is not scored again while it means the same."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+from saber.files import write_atomically
+from saber.lm.measurement import Measured
+from saber.lm.outcomes import outcomes_of
+from saber.study.records import metrics_from_json, metrics_to_json
+from saber.types import Metrics, Outcomes
+
+
+class Kept:
+    """A JSON file of rows that belong to one key; under another key it starts anew."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.path, self.key = path, key
+        self.rows: dict[str, Any] = {}
+        if path.exists():
+            try:
+                stored = json.loads(path.read_text())
+                self.rows = stored["rows"] if stored["key"] == key else {}
+            except (ValueError, KeyError, TypeError) as error:
+                warnings.warn(f"{path.name} is damaged ({error}); it is scored again", stacklevel=2)
+
+    def add(self, rows: dict[str, Any]) -> None:
+        """Add rows and write the file atomically."""
+        self.rows |= rows
+        write_atomically(self.path, json.dumps({"key": self.key, "rows": self.rows}))
+
+
+def measured_to_json(measured: Measured) -> Any:
+    """Metrics with the outcomes of each prompt, as plain JSON values."""
+    return {**metrics_to_json(measured.metrics), "outcomes": outcomes_of(measured.responses)}
+
+
+def measured_from_json(row: Any) -> tuple[Metrics, Outcomes]:
+    """The inverse of `measured_to_json`; a row from before outcomes were kept has none."""
+    outcomes = {name: tuple(values) for name, values in row.get("outcomes", {}).items()}
+    return metrics_from_json({name: value for name, value in row.items() if name != "outcomes"}), outcomes

@@ -1,0 +1,72 @@
+"""A trial's responses as an artifact: a table for the dashboard, and the outcomes that points are compared by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.trial import FrozenTrial, Trial
+
+from saber.types import Prompt, Response
+
+PREFIX = "responses-"
+
+
+def response_rows(responses: Sequence[Response]) -> list[Mapping[str, Any]]:
+    """Responses as flat rows for a table; KL in nats stands in the rows of the prompts it is measured on."""
+    drifts = list(dict.fromkeys(name for one in responses for name in one.drift))
+    return [
+        {
+            "kind": one.prompt.kind,
+            "category": one.prompt.category,
+            "protected": one.prompt.protected,
+            "label": one.label,
+            "marker": one.marker,
+            "correct": one.correct,
+            **{name: one.drift.get(name) for name in drifts},
+            "prompt": one.prompt.text,
+            "response": one.text,
+        }
+        for one in responses
+    ]
+
+
+def responses_from_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[Response, ...]:
+    """The inverse of `response_rows`, but for the pair and the answer of a prompt."""
+    return tuple(
+        Response(
+            Prompt(row["prompt"], row["kind"], row["category"], row["protected"]),
+            row["response"],
+            row["label"],
+            row["marker"],
+            row["correct"],
+            {name: value for name, value in row.items() if name.startswith("kld") and value is not None},
+        )
+        for row in rows
+    )
+
+
+def upload_responses(trial: Trial, responses: Sequence[Response], folder: Path, store: FileSystemArtifactStore) -> None:
+    """Store a trial's responses; the dashboard shows a JSONL artifact as a table."""
+    path = folder / "cache" / f"{PREFIX}{trial.number}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in response_rows(responses)))
+    upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial)
+    path.unlink()
+
+
+def stored_responses(study: optuna.Study, trial: FrozenTrial, store: FileSystemArtifactStore) -> tuple[Response, ...]:
+    """What a trial's model answered; nothing where the artifact was moved away."""
+    for meta in get_all_artifact_meta(trial, storage=study._storage):
+        if meta.filename.startswith(PREFIX):
+            try:
+                with store.open_reader(meta.artifact_id) as file:
+                    return responses_from_rows([json.loads(line) for line in file])
+            except ArtifactNotFound:
+                return ()
+    return ()
