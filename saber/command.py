@@ -14,7 +14,8 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from saber.config import Config, config_keys, nearest, parse_config
+from saber.config import Config
+from saber.keys import config_keys, nearest, parse_config
 from saber.vocabulary import UserError
 
 USER_MISTAKE = 2
