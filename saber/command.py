@@ -14,7 +14,8 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from saber.config import Config, config_keys, nearest, parse_config
+from saber.config import Config
+from saber.keys import config_keys, nearest, parse_config
 from saber.vocabulary import UserError
 
 USER_MISTAKE = 2
@@ -28,9 +29,18 @@ def run(task: Callable[[Config], None], argv: Sequence[str] | None = None) -> in
     arguments = [spell_out(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach us instead of Hydra's own printing
     sys.argv = [sys.argv[0], *arguments]
-    try:
+
+    def every_configuration() -> None:
         for values, overrides in _compose():
             task(to_config(values, overrides))
+
+    return in_one_line(every_configuration)
+
+
+def in_one_line(action: Callable[[], None]) -> int:
+    """Do something and return the exit status; what the user can mend is one line on stderr."""
+    try:
+        action()
     except (UserError, HydraException, OmegaConfBaseException) as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         return USER_MISTAKE

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from saber.command import USER_MISTAKE, run
+from saber.command import in_one_line, run
 from saber.config import Config
 from saber.vocabulary import UserError
 
@@ -47,14 +47,9 @@ def power(words: Sequence[str]) -> None:
 
 def main() -> int:
     """Run from the command line and return the exit status."""
-    if sys.argv[1:2] != [POWER]:
-        return run(evaluate)
-    try:
-        power(sys.argv[2:])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USER_MISTAKE
-    return 0
+    if sys.argv[1:2] == [POWER]:
+        return in_one_line(lambda: power(sys.argv[2:]))
+    return run(evaluate)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from saber.command import spell_out, to_config
-from saber.config import config_keys, key_type, value_of, with_values
+from saber.keys import config_keys, key_type, value_of, with_values
 from saber.study.space import check_point, parse_space
 from saber.types import UserError
 

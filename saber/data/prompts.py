@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from saber.config import PromptSource, nearest
+from saber.config import PromptSource
+from saber.keys import nearest
 from saber.types import Prompt, UserError
 
 FIELDS = ("prompt", "category", "pair_id", "answer")

@@ -13,7 +13,8 @@ from typing import Any
 
 import optuna
 
-from saber.config import Config, with_values
+from saber.config import Config
+from saber.keys import with_values
 from saber.lm.activations import probe
 from saber.lm.adapter import Adapter
 from saber.lm.checkpoint import release, save_checkpoint, scan_checkpoint

@@ -12,7 +12,8 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
-from saber.config import Config, with_values
+from saber.config import Config
+from saber.keys import with_values
 from saber.lm.outcomes import outcomes_of
 from saber.lm.planning import rank_with, select
 from saber.scoring.pareto import hypervolume, hypervolume_shares, pareto_mask

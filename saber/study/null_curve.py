@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from saber.config import Config, with_values
+from saber.config import Config
+from saber.keys import with_values
 from saber.lm.measurement import Measured, measure_trials
 from saber.lm.protocol import protocol_digest
 from saber.study.evaluator import evaluate, plan_trials

@@ -13,7 +13,8 @@ from optuna.exceptions import StorageInternalError
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from saber.config import Config, config_keys, value_of
+from saber.config import Config
+from saber.keys import config_keys, value_of
 from saber.study.evaluator import evaluate
 from saber.study.loop import drive, wanted_trials
 from saber.study.progress import Progress

@@ -10,7 +10,8 @@ from typing import Any
 
 import optuna
 
-from saber.config import Config, config_keys, key_type, nearest, value_of, with_values
+from saber.config import Config
+from saber.keys import config_keys, key_type, nearest, value_of, with_values
 from saber.types import UserError
 
 SEARCHABLE = ("edit.", "data.n_probe", "data.n_capability")

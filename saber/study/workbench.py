@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 
-from saber.config import Config, with_values
+from saber.config import Config
 from saber.data.organism import ensure_organism
 from saber.data.splits import load_splits, probe_set
+from saber.keys import with_values
 from saber.lm.activations import probe
 from saber.lm.adapter import Adapter
 from saber.lm.cache import Cached, cached

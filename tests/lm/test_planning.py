@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from saber.config import Config, config_keys, parse_config, value_of, with_values
+from saber.config import Config
+from saber.keys import config_keys, parse_config, value_of, with_values
 from saber.lm.activations import probe
 from saber.lm.adapter import Adapter, adapt
 from saber.lm.editing import applied

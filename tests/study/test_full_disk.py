@@ -92,7 +92,6 @@ def test_no_room_for_the_cache_is_one_line(tmp_path: Path, organism_folder: Path
     mounted(folder, "size=600k")
     try:
         one_line(sweep(folder, organism_folder, 2), "free space")
-        assert not list(folder.rglob("logits-*/*"))
-        assert not list(folder.rglob(".*.safetensors*"))
+        assert not list(folder.rglob(".*"))  # what is half written has a leading dot until it is whole
     finally:
         subprocess.run(["umount", str(folder)], check=True)

@@ -7,7 +7,8 @@ from typing import Any
 import optuna
 import pytest
 
-from saber.config import Config, parse_config
+from saber.config import Config
+from saber.keys import parse_config
 from saber.study.naming import point_name
 from saber.study.space import check_point, largest, matters, parse_space, suggest
 from saber.types import UserError

@@ -1,0 +1,78 @@
+"""Dotted keys of the configuration: check plain values, replace some, list and type them, name the nearest."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import is_dataclass
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from saber.config import Config
+from saber.vocabulary import UserError
+
+
+def parse_config(values: Mapping[str, Any]) -> Config:
+    """Validate plain nested values.
+
+    Raises:
+        UserError: an unknown key (with the nearest names), a wrong type or a value out of bounds.
+    """
+    try:
+        return TypeAdapter(Config).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "unexpected_keyword_argument":
+            raise UserError(f"unknown key {path}{nearest(path, config_keys())}") from error
+        raise UserError(f"{path}: {first['msg'].lower()}, found {first['input']!r}") from error
+
+
+def with_values(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return the configuration with some dotted keys replaced.
+
+    Raises:
+        UserError: a key does not exist, or a value is out of its bounds.
+    """
+    plain = TypeAdapter(Config).dump_python(config)
+    for key, value in values.items():
+        *parents, leaf = key.split(".")
+        node = plain
+        for part in parents:
+            node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or leaf not in node:
+            raise UserError(f"unknown key {key}{nearest(key, config_keys())}")
+        node[leaf] = value
+    return parse_config(plain)
+
+
+def config_keys(of: Any = Config, prefix: str = "") -> list[str]:
+    """List every dotted key that the configuration has, leaves only."""
+    keys: list[str] = []
+    for name, hint in get_type_hints(of).items():
+        path = f"{prefix}{name}"
+        keys += config_keys(hint, f"{path}.") if is_dataclass(hint) else [path]
+    return keys
+
+
+def key_type(key: str) -> Any:
+    """The declared type of a dotted key, such as ``int``."""
+    of: Any = Config
+    for part in key.split("."):
+        of = get_type_hints(of)[part]
+    return of
+
+
+def value_of(config: Config, key: str) -> Any:
+    """The value of a dotted key."""
+    value: Any = config
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Say which known names are closest: ``"; did you mean a, b?"``, or nothing."""
+    found = difflib.get_close_matches(name, known, n=2, cutoff=0.75)
+    return f"; did you mean {', '.join(found)}?" if found else ""

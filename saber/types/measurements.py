@@ -1,0 +1,91 @@
+"""What is measured of an edited model: numbers with their intervals, and the responses they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from saber.types.prompts import Prompt
+from saber.vocabulary import SplitName
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured number with its sample size and 95% interval (Wilson for rates, bootstrap for means)."""
+
+    value: float
+    n: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Everything measured of one edited model on one split, under one protocol.
+
+    ``estimates`` holds every metric by name (rates in [0, 1], KL in nats); ``retained`` is the refusal rate by harm
+    category. ``protocol`` is the digest of how it was measured; numbers of two protocols are never compared.
+    ``drift_by_category`` is the mean KL by kind and category, ``worst_drift`` names the prompt that drifted most.
+    """
+
+    estimates: Mapping[str, Estimate]
+    retained: Mapping[str, Estimate]
+    protocol: str
+    split: SplitName
+    drift_by_category: Mapping[str, Estimate] = field(default_factory=dict)
+    worst_drift: str = ""
+
+    def __getitem__(self, name: str) -> float:
+        """Return the value of a metric by name, ``nan`` never stands for a missing one."""
+        return self.estimates[name].value
+
+
+@dataclass(frozen=True)
+class Response:
+    """A greedy response to one prompt with its label and, for a refusal, the marker that fired.
+
+    ``drift`` is the KL from the base in nats by metric (``kld``, ``kld_first``, ...), on drift prompts only.
+    """
+
+    prompt: Prompt
+    text: str
+    label: Literal["comply", "refuse", "degenerate", "empty", "truncated"]
+    marker: str | None = None
+    correct: bool | None = None
+    drift: Mapping[str, float] = field(default_factory=dict)
+
+
+Outcomes = Mapping[str, tuple[float, ...]]
+"""Per metric one number for each prompt that counts, in the split's order: what a rate or a mean is made of."""
+
+
+@dataclass(frozen=True)
+class LengthCheck:
+    """What a longer limit of new tokens changes: of ``n`` labels so many flip, as ``truncated -> refuse``."""
+
+    max_new_tokens: int
+    n: int
+    flips: Mapping[str, int]
+    rates: Mapping[str, Estimate]
+
+    @property
+    def n_flips(self) -> int:
+        """How many labels flip."""
+        return sum(self.flips.values())
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A judge beside the markers on the same ``n`` responses.
+
+    ``kappa`` is Cohen's, ``None`` where both say the same of every response; ``n_judge_only`` and ``n_marker_only`` are
+    refusals that only one of the two sees; ``refusal_rate`` is the judge's of the harmful prompts.
+    """
+
+    judge: str
+    n: int
+    kappa: float | None
+    n_judge_only: int
+    n_marker_only: int
+    refusal_rate: Estimate | None
