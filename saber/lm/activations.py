@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -12,23 +12,32 @@ from torch import Tensor, nn
 
 from saber.lm.adapter import Adapter
 from saber.lm.batches import by_length, pad_left, tokenise
+from saber.lm.compiled import CompiledPlan
 from saber.lm.editing import applied
 from saber.types import Activations, EditPlan, ProbeSet, Prompt
 
 
 @contextmanager
 def capture(
-    modules: Mapping[Any, nn.Module], *, with_input: bool = False, copy: bool = False
+    modules: Mapping[Any, nn.Module],
+    *,
+    with_input: bool = False,
+    copy: bool = False,
+    take: Callable[[Any, Tensor], None] | None = None,
 ) -> Iterator[dict[Any, Any]]:
     """Record what each module puts out while inside, by its key; of several calls the last stays.
 
     With ``with_input`` the record is (hidden states in, output). ``copy`` keeps it from what is later done in place.
+    ``take`` is given each key and output instead, to keep what it wants of it: whole ones of all blocks are large.
     """
     seen: dict[Any, Any] = {}
 
     def hook_for(key: Any) -> Any:
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             first = output[0] if isinstance(output, tuple) else output
+            if take is not None:
+                take(key, first)
+                return
             kept: tuple[Tensor, ...] = (first,)
             if with_input:
                 kept = (args[0] if args else kwargs["hidden_states"], first)
@@ -44,16 +53,52 @@ def capture(
         yield seen
 
 
+class LastTokens:
+    """The residual stream at the last prompt token, (trial, layer, prompt, d_model), from whichever passes see it.
+
+    Before a pass it is told where in it prompts end; without that a pass is not looked at.
+    """
+
+    def __init__(self, adapter: Adapter, n_trials: int, n_prompts: int) -> None:
+        self._adapter = adapter
+        self.residuals = torch.zeros(n_trials, adapter.n_layers, n_prompts, adapter.d_model, device=adapter.device)
+        self._where: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Look at the passes of the model while inside."""
+        with capture(dict(enumerate(self._adapter.blocks)), take=self._take):
+            yield
+
+    def expect(self, ends: Sequence[tuple[int, int]], from_end: Sequence[int], n_rows: int) -> None:
+        """Say that in the next pass row r of (r, prompt) has its prompt's last token so many columns from the end."""
+        device = self._adapter.device
+        row, prompt = torch.tensor(list(ends), dtype=torch.long, device=device).view(-1, 2).T
+        trial = row // (n_rows // len(self.residuals))
+        self._where = (row, torch.tensor(list(from_end), dtype=torch.long, device=device), trial, prompt)
+
+    def _take(self, layer: int, output: Tensor) -> None:
+        if self._where is None:
+            return
+        row, from_end, trial, prompt = self._where
+        stream = self._adapter.stream(output)
+        self.residuals[trial, layer, prompt] = stream[row, stream.shape[1] - from_end].float().to(self.residuals.device)
+        if layer == self._adapter.n_layers - 1:
+            self._where = None
+
+
 @torch.inference_mode()
 def last_token_residuals(
     adapter: Adapter, prompts: Sequence[Prompt], *, batch_size: int, n_trials: int = 1
 ) -> Float[Tensor, "trial layer prompt d_model"]:
     """Residual stream after every block at the last prompt token, fp32 on the model's device."""
     rows = tokenise(adapter, prompts)
-    out = torch.empty(n_trials, adapter.n_layers, len(rows), adapter.d_model, device=adapter.device)
-    with capture(dict(enumerate(adapter.blocks))) as seen:
+    seen = LastTokens(adapter, n_trials, len(rows))
+    with seen.gathering():
         for indices in by_length(rows, max(1, batch_size // n_trials)):
             batch = pad_left(adapter, [rows[i] for i in indices]).for_trials(n_trials)
+            n_rows = len(batch.input_ids)
+            seen.expect(list(enumerate(indices * n_trials)), [1] * n_rows, n_rows)
             adapter.model(
                 input_ids=batch.input_ids,
                 attention_mask=batch.attention_mask,
@@ -61,14 +106,11 @@ def last_token_residuals(
                 use_cache=False,
                 logits_to_keep=1,
             )
-            for layer in range(adapter.n_layers):
-                last = adapter.stream(seen[layer])[:, -1].float()
-                out[:, layer, indices] = last.view(n_trials, len(indices), -1).to(out.device)
-    return out
+    return seen.residuals
 
 
 def probe(
-    adapter: Adapter, probes: ProbeSet, *, batch_size: int, plans: Sequence[EditPlan] | None = None
+    adapter: Adapter, probes: ProbeSet, *, batch_size: int, plans: Sequence[EditPlan | CompiledPlan] | None = None
 ) -> list[Activations]:
     """Activations of a probe set under each plan, in one pass for all; of the unedited model without plans."""
     prompts = [*probes.harmful, *probes.harmless, *probes.capability]

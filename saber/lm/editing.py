@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saber.lm.adapter import Adapter, Writer
-from saber.lm.writer_edit import WriterEdit, compile_edit
+from saber.lm.compiled import CompiledPlan, compile_plan
+from saber.lm.writer_edit import WriterEdit
 from saber.types import EditPlan
 
 
@@ -52,7 +53,7 @@ class TrialEdits:
 
 
 @contextmanager
-def applied(adapter: Adapter, plans: Sequence[EditPlan]) -> Iterator[Adapter]:
+def applied(adapter: Adapter, plans: Sequence[EditPlan | CompiledPlan]) -> Iterator[Adapter]:
     """Edit the model virtually while inside: rows [t n, (t + 1) n) of any batch see ``plans[t]``.
 
     The weights are never touched. The hooks are gone on the way out, whatever happened inside.
@@ -71,24 +72,15 @@ def applied(adapter: Adapter, plans: Sequence[EditPlan]) -> Iterator[Adapter]:
         yield adapter
 
 
-def edits_by_writer(adapter: Adapter, plans: Sequence[EditPlan]) -> Iterator[tuple[Writer, list[WriterEdit | None]]]:
+def edits_by_writer(
+    adapter: Adapter, plans: Sequence[EditPlan | CompiledPlan]
+) -> Iterator[tuple[Writer, list[WriterEdit | None]]]:
     """The compiled edits of each writer that at least one plan edits."""
-    for plan in plans:
-        check_layers(adapter, plan)
-    for writer in adapter.writers:
-        edits = [compile_edit(plan, writer) for plan in plans]
+    compiled = [plan if isinstance(plan, CompiledPlan) else compile_plan(adapter, plan) for plan in plans]
+    for i, writer in enumerate(adapter.writers):
+        edits = [one.edits[i] for one in compiled]
         if any(edit is not None for edit in edits):
             yield writer, edits
-
-
-def check_layers(adapter: Adapter, plan: EditPlan) -> None:
-    """Refuse a plan made for another model: it would be applied in part, silently."""
-    for one in plan.rounds:
-        if one.directions.shape[1] != adapter.d_model or max(plan.edited_layers, default=0) >= adapter.n_layers:
-            raise ValueError(
-                f"expected a plan for {adapter.n_layers} layers of width {adapter.d_model}, found layers"
-                f" {plan.edited_layers} of width {one.directions.shape[1]}"
-            )
 
 
 def _check_batch(n_trials: int) -> Any:

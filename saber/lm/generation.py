@@ -1,4 +1,7 @@
-"""Greedy decoding of T edited models in one batch, each row ending at its own end token."""
+"""Greedy decoding of T edited models in one batch, each row ending at its own end token.
+
+A row takes one token a step, or as many as the model confirms of a draft: the text is the same.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
+from saber.lm.activations import LastTokens
 from saber.lm.adapter import Adapter
-from saber.lm.batches import Batch, by_length, pad_left
+from saber.lm.decoding import Decoding, Row
+from saber.lm.drafts import Drafts
 
-UNDECODED = -1  # no token id: the row had left the batch
-SHRINK_AT = 0.75  # share of prompts still open at which copying the cache pays
+Tokens = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Decoded:
     """New token ids of one row, and the end token that closed it, ``None`` where the limit came first."""
 
-    tokens: tuple[int, ...]
+    tokens: Tokens
     end: int | None
 
     @property
@@ -36,18 +39,34 @@ def greedy(
     max_new_tokens: int,
     batch_size: int,
     n_trials: int = 1,
+    known: Sequence[Sequence[Tokens]] | None = None,
+    drafts: Drafts | None = None,
+    last_tokens: LastTokens | None = None,
 ) -> list[list[Decoded]]:
     """Decode every prompt (token ids) under each of the T plans applied; by trial, then by prompt.
 
     The result is what ``model.generate(do_sample=False)`` gives a row alone: the most likely token of the raw logits.
+    ``known`` is how each reply begins, where that was found already; ``drafts`` are guesses to be confirmed.
+    ``last_tokens`` is told the residual stream at the end of every prompt of which nothing is known.
     """
-    decoded: list[list[Decoded | None]] = [[None] * len(rows) for _ in range(n_trials)]
-    for indices in by_length(rows, max(1, batch_size // n_trials)):
-        batch = pad_left(adapter, [rows[i] for i in indices]).for_trials(n_trials)
-        tokens = _decode(adapter, batch, max_new_tokens, n_trials).tolist()
-        for row, new in enumerate(tokens):
-            decoded[row // len(indices)][indices[row % len(indices)]] = _cut(new, end_tokens(adapter))
-    return [[one for one in trial if one is not None] for trial in decoded]
+    ends = end_tokens(adapter)
+    replies: list[list[Tokens]] = [list(known[t]) if known else [()] * len(rows) for t in range(n_trials)]
+    todo = [
+        sorted((i for i, said in enumerate(of) if _is_open(said, ends, max_new_tokens)), key=lambda i: len(rows[i]))
+        for of in replies
+    ]
+    size = max(1, batch_size // n_trials)
+    for start in range(0, max(map(len, todo)), size):
+        groups = _filled([[Row(i, list(replies[t][i])) for i in of[start : start + size]] for t, of in enumerate(todo)])
+        decoding = Decoding(adapter, groups, ends=ends, limit=max_new_tokens, drafts=drafts)
+        decoding.begin(rows, last_tokens)
+        while decoding.is_open:
+            decoding.step()
+        for t, group in enumerate(groups):
+            for row in group:
+                if not row.is_filler:
+                    replies[t][row.prompt] = tuple(row.said)
+    return [[_cut(said, ends) for said in of] for of in replies]
 
 
 def end_tokens(adapter: Adapter) -> frozenset[int]:
@@ -58,44 +77,16 @@ def end_tokens(adapter: Adapter) -> frozenset[int]:
     return frozenset(found if isinstance(found, list | tuple) else [found])
 
 
-def _decode(adapter: Adapter, batch: Batch, max_new_tokens: int, n_trials: int) -> Tensor:
-    """Greedy steps with the model's own cache, by row; what follows a row's end token means nothing.
-
-    A prompt leaves the batch once it has ended in every trial: groups must stay equal, so it leaves all at once.
-    """
-    ends = torch.tensor(sorted(end_tokens(adapter)), device=batch.input_ids.device)
-    ids, mask, positions, cache = batch.input_ids, batch.attention_mask, batch.position_ids, None
-    new = ids.new_full((len(ids), max_new_tokens), UNDECODED)
-    live = torch.arange(len(ids), device=ids.device)  # which row of ``new`` each row of the shrinking batch is
-    ended = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-    for step in range(max_new_tokens):
-        out = adapter.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = out.past_key_values
-        token = out.logits[:, -1].argmax(dim=-1)
-        new[live, step] = token
-        ended[live] |= torch.isin(token, ends)
-        is_open = (~ended[live]).view(n_trials, -1).any(dim=0)
-        if not bool(is_open.any()):
-            break
-        if float(is_open.float().mean()) <= SHRINK_AT:
-            kept = torch.nonzero(is_open.repeat(n_trials)).flatten()
-            live, token, mask, positions = live[kept], token[kept], mask[kept], positions[kept]
-            cache.reorder_cache(kept)
-        ids, positions = token.unsqueeze(1), positions[:, -1:] + 1
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-    return new
+def _is_open(said: Sequence[int], ends: frozenset[int], limit: int) -> bool:
+    return len(said) < limit and not (said and said[-1] in ends)
 
 
-def _cut(tokens: list[int], ends: frozenset[int]) -> Decoded:
-    """A row up to its end token."""
-    for i, token in enumerate(tokens):
-        if token in ends:
-            return Decoded(tuple(tokens[:i]), token)
-    return Decoded(tuple(tokens), None)
+def _filled(groups: Sequence[list[Row]]) -> list[list[Row]]:
+    """Groups of equal length, as the trials of a batch must be: a shorter one is filled with rows that do not count."""
+    longest = max(groups, key=len)
+    return [[*group, *(Row(row.prompt, [], is_filler=True) for row in longest[len(group) :])] for group in groups]
+
+
+def _cut(said: Sequence[int], ends: frozenset[int]) -> Decoded:
+    """What was said up to the end token."""
+    return Decoded(tuple(said[:-1]), said[-1]) if said and said[-1] in ends else Decoded(tuple(said), None)

@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from saber.config import EvaluateConfig
 from saber.lm.adapter import Adapter
-from saber.lm.batches import tokenise
-from saber.lm.drift import POSITIONS, drift_nats
-from saber.lm.editing import applied
-from saber.lm.generation import Decoded, greedy
+from saber.lm.compiled import CompiledPlan
+from saber.lm.drift import POSITIONS
+from saber.lm.generation import Decoded
 from saber.lm.outcomes import drift_by_category, rates, retained
-from saber.lm.protocol import marker_words, ordered, protocol_digest, under
+from saber.lm.passes import run
+from saber.lm.protocol import marker_words, ordered, protocol_digest
 from saber.lm.reference import Reference, make_reference
+from saber.method.separability import layer_fisher_ratio
 from saber.scoring.answers import is_correct
 from saber.scoring.divergence import drift_profile
 from saber.scoring.refusals import label_response
@@ -38,15 +41,19 @@ def measure(
     *,
     plan: EditPlan | None = None,
     reference: Reference | None = None,
+    edited_layers: Sequence[int] = (),
 ) -> Metrics:
     """Measure a model, edited by ``plan`` if there is one, against ``reference`` or else its own unedited self.
 
     Plain prompts are measured as a tune split, under the default protocol unless ``profile`` says otherwise.
+    ``edited_layers`` are those that were edited in the weights, for the residual proxy.
     """
     split = data if isinstance(data, Split) else Split("tune", tuple(data))
     protocol = profile if profile is not None else EvaluateConfig()
     base = reference if reference is not None else make_reference(adapter, split, protocol)
-    (measured,) = measure_trials(adapter, split, protocol, base, [plan if plan is not None else EditPlan(())])
+    edit = plan if plan is not None else EditPlan(())
+    layers = tuple(edited_layers) or edit.edited_layers
+    (measured,) = measure_trials(adapter, split, protocol, base, [edit], edited_layers=[layers])
     return measured.metrics
 
 
@@ -55,26 +62,24 @@ def measure_trials(
     split: Split,
     profile: EvaluateConfig,
     reference: Reference,
-    plans: Sequence[EditPlan],
+    plans: Sequence[EditPlan | CompiledPlan],
+    *,
+    edited_layers: Sequence[Sequence[int]] | None = None,
 ) -> list[Measured]:
-    """Measure T plans in the same passes: one teacher-forced, one greedy decoding of every prompt."""
+    """Measure T plans in the same passes: one teacher-forced, one greedy decoding of what it leaves open.
+
+    The residual proxy is taken over each plan's own layers unless ``edited_layers`` says which.
+    """
     prompts = ordered(split)
     protocol = protocol_digest(adapter, split, profile)
-    with applied(adapter, plans):
-        drift = drift_nats(adapter, reference, n_trials=len(plans), batch_size=profile.batch_size)
-        decoded = greedy(
-            adapter,
-            tokenise(under(adapter, profile), prompts),
-            max_new_tokens=profile.max_new_tokens,
-            batch_size=profile.batch_size,
-            n_trials=len(plans),
-        )
+    seen = run(adapter, prompts, profile, reference, plans)
+    layers = edited_layers if edited_layers is not None else [plan.edited_layers for plan in plans]
     measured: list[Measured] = []
     for t in range(len(plans)):
-        by_prompt = {name: drift[name][t] for name in POSITIONS}
-        responses = with_drift(label(adapter, prompts, decoded[t], profile), by_prompt, profile)
+        by_prompt = {name: seen.drift_nats[name][t] for name in POSITIONS}
+        responses = with_drift(label(adapter, prompts, seen.replies[t], profile), by_prompt, profile)
         metrics = Metrics(
-            rates(responses) | drifts(by_prompt, profile),
+            rates(responses) | drifts(by_prompt, profile) | residual_refusal(seen.residuals[t], prompts, layers[t]),
             retained(responses),
             protocol,
             split.name,
@@ -85,11 +90,19 @@ def measure_trials(
     return measured
 
 
-def with_residual(metrics: Metrics, residual: float, plan: EditPlan) -> Metrics:
-    """Add the residual proxy, which probing gives and not prompting; n is the number of edited layers."""
-    n = max(1, len(plan.edited_layers))
-    estimates = {**metrics.estimates, "residual_refusal": Estimate(residual, n, residual, residual)}
-    return replace(metrics, estimates=estimates)
+def residual_refusal(
+    residuals: Float[Tensor, "layer prompt d_model"], prompts: Sequence[Prompt], edited: Sequence[int]
+) -> dict[str, Estimate]:
+    """Mean layer Fisher ratio of the split's harmful and harmless prompts over the edited layers, or over all.
+
+    It is left out where the split lacks one of the two kinds; n is the number of layers.
+    """
+    harmful, harmless = ([i for i, p in enumerate(prompts) if p.kind == kind] for kind in ("harmful", "harmless"))
+    if min(len(harmful), len(harmless)) < 2:
+        return {}
+    layers = list(edited) or list(range(len(residuals)))
+    value = float(layer_fisher_ratio(residuals[layers][:, harmful], residuals[layers][:, harmless]).mean())
+    return {"residual_refusal": Estimate(value, len(layers), value, value)}
 
 
 def label(

@@ -13,6 +13,7 @@ from torch import Tensor
 from saber.config import EditConfig
 from saber.lm.activations import probe
 from saber.lm.adapter import Adapter
+from saber.lm.compiled import CompiledPlan, compile_plan
 from saber.method.placement import place, reach_of_kernel, reach_of_scope
 from saber.method.ranking import Ranking, interpolate_layers, rank
 from saber.method.refinement import RoundOutcome, StopReason, stop_reason
@@ -33,12 +34,16 @@ class PlanRequest:
 
 @dataclass(frozen=True, eq=False)
 class PlannedEdit:
-    """A finished plan, the residual proxy of the model it edits, and why refinement stopped."""
+    """A finished plan, compiled for the model, and why refinement stopped."""
 
-    plan: EditPlan
-    residual: float
+    compiled: CompiledPlan
     stopped: StopReason
     selected: tuple[RankedDirection, ...]
+
+    @property
+    def plan(self) -> EditPlan:
+        """The plan itself."""
+        return self.compiled.plan
 
 
 @dataclass
@@ -50,6 +55,7 @@ class _Draft:
     rounds: list[Round] = field(default_factory=list)
     outcomes: list[RoundOutcome] = field(default_factory=list)
     selected: tuple[RankedDirection, ...] = ()
+    compiled: CompiledPlan | None = None
     stopped: StopReason | None = None
 
 
@@ -63,35 +69,44 @@ def make_plans(
 ) -> list[PlannedEdit]:
     """Plan every request, refining all of them together; ``base`` are the unedited activations of ``probes``.
 
-    Each round extracts from the model as edited so far, with its strengths scaled by decay^round.
+    Each round extracts from the model as edited so far, with its strengths scaled by decay^round. The last round that
+    a request allows is not probed: nothing would be planned from it.
     """
     drafts = [_Draft(one, base.first(one.n_probe, one.n_capability)) for one in requests]
     while active := [draft for draft in drafts if draft.stopped is None]:
         for draft in active:
             add_round(draft)
-        plans = [_plan(draft) for draft in active]
-        needed = probes.first(
-            max(draft.request.n_probe for draft in active),
-            max(draft.request.n_capability for draft in active),
-        )
-        captured = probe(adapter, needed, plans=plans, batch_size=batch_size)
-        for draft, plan, activations in zip(active, plans, captured, strict=True):
-            draft.activations = activations.first(draft.request.n_probe, draft.request.n_capability)
-            residual = residual_refusal(draft.activations, plan)
-            draft.outcomes.append(RoundOutcome(draft.rounds[-1].directions[0], residual))
-            edit = draft.request.edit
-            draft.stopped = stop_reason(
-                draft.outcomes,
-                max_iterations=edit.max_iterations,
-                tolerance=edit.tolerance,
-                stable_cosine=edit.stable_cosine,
-                patience=edit.patience,
-            )
+            draft.compiled = compile_plan(adapter, _plan(draft), draft.compiled)
+            if len(draft.rounds) == draft.request.edit.max_iterations:
+                draft.stopped = "max_iterations"
+        _probe_again(adapter, probes, [draft for draft in active if draft.stopped is None], batch_size)
     return [
-        PlannedEdit(_plan(draft), draft.outcomes[-1].residual, draft.stopped, draft.selected)
+        PlannedEdit(draft.compiled, draft.stopped, draft.selected)
         for draft in drafts
-        if draft.stopped is not None
+        if draft.compiled is not None and draft.stopped is not None
     ]
+
+
+def _probe_again(adapter: Adapter, probes: ProbeSet, drafts: Sequence[_Draft], batch_size: int) -> None:
+    """Look at the models as edited so far, all in the same passes, and decide which of them go on."""
+    if not drafts:
+        return
+    requests = [draft.request for draft in drafts]
+    needed = probes.first(max(one.n_probe for one in requests), max(one.n_capability for one in requests))
+    plans = [draft.compiled for draft in drafts if draft.compiled is not None]
+    captured = probe(adapter, needed, plans=plans, batch_size=batch_size)
+    for draft, activations in zip(drafts, captured, strict=True):
+        edit = draft.request.edit
+        draft.activations = activations.first(draft.request.n_probe, draft.request.n_capability)
+        residual = residual_refusal(draft.activations, _plan(draft))
+        draft.outcomes.append(RoundOutcome(draft.rounds[-1].directions[0], residual))
+        draft.stopped = stop_reason(
+            draft.outcomes,
+            max_iterations=edit.max_iterations,
+            tolerance=edit.tolerance,
+            stable_cosine=edit.stable_cosine,
+            patience=edit.patience,
+        )
 
 
 def _plan(draft: _Draft) -> EditPlan:

@@ -9,6 +9,8 @@ from saber.lm.adapter import Adapter
 from saber.scoring.refusals import MARKERS
 from saber.types import PROMPT_KINDS, Prompt, Split, digest_json
 
+DEFINITIONS = 2  # raise it when a metric is computed in another way, so that old and new numbers are kept apart
+
 
 def ordered(split: Split) -> tuple[Prompt, ...]:
     """All prompts of a split by kind, the order in which responses are kept."""
@@ -36,6 +38,7 @@ def protocol_digest(adapter: Adapter, split: Split, profile: EvaluateConfig) -> 
     """Digest of how numbers are measured: prompts, template, system prompt, dtype, length, markers and definitions."""
     return digest_json(
         {
+            "definitions": DEFINITIONS,
             "profile": profile.profile,
             "prompts": split.digest,
             "template": adapter.tokenizer.chat_template,

@@ -14,22 +14,33 @@ from saber.lm.adapter import Adapter
 from saber.lm.base_logits import Batches, Rows, Say, part_bytes, teacher_forced
 from saber.lm.batches import check_fits, tokenise
 from saber.lm.cache import Cached, cached
+from saber.lm.drafts import Drafts
 from saber.lm.generation import Decoded, greedy
 from saber.lm.protocol import ordered, protocol_digest, under
+from saber.lm.rewinding import rewindable_cache
 from saber.types import Split, digest_json
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What edited models are compared with: base responses by prompt of the split, base logits of its drift prompts.
+    """What edited models are compared with: token ids and base response by prompt, base logits of the drift prompts.
 
     ``drift`` is read batch by batch where it does not fit the budget; ``part_bytes`` is what one piece may take.
+    ``drifting`` are the places of the drift prompts among all of the split. ``drafts`` remember what is replied, to
+    decode later replies faster; ``None`` where the model's state cannot be taken back.
     """
 
+    rows: tuple[tuple[int, ...], ...]
     responses: tuple[Decoded, ...]
     drift: Batches
-    n_drift: int
+    drifting: tuple[int, ...]
     part_bytes: int
+    drafts: Drafts | None
+
+    @property
+    def n_drift(self) -> int:
+        """Number of drift prompts."""
+        return len(self.drifting)
 
 
 def make_reference(
@@ -69,7 +80,9 @@ def make_reference(
         name=split.name,
         say=say,
     )
-    return Reference(responses, drift, len(wanted), part_bytes(profile))
+    cache_type = rewindable_cache(adapter)
+    drafts = None if cache_type is None else Drafts(len(rows), cache_type)
+    return Reference(tuple(map(tuple, rows)), responses, drift, tuple(wanted), part_bytes(profile), drafts)
 
 
 def _decoded(stored: Cached) -> tuple[Decoded, ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from saber.lm.adapter import Adapter, Writer, adapt
-from saber.lm.editing import check_layers
+from saber.lm.compiled import check_layers
 from saber.lm.layouts import BIAS, WEIGHT, Layout, bias_columns, weight_columns
 from saber.lm.loading import build_skeleton, parameters_of
 from saber.lm.tensor_file import Place, places, read_tensor, rewritten

@@ -64,26 +64,19 @@ class WriterEdit:
 
 
 @torch.no_grad()
-def compile_edit(plan: EditPlan, writer: Writer) -> WriterEdit | None:
-    """What the plan does at this writer; ``None`` where every strength is 0.
-
-    Raises:
-        UserError: row norms are to be kept of fused experts, or of a quantised weight.
-    """
-    edit = compile_low_rank(plan, writer)
-    return edit.keeping_row_norms(writer.columns()[0]) if edit is not None and plan.row_norm else edit
-
-
-@torch.no_grad()
-def compile_low_rank(plan: EditPlan, writer: Writer) -> WriterEdit | None:
+def compile_low_rank(
+    plan: EditPlan, writer: Writer, begun: WriterEdit | None = None, n_begun: int = 0
+) -> WriterEdit | None:
     """The rounds of a plan at this writer, composed; row norms, which need the weight, are left to the caller.
+
+    ``begun`` is what the first ``n_begun`` rounds do, where that is known already.
 
     Raises:
         UserError: row norms are to be kept of fused experts: each would need a scale of its own, which no edit of
             their summed output can be.
     """
-    edit: WriterEdit | None = None
-    for one in plan.rounds:
+    edit = begun
+    for one in plan.rounds[n_begun:]:
         step = _compile_round(one, writer)
         if step is not None:
             edit = step if edit is None else edit.then(step)
@@ -112,18 +105,31 @@ def _compile_round(one: Round, writer: Writer) -> WriterEdit | None:
 def orthonormalise(
     directions: Float[Tensor, "n d_model"],
 ) -> tuple[Float[Tensor, "d_model kept"], Float[Tensor, " kept"]]:
-    """Gram-Schmidt in order, float64: orthonormal columns, and the indices of the directions that added one."""
-    columns: list[Tensor] = []
+    """Gram-Schmidt in order, float64: orthonormal columns, and the indices of the directions that added one.
+
+    Where all do it is the QR factorisation with a positive diagonal, which is one call.
+    """
+    columns = directions.double().T
+    if columns.shape[1] <= columns.shape[0]:
+        q, r = torch.linalg.qr(columns)
+        rest = torch.diagonal(r)
+        if float(rest.abs().min()) > DEPENDENT:
+            return (q * rest.sign()).float(), torch.arange(columns.shape[1])
+    return _gram_schmidt(columns)
+
+
+def _gram_schmidt(columns: Float[Tensor, "d_model n"]) -> tuple[Float[Tensor, "d_model kept"], Float[Tensor, " kept"]]:
+    """The same one by one, leaving out what depends on those before it."""
+    basis = columns[:, :0]
     kept: list[int] = []
-    for i, direction in enumerate(directions.double()):
+    for i, direction in enumerate(columns.T):
         rest = direction
         for _ in range(2):  # the second pass removes what rounding left of the first
-            for column in columns:
-                rest = rest - column * (column @ rest)
+            rest = rest - basis @ (basis.T @ rest)
         if rest.norm() > DEPENDENT:
-            columns.append(rest / rest.norm())
+            basis = torch.cat([basis, (rest / rest.norm()).unsqueeze(1)], dim=1)
             kept.append(i)
-    return torch.stack(columns, dim=1).float(), torch.tensor(kept)
+    return basis.float(), torch.tensor(kept)
 
 
 def _behind_gain(

@@ -15,15 +15,13 @@ import optuna
 
 from saber.config import Config
 from saber.keys import with_values
-from saber.lm.activations import probe
 from saber.lm.adapter import Adapter
 from saber.lm.checkpoint import release, save_checkpoint, scan_checkpoint
 from saber.lm.editing import bake, edits_by_writer
 from saber.lm.loading import load
 from saber.lm.lora import merge_adapter, save_adapter
-from saber.lm.measurement import measure, with_residual
+from saber.lm.measurement import measure
 from saber.lm.plan_file import load_plan, save_plan
-from saber.lm.planning import residual_refusal
 from saber.publish.card import render_card
 from saber.study.front import find_point, frontier_of, read_points
 from saber.study.records import metrics_to_json, plan_path
@@ -106,11 +104,10 @@ def _write_and_measure(bench: Workbench, trial: Config, plan: EditPlan, folder: 
     tune_reference, report_reference = bench.reference, bench.report_reference()
     profile = bench.config.evaluate
     again = _write_adapter(bench, plan, folder) if trial.export.format == "adapter" else _write(bench, plan, folder)
-    tune = measure(again, bench.splits["tune"], profile, reference=tune_reference)
-    report = measure(again, bench.splits["report"], profile, reference=report_reference)
-    probes = bench.probes.first(trial.data.n_probe, trial.data.n_capability)
-    (activations,) = probe(again, probes, batch_size=profile.batch_size)
-    return Exported(folder, with_residual(tune, residual_refusal(activations, plan), plan), report)
+    layers = plan.edited_layers
+    tune = measure(again, bench.splits["tune"], profile, reference=tune_reference, edited_layers=layers)
+    report = measure(again, bench.splits["report"], profile, reference=report_reference, edited_layers=layers)
+    return Exported(folder, tune, report)
 
 
 def _write(bench: Workbench, plan: EditPlan, folder: Path) -> Adapter:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from saber.config import Config
-from saber.lm.measurement import Measured, measure_trials, with_residual
+from saber.lm.measurement import Measured, measure_trials
 from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
 from saber.study.workbench import Workbench
 from saber.types import Metrics
@@ -40,7 +40,7 @@ def evaluate(bench: Workbench, configs: Sequence[Config]) -> list[Outcome]:
             bench.splits["tune"],
             bench.config.evaluate,
             bench.reference,
-            [one.plan for one in planned],
+            [one.compiled for one in planned],
         )
     except (ValueError, LinAlgError) as error:
         if len(configs) == 1:
@@ -48,10 +48,7 @@ def evaluate(bench: Workbench, configs: Sequence[Config]) -> list[Outcome]:
         return [evaluate(bench, [config])[0] for config in configs]
     seconds = (time.monotonic() - started) / len(configs)
     base = bench.base_tune.metrics if any(one.of == "base" for one in bench.config.study.constraints) else None
-    return [
-        replace(_checked(p, replace(m, metrics=with_residual(m.metrics, p.residual, p.plan)), seconds), base=base)
-        for p, m in zip(planned, measured, strict=True)
-    ]
+    return [replace(_checked(p, m, seconds), base=base) for p, m in zip(planned, measured, strict=True)]
 
 
 def plan_trials(bench: Workbench, configs: Sequence[Config]) -> list[PlannedEdit]:

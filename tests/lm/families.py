@@ -225,6 +225,11 @@ def _model(case: str) -> Any:
 # Left padding changes what transformers itself computes: a bias fills the padded positions that a convolution or a
 # recurrence then reads, and MiniMax's blocks are counted from the padding. There a batch is one prompt.
 UNPADDED = {"lfm2_bias", "minimax", "nemotron_h_latent"}
+# Their state is not keys and values alone: a refused draft could not be taken back.
+RECURRENT = UNPADDED | {
+    *("falcon_h1", "granitemoehybrid", "lfm2", "lfm2_moe", "nemotron_h", "qwen3_5", "qwen3_5_moe"),
+    *("qwen3_5_moe_text", "qwen3_5_text", "qwen3_next"),
+}
 # The wrapper of gemma3n needs a vision package that is not among the dependencies; its text half is a case.
 UNTRIED = {"gemma3n"}
 

@@ -18,7 +18,7 @@ from saber.data.organism import organism_splits
 from saber.lm import base_logits
 from saber.lm.adapter import Adapter
 from saber.lm.base_logits import GIGABYTE, PARTS, Stored, TeacherForced, bytes_per_position, part_bytes
-from saber.lm.drift import drift_nats
+from saber.lm.drift import drift_of
 from saber.lm.editing import applied
 from saber.lm.loading import load, quiet
 from saber.lm.reference import make_reference
@@ -56,7 +56,7 @@ def test_a_small_budget_changes_no_number(
         reference = make_reference(adapter, split, profile(budget), cache=tmp_path if keeps else None)
         assert isinstance(reference.drift, Stored) == (budget == BUDGET_GB)
         with applied(adapter, plans):
-            found.append(drift_nats(adapter, reference, n_trials=n_trials, batch_size=16))
+            found.append(drift_of(adapter, reference, n_trials=n_trials, batch_size=16).nats)
     for name, values in found[0].items():
         assert values.isfinite().all()
         torch.testing.assert_close(found[1][name], values, atol=1e-6, rtol=1e-5)
@@ -87,7 +87,7 @@ def test_only_one_batch_is_in_memory_at_a_time(
 
     read = base_logits._read
     monkeypatch.setattr(base_logits, "_read", counting)
-    drift_nats(adapter, reference, n_trials=1, batch_size=16)
+    drift_of(adapter, reference, n_trials=1, batch_size=16)
     assert len(counts) == len(reference.drift) > 3
     assert max(counts) <= 1  # while one is read, the one before may still be there
 
@@ -151,7 +151,7 @@ def test_a_file_that_went_away_is_one_line_and_never_rebuilt_from_an_edited_mode
         applied(adapter, [plan_of(adapter)]),
         pytest.raises(UserError, match=r"expected base logits in .* run again"),
     ):
-        drift_nats(adapter, reference, n_trials=1, batch_size=16)
+        drift_of(adapter, reference, n_trials=1, batch_size=16)
 
 
 PEAK = """
@@ -161,7 +161,7 @@ import torch
 torch.set_num_threads(1)
 from saber.config import EvaluateConfig
 from saber.lm.adapter import adapt
-from saber.lm.drift import drift_nats
+from saber.lm.drift import drift_of
 from saber.lm.loading import build_model
 from saber.lm.reference import make_reference
 from saber.types import Prompt, Split
@@ -175,7 +175,7 @@ split = Split("tune", tuple(Prompt(str(i), "harmless") for i in range(60)))
 profile = EvaluateConfig(max_new_tokens=4, batch_size=60, memory_gb=float(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 reference = make_reference(adapter, split, profile)
-values = drift_nats(adapter, reference, n_trials=1, batch_size=60)
+values = drift_of(adapter, reference, n_trials=1, batch_size=60).nats
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

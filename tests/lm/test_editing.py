@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from saber.lm.adapter import Adapter, adapt
 from saber.lm.editing import applied, bake
 from saber.lm.loading import build_model
-from saber.lm.writer_edit import WriterEdit, compile_edit, orthonormalise
+from saber.lm.writer_edit import WriterEdit, compile_low_rank, orthonormalise
 from saber.types import EditPlan, Round, UserError
 from tests.conftest import TINY_GEMMA4, randomise
 from tests.lm.families import tiny
@@ -142,7 +142,7 @@ def test_component_kinds_can_be_left_alone(tiny_gemma4: Adapter) -> None:
     strengths = torch.zeros(1, tiny_gemma4.n_layers, 3)
     strengths[:, :, 1] = 1.0
     plan = EditPlan((Round(unit(24, 1, 0).T, strengths),))
-    edited = {w.kind for w in tiny_gemma4.writers if compile_edit(plan, w) is not None}
+    edited = {w.kind for w in tiny_gemma4.writers if compile_low_rank(plan, w) is not None}
     assert edited == {"mlp"}
     assert {w.kind for w in tiny_gemma4.writers} == {"attention", "mlp", "per_layer"}
 

@@ -9,9 +9,11 @@ import torch
 
 from saber.lm.activations import last_token_residuals
 from saber.lm.adapter import Adapter, adapt
+from saber.lm.drafts import Drafts
 from saber.lm.generation import greedy
+from saber.lm.rewinding import rewindable_cache
 from saber.types import Prompt
-from tests.lm.families import CASES, UNPADDED, tiny
+from tests.lm.families import CASES, RECURRENT, UNPADDED, tiny
 
 ROWS = [[5, 9, 3, 20, 7, 33, 8, 14], [11, 4, 60], [2, 19, 21, 6, 40], [30, 12], [7, 7, 7, 9, 12, 44, 3, 3, 5, 6, 8, 10]]
 
@@ -43,6 +45,27 @@ def test_a_batch_decodes_what_transformers_decodes_alone(case: str) -> None:
             torch.tensor([row]), attention_mask=torch.ones(1, len(row)), do_sample=False, max_new_tokens=6
         )[0, len(row) :].tolist()
         assert [*ours.tokens, *([ours.end] if ours.end is not None else [])] == theirs
+
+
+@every_family
+def test_a_draft_right_or_wrong_changes_nothing(case: str) -> None:
+    adapter = with_rows(case)
+    size = 1 if case in UNPADDED else 8
+    (plain,) = greedy(adapter, ROWS, max_new_tokens=6, batch_size=size)
+    cache = rewindable_cache(adapter)
+    if cache is None:
+        assert case in RECURRENT
+        return
+    drafts = Drafts(len(ROWS), cache)
+    for i, one in enumerate(plain[:4]):
+        right = [*one.tokens, *([one.end] if one.end is not None else [])]
+        drafts.learn(i, [*right[: i + 1], 50, 51, 52, 53])  # wrong after one, two, three or four tokens
+    known = [[tuple(one.tokens[:2]) if i == 4 else () for i, one in enumerate(plain)]]
+    for _ in range(2):
+        found = greedy(adapter, ROWS, max_new_tokens=6, batch_size=size, known=known, drafts=drafts)
+        assert found == [plain]
+        for i, one in enumerate(plain):
+            drafts.learn(i, [*one.tokens, *([one.end] if one.end is not None else [])])
 
 
 @every_family

@@ -80,7 +80,7 @@ def test_padding_on_the_right_would_change_what_is_said(
         masks = [torch.roll(mask, int(mask.sum())) for mask in left.attention_mask]
         return Batch(torch.stack(turned), torch.stack(masks))
 
-    monkeypatch.setattr("saber.lm.generation.pad_left", pad_right)
+    monkeypatch.setattr("saber.lm.decoding.pad_left", pad_right)
     (broken,) = greedy(adapter, rows, max_new_tokens=12, batch_size=64)
     assert broken != plain  # so that the test of batched against single decoding would see it
 

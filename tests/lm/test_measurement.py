@@ -13,17 +13,18 @@ import torch
 
 from saber.config import EvaluateConfig
 from saber.data.organism import organism_splits
-from saber.lm.activations import probe
+from saber.lm.activations import last_token_residuals, probe
 from saber.lm.adapter import Adapter
 from saber.lm.batches import tokenise
-from saber.lm.drift import POSITIONS, drift_nats
+from saber.lm.drift import POSITIONS, drift_of
 from saber.lm.editing import applied, bake
-from saber.lm.generation import end_tokens
+from saber.lm.generation import end_tokens, greedy
 from saber.lm.loading import load, weights_digest
 from saber.lm.measurement import Measured, label, measure, measure_trials
 from saber.lm.outcomes import rates, retained
 from saber.lm.protocol import drift_prompts, ordered, protocol_digest
 from saber.lm.reference import Reference, make_reference
+from saber.method.separability import layer_fisher_ratio
 from saber.types import PROMPT_KINDS, EditPlan, ProbeSet, Prompt, Response, Split, UserError
 
 PROFILE = EvaluateConfig(max_new_tokens=8, batch_size=32, n_bootstrap=100)
@@ -75,7 +76,7 @@ def test_the_unedited_model_has_not_drifted_at_all(adapter: Adapter, split: Spli
     metrics = trial_of(adapter, split, reference, EditPlan(())).metrics
     for name in ("kld", "kld_first", "kld_prompt", "kld_response", "kld_max", "kld_p95", "kld_median"):
         assert metrics[name] == 0.0
-    drift = drift_nats(adapter, reference, n_trials=1, batch_size=PROFILE.batch_size)
+    drift = drift_of(adapter, reference, n_trials=1, batch_size=PROFILE.batch_size).nats
     assert all(not drift[name].any() for name in POSITIONS)
 
 
@@ -111,7 +112,7 @@ def test_drift_is_that_of_a_slow_oracle(
     base.model.double()
     edited.model.double()
     with applied(adapter, [plans[which]]):
-        found = drift_nats(adapter, reference, n_trials=1, batch_size=7)
+        found = drift_of(adapter, reference, n_trials=1, batch_size=7).nats
     expected = [slow_drift(base, edited, prompt, PROFILE.max_new_tokens) for prompt in drift_prompts(split, PROFILE)]
     for name in POSITIONS:
         slow = torch.tensor([one[name] for one in expected])
@@ -140,6 +141,40 @@ def test_a_split_without_prompts_to_drift_on_is_refused(adapter: Adapter, split:
     harmful = Split("tune", split.of("harmful"))
     with pytest.raises(UserError, match="expected harmless or capability prompts to measure drift on"):
         measure(adapter, harmful, PROFILE)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_the_forced_pass_leaves_open_ends_as_decoding_all_of_it_would(
+    adapter: Adapter, split: Split, reference: Reference, plans: list[EditPlan], which: int
+) -> None:
+    rows = [list(row) for row in reference.rows]
+    with applied(adapter, [plans[which]]):
+        drift = drift_of(adapter, reference, n_trials=1, batch_size=64)
+        (plain,) = greedy(adapter, rows, max_new_tokens=PROFILE.max_new_tokens, batch_size=64)
+    lengths = set()
+    for i, beginning in zip(reference.drifting, drift.beginnings[0], strict=True):
+        whole = (*plain[i].tokens, *((plain[i].end,) if plain[i].end is not None else ()))
+        assert beginning == whole[: len(beginning)]
+        lengths.add(len(beginning) - len(whole))
+    assert 0 in lengths
+    for again in range(2):  # the second time every reply is a draft of its own
+        responses = trial_of(adapter, split, reference, plans[which]).responses
+        texts = adapter.tokenizer.batch_decode([one.tokens for one in plain], skip_special_tokens=True)
+        assert [response.text for response in responses] == texts, again
+
+
+def test_the_residual_proxy_is_that_of_the_splits_own_prompts(
+    adapter: Adapter, split: Split, reference: Reference, plans: list[EditPlan]
+) -> None:
+    with applied(adapter, [plans[1]]):
+        seen = {k: last_token_residuals(adapter, split.of(k), batch_size=16)[0] for k in ("harmful", "harmless")}
+    expected = float(layer_fisher_ratio(seen["harmful"], seen["harmless"]).mean())
+    found = trial_of(adapter, split, reference, plans[1]).metrics
+    assert found["residual_refusal"] == pytest.approx(expected, rel=1e-4)
+    assert found["residual_refusal"] < trial_of(adapter, split, reference, EditPlan(())).metrics["residual_refusal"]
+    metrics = measure(adapter, split, PROFILE, plan=plans[1], reference=reference, edited_layers=[3])
+    one = float(layer_fisher_ratio(seen["harmful"][3], seen["harmless"][3]))
+    assert metrics["residual_refusal"] == pytest.approx(one, rel=1e-4)
 
 
 # --- trials side by side ---
@@ -254,7 +289,7 @@ def test_a_reference_is_read_from_its_cache_and_rebuilt_where_that_is_damaged(
     def drift() -> dict[str, torch.Tensor]:
         found = make_reference(adapter, split, PROFILE, cache=tmp_path, model_digest="m")
         with applied(adapter, plans[:1]):
-            return drift_nats(adapter, found, n_trials=1, batch_size=32)
+            return drift_of(adapter, found, n_trials=1, batch_size=32).nats
 
     def written() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in files_in(tmp_path)}

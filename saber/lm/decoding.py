@@ -1,0 +1,162 @@
+"""Decoding: rows of T trials that go through the model together, a token or a confirmed draft at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median_low
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from saber.lm.activations import LastTokens
+from saber.lm.adapter import Adapter
+from saber.lm.batches import pad_left
+from saber.lm.drafts import Drafts, Node, advance, proposal
+from saber.lm.rewinding import select_and_rewind
+
+SHRINK_AT = 0.75  # share of rows still open at which copying the cache pays
+
+
+@dataclass
+class Row:
+    """A prompt under one trial: what has been said to it, and where the drafts stand that said the same so far.
+
+    A filler makes its trial's group as long as the others; what it says does not count.
+    """
+
+    prompt: int
+    said: list[int]
+    node: Node = field(default_factory=dict)
+    is_filler: bool = False
+    ended: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it goes on."""
+        return not (self.ended or self.is_filler)
+
+    def say(self, tokens: Sequence[int], ends: frozenset[int], limit: int) -> None:
+        """Add tokens up to an end token or the limit."""
+        for token in tokens:
+            self.said.append(token)
+            if token in ends or len(self.said) >= limit:
+                self.ended = True
+                return
+        self.node = advance(self.node, tokens)
+
+
+class Decoding:
+    """A batch on its way; groups of rows, one for each trial, are of equal length and stay so."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        groups: Sequence[Sequence[Row]],
+        *,
+        ends: frozenset[int],
+        limit: int,
+        drafts: Drafts | None,
+    ) -> None:
+        self._adapter, self._ends, self._limit, self._drafts = adapter, ends, limit, drafts
+        self._groups = [list(group) for group in groups]
+        self._cache: Any = None
+        self._mask = torch.empty(0)
+        self._positions: list[int] = []  # of each row's last token, which is not in the cache yet
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a row goes on."""
+        return any(row.is_open for row in self._rows())
+
+    def begin(self, prompts: Sequence[Sequence[int]], last_tokens: LastTokens | None) -> None:
+        """Read every row's prompt and what is known of its reply, and say the next token."""
+        rows = self._rows()
+        batch = pad_left(self._adapter, [[*prompts[row.prompt], *row.said] for row in rows])
+        self._mask = batch.attention_mask
+        self._cache = self._drafts.cache() if self._drafts is not None else None
+        self._positions = (batch.position_ids[:, -1] + 1).tolist()
+        if last_tokens is not None:
+            new = [(i, row.prompt) for i, row in enumerate(rows) if not row.said]
+            last_tokens.expect(new, from_end=[1] * len(new), n_rows=len(rows))
+        (said,) = self._forward(batch.input_ids, batch.position_ids, 1).T.tolist()
+        for row, token in zip(rows, said, strict=True):
+            if self._drafts is not None and row.is_open:
+                row.node = self._drafts.after(row.prompt, row.said)
+            row.say([token], self._ends, self._limit)
+        self._keep([0] * len(rows))
+
+    def step(self) -> None:
+        """Feed each row's last token and its draft; say what the model confirms and the token that it puts next."""
+        rows = self._rows()
+        drafts = [proposal(row.node, self._limit - len(row.said) - 1) if row.is_open else [] for row in rows]
+        width = median_low(len(draft) for draft, row in zip(drafts, rows, strict=True) if row.is_open)
+        fed = [
+            [row.said[-1], *draft[:width], *[0] * (width - len(draft))] for row, draft in zip(rows, drafts, strict=True)
+        ]
+        ids = torch.tensor(fed, device=self._mask.device)
+        self._mask = torch.cat([self._mask, self._mask.new_ones(ids.shape)], dim=1)
+        positions = torch.tensor(self._positions, device=ids.device).unsqueeze(1) + torch.arange(
+            width + 1, device=ids.device
+        )
+        said = self._forward(ids, positions, width + 1).tolist()
+        taken_back: list[int] = []
+        for i, (row, draft, found) in enumerate(zip(rows, fed, said, strict=True)):
+            if not row.is_open:
+                taken_back.append(width)
+                continue
+            n = n_confirmed(draft[1:], found)
+            row.say(found[: n + 1], self._ends, self._limit)
+            self._positions[i] += n + 1
+            taken_back.append(width - n)
+        self._keep(taken_back)
+
+    def _rows(self) -> list[Row]:
+        return [row for group in self._groups for row in group]
+
+    def _forward(self, ids: Tensor, positions: Tensor, keep: int) -> Int[Tensor, "row keep"]:
+        """The most likely token after each of the last ``keep`` ones; the cache grows by what was fed."""
+        out = self._adapter.model(
+            input_ids=ids,
+            attention_mask=self._mask,
+            position_ids=positions,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=keep,
+        )
+        self._cache = out.past_key_values
+        likely: Tensor = out.logits[:, -keep:].argmax(dim=-1)
+        return likely
+
+    def _keep(self, taken_back: list[int]) -> None:
+        """Drop rows that have ended once there are enough of them, and take back what was refused."""
+        n_now, n_open = len(self._groups[0]), max(sum(row.is_open for row in group) for group in self._groups)
+        if n_open == 0:
+            return
+        kept = list(range(len(taken_back)))
+        if n_open <= SHRINK_AT * n_now:
+            order = [sorted(range(n_now), key=lambda i, g=group: not g[i].is_open)[:n_open] for group in self._groups]  # type: ignore[misc]
+            kept = [t * n_now + i for t, chosen in enumerate(order) for i in chosen]
+            self._groups = [[group[i] for i in chosen] for group, chosen in zip(self._groups, order, strict=True)]
+            self._positions = [self._positions[i] for i in kept]
+        back = [taken_back[i] for i in kept]
+        if not any(back):
+            if len(kept) < len(taken_back):
+                chosen_rows = torch.tensor(kept, device=self._mask.device)
+                self._cache.reorder_cache(chosen_rows)
+                self._mask = self._mask[chosen_rows]
+            return
+        device = self._mask.device
+        self._mask = select_and_rewind(
+            self._cache, self._mask, torch.tensor(kept, device=device), torch.tensor(back, device=device)
+        )
+
+
+def n_confirmed(draft: Sequence[int], found: Sequence[int]) -> int:
+    """How many tokens of a draft are what the model would have said."""
+    for n, (guess, token) in enumerate(zip(draft, found, strict=False)):
+        if guess != token:
+            return n
+    return len(draft)

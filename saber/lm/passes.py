@@ -1,0 +1,74 @@
+"""The passes of a measurement: the base's replies forced on T edited models, then what that leaves open decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from saber.config import EvaluateConfig
+from saber.lm.activations import LastTokens
+from saber.lm.adapter import Adapter
+from saber.lm.batches import tokenise
+from saber.lm.compiled import CompiledPlan
+from saber.lm.drift import drift_of
+from saber.lm.editing import applied
+from saber.lm.generation import Decoded, Tokens, greedy
+from saber.lm.protocol import under
+from saber.lm.reference import Reference
+from saber.types import EditPlan, Prompt
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the passes show of T edited models: drift by drift prompt, replies and residual stream by prompt."""
+
+    drift_nats: Mapping[str, Float[Tensor, "trial prompt"]]
+    replies: Sequence[Sequence[Decoded]]
+    residuals: Float[Tensor, "trial layer prompt d_model"]
+
+
+def run(
+    adapter: Adapter,
+    prompts: Sequence[Prompt],
+    profile: EvaluateConfig,
+    reference: Reference,
+    plans: Sequence[EditPlan | CompiledPlan],
+) -> Seen:
+    """Run T plans side by side.
+
+    What the reference knows of replies helps only where the model is asked the very same tokens.
+    """
+    rows = [tuple(row) for row in tokenise(under(adapter, profile), prompts)]
+    asked_alike = tuple(rows) == reference.rows
+    seen = LastTokens(adapter, len(plans), len(rows))
+    with applied(adapter, plans), seen.gathering():
+        drift = drift_of(
+            adapter,
+            reference,
+            n_trials=len(plans),
+            batch_size=profile.batch_size,
+            last_tokens=seen if asked_alike else None,
+        )
+        known: list[list[Tokens]] = [[()] * len(rows) for _ in plans]
+        if asked_alike:
+            for of, beginnings in zip(known, drift.beginnings, strict=True):
+                for i, beginning in zip(reference.drifting, beginnings, strict=True):
+                    of[i] = beginning
+        decoded = greedy(
+            adapter,
+            rows,
+            max_new_tokens=profile.max_new_tokens,
+            batch_size=profile.batch_size,
+            n_trials=len(plans),
+            known=known,
+            drafts=reference.drafts,
+            last_tokens=seen,
+        )
+    if reference.drafts is not None:
+        for replies in decoded:
+            for i, one in enumerate(replies):
+                reference.drafts.learn(i, [*one.tokens, *([one.end] if one.end is not None else [])])
+    return Seen(drift.nats, decoded, seen.residuals)
