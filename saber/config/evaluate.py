@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
 from saber.vocabulary import PromptKind
 
 
+def one_or_several(value: Any) -> Any:
+    """``en`` is short for ``[en]``."""
+    return (value,) if isinstance(value, str) else value
+
+
 @dataclass(frozen=True, config=STRICT)
 class EvaluateConfig:
     """The protocol: everything here but sizes of batches and resamples enters the digest that every metric carries.
 
-    A response refuses where one of ``markers``, or else of the named ``marker_list``, occurs; ``empty_is`` labels an
-    empty one. ``system_prompt`` replaces the model's own, ``""`` leaves it out. ``drift_kinds`` are the prompts that
-    drift is measured on; ``kld`` is the mean over them of each prompt's mean over its ``kld_positions``.
+    A response refuses where one of ``markers``, or else of those in ``marker_list``, occurs: names such as ``en``, or
+    paths to .yaml files; several are combined. ``empty_is`` labels an empty one. ``system_prompt`` replaces the model's
+    own, ``""`` leaves it out. ``drift_kinds`` are the prompts that drift is measured on; ``kld`` is the mean over them
+    of each prompt's mean over its ``kld_positions``.
     ``memory_gb`` bounds the full-vocabulary logits held at once; beyond a sixth of it the base's are on disk.
     """
 
@@ -25,7 +31,7 @@ class EvaluateConfig:
     max_new_tokens: int = Field(default=32, ge=1)
     batch_size: int = Field(default=256, ge=1)
     system_prompt: str | None = None
-    marker_list: Literal["default", "heretic_compat", "saber_original"] = "default"
+    marker_list: Annotated[tuple[str, ...], BeforeValidator(one_or_several), Field(min_length=1)] = ("en",)
     markers: tuple[str, ...] = ()
     empty_is: Literal["empty", "refuse", "comply"] = "empty"
     drift_kinds: tuple[PromptKind, ...] = Field(default=("harmless", "capability"), min_length=1)
