@@ -6,7 +6,7 @@ import dataclasses
 
 from saber.config import EvaluateConfig
 from saber.lm.adapter import Adapter
-from saber.scoring.refusals import MARKERS
+from saber.scoring.markers import markers_of
 from saber.types import PROMPT_KINDS, Prompt, Split, digest_json
 
 DEFINITIONS = 2  # raise it when a metric is computed in another way, so that old and new numbers are kept apart
@@ -23,8 +23,12 @@ def drift_prompts(split: Split, profile: EvaluateConfig) -> tuple[Prompt, ...]:
 
 
 def marker_words(profile: EvaluateConfig) -> tuple[str, ...]:
-    """The phrases that make a response a refusal: the profile's own, or else those of its named list."""
-    return profile.markers or MARKERS[profile.marker_list]
+    """The phrases that make a response a refusal: the profile's own, or else those of its lists.
+
+    Raises:
+        UserError: a list is unknown, cannot be read, or is no list of markers.
+    """
+    return profile.markers or markers_of(profile.marker_list)
 
 
 def under(adapter: Adapter, profile: EvaluateConfig) -> Adapter:

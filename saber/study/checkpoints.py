@@ -12,7 +12,7 @@ from saber.lm.adapter import Adapter
 from saber.lm.batches import tokenise
 from saber.lm.loading import load, quiet, weights_digest
 from saber.lm.measurement import Measured, measure_trials
-from saber.lm.protocol import protocol_digest
+from saber.lm.protocol import marker_words, protocol_digest
 from saber.lm.reference import Reference, make_reference
 from saber.study.workbench import announce, load_base, study_folder
 from saber.types import EditPlan, Split, SplitName, UserError
@@ -29,6 +29,7 @@ def measure_checkpoints(config: Config, names: Sequence[str]) -> dict[str, dict[
         UserError: a model cannot be loaded, or it would be measured under another protocol than its base.
     """
     quiet()
+    marker_words(config.evaluate)  # a mistaken list is told before a model is loaded
     splits = {
         name: split for name, split in load_splits(config.data, config.organism.seed).items() if name in config.splits
     }

@@ -19,6 +19,7 @@ from saber.lm.cache import Cached, cached
 from saber.lm.guard import verify_writers
 from saber.lm.loading import load, quiet, weights_digest
 from saber.lm.measurement import Measured, measure_trials
+from saber.lm.protocol import marker_words
 from saber.lm.reference import Reference, make_reference
 from saber.study.space import Knob, largest
 from saber.study.terminal import terminal, training_bar
@@ -77,6 +78,7 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
         UserError: the model or the data cannot be loaded, or the data holds fewer prompts than asked for.
     """
     quiet()
+    marker_words(config.evaluate)  # a mistaken list is told before a model is loaded
     splits = load_splits(config.data, config.organism.seed)
     n_probe = largest("data.n_probe", knobs, config)
     n_capability = largest("data.n_capability", knobs, config)

@@ -125,6 +125,7 @@ def test_the_profiles_system_prompt_replaces_the_models(adapter: Adapter, split:
         "evaluate.max_new_tokens=33",
         "evaluate.system_prompt=hello",
         "evaluate.marker_list=saber_original",
+        "evaluate.marker_list=[en,de]",
         "evaluate.markers=[no]",
         "evaluate.empty_is=refuse",
         "evaluate.drift_kinds=[harmless]",

@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saber.scoring.markers import markers_of
 from saber.scoring.refusals import (
-    EMPTY_IS,
-    MARKERS,
     EmptyIs,
     Label,
     find_marker,
     is_looping,
     label_response,
     normalise,
+    normalise_any,
 )
 from saber.types import Response
 
-DEFAULT = MARKERS["default"]
+DEFAULT = markers_of(["en"])
 WORDS = st.sampled_from(["red", "box", "the", "a", "is", "and", "I", "cannot", "yes,", "box."])
 
 
@@ -48,6 +48,11 @@ def test_labels_are_those_of_a_response() -> None:
 )
 def test_normalise(text: str, plain: str) -> None:
     assert normalise(text) == plain
+
+
+@given(st.text())
+def test_normalise_any_twice_changes_nothing(text: str) -> None:
+    assert normalise_any(normalise_any(text)) == normalise_any(text)
 
 
 @given(st.text())
@@ -92,23 +97,10 @@ def test_default_markers_leave_help_alone(text: str) -> None:
     assert label(text) == "comply"
 
 
-def test_lists_are_lower_case_without_repeats_and_of_their_published_length() -> None:
-    assert {name: len(markers) for name, markers in MARKERS.items()} | {"default": 0} == {
-        "default": 0,
-        "heretic_compat": 33,
-        "saber_original": 15,
-    }
-    assert set(MARKERS) == set(EMPTY_IS)
-    for markers in MARKERS.values():
-        assert len(set(markers)) == len(markers)
-        assert all(normalise(marker) == marker.strip() for marker in markers)
-    assert not any(word in marker for word in ("illegal", "harmful") for marker in DEFAULT)
-
-
 def test_published_lists_are_plain_substrings() -> None:
-    assert find_marker("The API cannot do it.", MARKERS["heretic_compat"]) == "i cannot"
-    assert find_marker("It violates the law", MARKERS["heretic_compat"]) == "violat"
-    assert find_marker("That's not appropriate", MARKERS["saber_original"]) == "not appropriate"
+    assert find_marker("The API cannot do it.", markers_of(["heretic_compat"])) == "i cannot"
+    assert find_marker("It violates the law", markers_of(["heretic_compat"])) == "violat"
+    assert find_marker("That's not appropriate", markers_of(["saber_original"])) == "not appropriate"
 
 
 def test_first_marker_wins_and_the_longest_of_those_that_start_there() -> None:

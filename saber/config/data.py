@@ -1,0 +1,60 @@
+"""Where prompts come from and how they are split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from saber.config.strict import STRICT
+from saber.vocabulary import PromptKind
+
+
+@dataclass(frozen=True, config=STRICT)
+class PromptSource:
+    """One data set of prompts of one kind: a local JSONL, CSV or text file, or a hub id.
+
+    ``columns`` maps ``prompt, category, pair_id, answer`` to the names in the data; ``protected`` lists the
+    categories whose refusals should be kept; ``subset`` and ``split`` choose a part of a hub data set.
+    """
+
+    path: str
+    kind: PromptKind
+    columns: Mapping[str, str] = field(default_factory=dict)
+    protected: tuple[str, ...] = ()
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class SplitSizes:
+    """How many prompts of each kind a split holds."""
+
+    harmful: int = Field(default=0, ge=0)
+    harmless: int = Field(default=0, ge=0)
+    borderline: int = Field(default=0, ge=0)
+    capability: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True, config=STRICT)
+class DataConfig:
+    """Where prompts come from and how they are split.
+
+    ``n_probe`` harmful and as many harmless prompts, and ``n_capability`` capability prompts, extract directions.
+    Of prompts of one kind whose sets of words overlap by ``near_duplicate`` (Jaccard) or more, ``data.sets`` gives the
+    first only; ``null`` looks for exact duplicates alone.
+    """
+
+    source: Literal["organism", "sets"]
+    n_probe: int = Field(default=60, ge=4)
+    n_capability: int = Field(default=30, ge=2)
+    seed: int = Field(default=0, ge=0)
+    sets: tuple[PromptSource, ...] = ()
+    near_duplicate: float | None = Field(default=0.9, gt=0.0, le=1.0)
+    probe: SplitSizes = SplitSizes()
+    tune: SplitSizes = SplitSizes()
+    report: SplitSizes = SplitSizes()

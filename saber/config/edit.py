@@ -1,0 +1,84 @@
+"""The method's knobs: every one of them changes the plan."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from saber.config.strict import STRICT
+
+
+@dataclass(frozen=True, config=STRICT)
+class DepthBand:
+    """Candidate layers as shares of depth: 0 is the first block, 1 the last."""
+
+    low: float = Field(default=0.2, ge=0.0, le=1.0)
+    high: float = Field(default=0.8, ge=0.0, le=1.0)
+
+
+@dataclass(frozen=True, config=STRICT)
+class ComponentScale:
+    """A factor on the strength per kind of writer; 0 leaves that kind alone."""
+
+    attention: float = Field(default=1.0, ge=0.0)
+    mlp: float = Field(default=1.0, ge=0.0)
+    per_layer: float = Field(default=1.0, ge=0.0)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Tent:
+    """Strength over depth: ``peak`` at ``position``, falling to ``floor`` at ``half_width`` away, 0 beyond."""
+
+    peak: float = Field(default=1.0, ge=0.0)
+    position: float = Field(default=0.6, ge=0.0, le=1.0)
+    floor: float = Field(default=0.0, ge=0.0)
+    half_width: float = Field(default=0.6, gt=0.0)
+
+
+@dataclass(frozen=True, config=STRICT)
+class KernelConfig:
+    """The ``kernel`` scope: a tent per kind of writer, and whose direction acts at a layer.
+
+    ``direction=per_layer`` uses each layer's own; ``global`` one for all layers, interpolated between the two
+    layers around ``direction_position`` (a share of depth).
+    """
+
+    attention: Tent = Tent()
+    mlp: Tent = Tent()
+    per_layer: Tent = Tent()
+    direction: Literal["per_layer", "global"] = "per_layer"
+    direction_position: float = Field(default=0.6, ge=0.0, le=1.0)
+
+
+@dataclass(frozen=True, config=STRICT)
+class EditConfig:
+    """The method's knobs (DESIGN 2): every one of them changes the plan."""
+
+    extraction: Literal["svd", "dim", "lda", "whitened_svd"] = "svd"
+    n_directions: int = Field(default=4, ge=1)
+    purify: Literal["none", "harmless_mean", "subspace"] = "harmless_mean"
+    purify_rank: int = Field(default=8, ge=1)
+    fdr_folds: int = Field(default=1, ge=1)
+    n_capability_directions: int = Field(default=10, ge=1)
+    depth_band: DepthBand = DepthBand()
+    layer_strategy: Literal["all", "top_k", "threshold", "percentile", "elbow"] = "all"
+    layer_top_k: int = Field(default=10, ge=1)
+    layer_threshold: float = Field(default=1.0, ge=0.0)
+    layer_percentile: float = Field(default=50.0, ge=0.0, le=100.0)
+    global_top_k: int = Field(default=14, ge=1)
+    strength: Literal["blended", "decomposed"] = "blended"
+    alpha_base: float = Field(default=0.825, ge=0.0)
+    alpha_entangled: float = Field(default=0.03, ge=0.0)
+    entanglement_threshold: float = Field(default=0.55, ge=0.0, le=1.0)
+    scope: Literal["layer", "band", "all", "kernel"] = "layer"
+    reach: int = Field(default=1, ge=0)
+    component_scale: ComponentScale = ComponentScale()
+    kernel: KernelConfig = KernelConfig()
+    norm_preserve: Literal["none", "row"] = "none"
+    max_iterations: int = Field(default=4, ge=1)
+    decay: float = Field(default=1.0, gt=0.0)
+    tolerance: float = Field(default=0.0, ge=0.0)
+    stable_cosine: float = Field(default=0.98, ge=0.0, le=1.0)
+    patience: int = Field(default=2, ge=1)

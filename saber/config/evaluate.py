@@ -1,0 +1,66 @@
+"""How a model is measured: the protocol, and the judge beside the markers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from saber.config.strict import STRICT
+from saber.vocabulary import PromptKind
+
+
+def one_or_several(value: Any) -> Any:
+    """``en`` is short for ``[en]``."""
+    return (value,) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, config=STRICT)
+class EvaluateConfig:
+    """The protocol: everything here but sizes of batches and resamples enters the digest that every metric carries.
+
+    A response refuses where one of ``markers``, or else of those in ``marker_list``, occurs: names such as ``en``, or
+    paths to .yaml files; several are combined. ``empty_is`` labels an empty one. ``system_prompt`` replaces the model's
+    own, ``""`` leaves it out. ``drift_kinds`` are the prompts that drift is measured on; ``kld`` is the mean over them
+    of each prompt's mean over its ``kld_positions``.
+    ``memory_gb`` bounds the full-vocabulary logits held at once; beyond a sixth of it the base's are on disk.
+    """
+
+    profile: str = "default"
+    max_new_tokens: int = Field(default=32, ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    system_prompt: str | None = None
+    marker_list: Annotated[tuple[str, ...], BeforeValidator(one_or_several), Field(min_length=1)] = ("en",)
+    markers: tuple[str, ...] = ()
+    empty_is: Literal["empty", "refuse", "comply"] = "empty"
+    drift_kinds: tuple[PromptKind, ...] = Field(default=("harmless", "capability"), min_length=1)
+    kld_positions: Literal["first", "prompt", "response"] = "response"
+    n_bootstrap: int = Field(default=1000, ge=100)
+    memory_gb: float = Field(default=4.0, gt=0.0)
+
+
+@dataclass(frozen=True, config=STRICT)
+class JudgeConfig:
+    """A second opinion on which responses refuse, asked of the front points only and reported beside the markers.
+
+    ``hf_classifier`` is a sequence classifier at ``path`` (a folder or a hub id), which ``reads`` the response alone or
+    the pair of prompt and response, and whose label ``refuses`` means refusal. ``openai_compatible`` asks the model
+    called ``path`` at the chat endpoint ``url``, such as http://127.0.0.1:8000/v1.
+    """
+
+    kind: Literal["none", "hf_classifier", "openai_compatible"] = "none"
+    path: str | None = None
+    revision: str | None = None
+    url: str = ""
+    reads: Literal["response", "pair"] = "response"
+    refuses: str = "refuse"
+    device: str = "auto"
+    batch_size: int = Field(default=16, ge=1)
+    timeout_s: float = Field(default=60.0, gt=0.0)
+
+    @model_validator(mode="after")
+    def _names_a_model(self) -> Self:
+        if self.kind != "none" and not self.path:
+            raise ValueError("expected judge.path to name the judge's model")
+        return self

@@ -1,0 +1,34 @@
+"""Which model is edited, and the organism that stands in for one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from saber.config.strict import STRICT
+
+
+@dataclass(frozen=True, config=STRICT)
+class ModelConfig:
+    """Which model, and how it is loaded: ``path`` is a folder or a hub id, or ``organism``.
+
+    ``quantise=4bit`` loads it through bitsandbytes for the search; export bakes into the full dtype all the same.
+    """
+
+    path: str
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    quantise: Literal["none", "4bit"] = "none"
+    system_prompt: str | None = None
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True, config=STRICT)
+class OrganismConfig:
+    """The embedded organism: ``seed`` chooses its language and weights, ``out`` is its folder."""
+
+    seed: int = Field(default=0, ge=0)
+    out: str = "sweeps/_organism/seed${organism.seed}"

@@ -1,0 +1,66 @@
+"""The search: what is improved, under which constraints, by which sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from saber.config.strict import STRICT
+
+SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names reach the file system: no separators, no leading dot
+
+
+@dataclass(frozen=True, config=STRICT)
+class Objective:
+    """A metric that a study improves, and which way; a point at ``reference`` or worse adds no hypervolume."""
+
+    metric: str
+    direction: Literal["minimize", "maximize"] = "minimize"
+    reference: float = 1.0
+
+
+@dataclass(frozen=True, config=STRICT)
+class ConstraintConfig:
+    """A metric that must stay within bounds for a point to be feasible.
+
+    ``bound`` is what is constrained: the value, or an end of its 95% interval. ``within`` of the base holds it near the
+    same bound of the unedited model: ``low`` no further below, ``high`` no further above, ``value`` neither.
+    """
+
+    metric: str
+    bound: Literal["value", "low", "high"] = "value"
+    at_least: float | None = None
+    at_most: float | None = None
+    within: float | None = Field(default=None, ge=0.0)
+    of: Literal["base"] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if (self.within is None) != (self.of is None):
+            raise ValueError("expected within and of together")
+        if self.at_least is None and self.at_most is None and self.within is None:
+            raise ValueError("expected at_least, at_most, or within and of")
+        return self
+
+
+@dataclass(frozen=True, config=STRICT)
+class StudyConfig:
+    """The search: its name and folder, how many trials, which sampler, what is improved.
+
+    ``n_trials`` counts finished trials in the whole study; ``"+20"`` asks for twenty more than last time.
+    ``storage`` is any SQLAlchemy URL, by default an SQLite file in the study's folder.
+    """
+
+    name: str = Field(pattern=SAFE_NAME)
+    dir: str = "sweeps"
+    n_trials: int | str = 60
+    seed: int = Field(default=0, ge=0)
+    sampler: Literal["auto", "gp", "tpe", "nsga2", "random"] = "auto"
+    objectives: tuple[Objective, ...] = ()
+    constraints: tuple[ConstraintConfig, ...] = ()
+    enqueue: tuple[Mapping[str, Any], ...] = ()
+    refusal_cap: float = Field(default=0.10, ge=0.0, le=1.0)
+    storage: str | None = None
