@@ -239,11 +239,25 @@ class StudyConfig:
 
 @dataclass(frozen=True, config=_strict)
 class LaunchConfig:
-    """Where trials run, how many share one batch, and on how many CPU threads (``None`` leaves torch its own)."""
+    """Where trials run, how many share one batch, and on how many CPU threads (``None`` leaves torch its own).
 
-    kind: Literal["local"] = "local"
+    ``ray`` gives each of ``workers`` processes its model and a batch of its own, on this machine or on the cluster at
+    ``address``. Each takes ``gpus_per_worker`` (``None``: one where there are any) and ``cpus_per_worker``.
+    """
+
+    kind: Literal["local", "ray"] = "local"
     trials_per_batch: int = Field(default=4, ge=1)
     threads: int | None = Field(default=None, ge=1)
+    workers: int = Field(default=1, ge=1)
+    address: str | None = None
+    gpus_per_worker: float | None = Field(default=None, ge=0.0)
+    cpus_per_worker: float = Field(default=1.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _only_ray_has_workers(self) -> Self:
+        if self.kind == "local" and (self.workers > 1 or self.address is not None):
+            raise ValueError("expected launch=ray for launch.workers and launch.address")
+        return self
 
 
 @dataclass(frozen=True, config=_strict)

@@ -29,6 +29,7 @@ from saber.study.progress import Progress
 from saber.study.records import INTERRUPTED, RETRY_OF, complete_trials, finished_trials
 from saber.study.session import calm_optuna
 from saber.study.space import parse_space
+from saber.study.workers import InProcess
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, UserError
 
 KNOWN = [{"edit.alpha_base": 0.9, "edit.global_top_k": 3}, {"edit.alpha_base": 0.1, "edit.global_top_k": 2}]
@@ -72,7 +73,8 @@ def new_study(seed: int = 0) -> optuna.Study:
 
 
 def run(study: optuna.Study, c: Config, n_trials: int, evaluator: Evaluate = evaluate) -> None:
-    drive(study, c, parse_space(c), evaluator, Progress(Console(quiet=True), n_trials, 0), n_trials)
+    workers = InProcess(evaluator, c.launch.trials_per_batch)
+    drive(study, c, parse_space(c), workers, Progress(Console(quiet=True), n_trials, 0), n_trials)
 
 
 def drawn(trials: Sequence[FrozenTrial]) -> list[str]:
