@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -318,6 +318,7 @@ class Config:
     """The whole run. ``space`` maps any key, nested or dotted, to ``{low, high, step|log}`` or ``{choices}``.
 
     ``saber.evaluate`` compares ``checkpoint`` with ``against``, or else with the base, on ``splits``.
+    ``saber.frontier`` overlays the fronts of ``studies`` where it is given some, by their names.
     ``overrides`` are the command line's own words, so that the next command can be written with them.
     """
 
@@ -335,5 +336,6 @@ class Config:
     point: str = Field(default="balanced", coerce_numbers_to_str=True)  # a trial number is read as one
     checkpoint: str | None = None
     against: str | None = None
+    studies: tuple[Annotated[str, Field(pattern=SAFE_NAME)], ...] = ()
     splits: tuple[SplitName, ...] = Field(default=("tune", "report"), min_length=1)
     overrides: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -20,7 +20,8 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without a GP
 import ray
 from ray import exceptions
 
-from saber.config import Config, LaunchConfig
+from saber.config import LaunchConfig
+from saber.study.actor import Actor
 from saber.study.evaluator import Outcome
 from saber.study.interrupts import interrupts_held
 from saber.study.workers import Batch, Done, Evaluator
@@ -38,24 +39,6 @@ LOST = (
     exceptions.ObjectLostError,
 )
 Say = Callable[[str], None]
-
-
-class Actor:
-    """What runs in a worker's process: it makes its evaluator once and evaluates with it."""
-
-    def __init__(self, make: Callable[[], Evaluator]) -> None:
-        self.make = make
-        self.evaluator: Evaluator | None = None
-
-    def ready(self) -> None:
-        """Make the evaluator."""
-        self.evaluator = self.evaluator or self.make()
-
-    def evaluate(self, configs: Sequence[Config]) -> list[Outcome]:
-        """Evaluate a batch; one that died and came back makes its evaluator first."""
-        self.ready()
-        assert self.evaluator is not None
-        return self.evaluator(configs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from saber.config import Config
 from saber.keys import config_keys, value_of
 from saber.study.launch import check_launch, n_outstanding, workers_of
 from saber.study.loop import drive, wanted_trials
+from saber.study.mirror import mirrored
 from saber.study.progress import Progress
 from saber.study.records import finished_trials
 from saber.study.space import Knob, parse_space
@@ -60,7 +61,7 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
             Progress(console, n_trials, n_done).showing() as progress,
             storage_faults(),
         ):
-            drive(study, config, knobs, workers, progress, n_trials)
+            drive(mirrored(study), config, knobs, workers, progress, n_trials)
     return study, bench
 
 

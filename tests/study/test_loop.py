@@ -25,6 +25,7 @@ from saber.lm.planning import PlannedEdit
 from saber.study import loop
 from saber.study.evaluator import Outcome
 from saber.study.loop import drive, hand_back, recover, wanted_trials
+from saber.study.mirror import mirrored
 from saber.study.progress import Progress
 from saber.study.records import INTERRUPTED, RETRY_OF, complete_trials, finished_trials
 from saber.study.session import calm_optuna
@@ -337,3 +338,21 @@ def test_wanted_trials_counts_from_what_was_asked_before(tmp_path: Path) -> None
 def test_what_is_no_number_of_trials_is_refused(asked: int | str) -> None:
     with pytest.raises(UserError, match=r"study.n_trials: expected"):
         wanted_trials(new_study(), asked)
+
+
+@pytest.mark.parametrize("sampler", [optuna.samplers.TPESampler, optuna.samplers.NSGAIISampler])
+def test_a_study_read_from_memory_asks_and_holds_what_one_read_from_its_database_does(
+    tmp_path: Path, sampler: Callable[..., optuna.samplers.BaseSampler]
+) -> None:
+    calm_optuna()
+    held = []
+    for name, seen in (("plain", lambda study: study), ("mirror", mirrored)):
+        c = config(tmp_path, batch=3, constraints=[{"metric": "refusal_rate", "at_most": 0.5}])
+        url = f"sqlite:///{tmp_path}/{name}.db"
+        study = optuna.create_study(storage=url, directions=["minimize"] * 2, sampler=sampler(seed=1))
+        driven = seen(study)
+        run(driven, c, 14)
+        read = optuna.load_study(study_name=study.study_name, storage=url).get_trials()
+        assert [vars(trial) for trial in driven.get_trials()] == [vars(trial) for trial in read]
+        held.append([(t.number, t.state, t.values, t.params, t.constraints, t.user_attrs) for t in read])
+    assert held[0] == held[1]
