@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from saber.config import Config
-from saber.keys import config_keys, nearest, parse_config
+from saber.keys import config_keys, nearest, parse_config, with_values
 from saber.vocabulary import UserError
 
 USER_MISTAKE = 2
@@ -31,8 +31,8 @@ def run(task: Callable[[Config], None], argv: Sequence[str] | None = None) -> in
     sys.argv = [sys.argv[0], *arguments]
 
     def every_configuration() -> None:
-        for values, overrides in _compose():
-            task(to_config(values, overrides))
+        for config in apart([to_config(values, overrides) for values, overrides in _compose()]):
+            task(config)
 
     return in_one_line(every_configuration)
 
@@ -79,6 +79,36 @@ def to_config(values: DictConfig, overrides: Sequence[str] = ()) -> Config:
         raise UserError(f"expected a value for {', '.join(missing)}, found none: give it, or add +sweep=organism")
     plain: Any = OmegaConf.to_container(values, resolve=True)
     return parse_config({**plain, "overrides": list(overrides)})
+
+
+def apart(configs: Sequence[Config]) -> list[Config]:
+    """Give each study of a --multirun its own name: what it says otherwise than the others, as in ``_seed1``.
+
+    Names that differ already, as with ``study.name=organism_s${organism.seed}``, stay.
+
+    Raises:
+        UserError: two studies would still have the same name.
+    """
+    if len({(one.study.dir, one.study.name) for one in configs}) == len(configs):
+        return list(configs)
+    named: list[Config] = []
+    for one in configs:
+        own = [word.lstrip("+") for word in one.overrides if not all(word in other.overrides for other in configs)]
+        parts = [
+            re.sub(r"[^A-Za-z0-9.-]+", "", word.partition("=")[0].split(".")[-1] + word.partition("=")[2])
+            for word in own
+        ]
+        name = "_".join([one.study.name, *parts])
+        word = f"study.name={name}"
+        overrides = [*(other for other in one.overrides if not other.lstrip("+").startswith("study.name=")), word]
+        named.append(with_values(one, {"study.name": name, "overrides": overrides}))
+    names = [one.study.name for one in named]
+    if len(set(names)) < len(names):
+        raise UserError(
+            f"--multirun: expected a name for each study, found {', '.join(names)};"
+            " set one that differs, such as study.name=organism_s${organism.seed}"
+        )
+    return named
 
 
 def spell_out(argument: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
@@ -12,8 +12,22 @@ from saber.config.strict import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class LaunchConfig:
-    """Where trials run, how many share one batch, and on how many CPU threads (``None`` leaves torch its own)."""
+    """Where trials run, how many share one batch, and on how many CPU threads (``None`` leaves torch its own).
 
-    kind: Literal["local"] = "local"
+    ``ray`` gives each of ``workers`` processes its model and a batch of its own, on this machine or on the cluster at
+    ``address``. Each takes ``gpus_per_worker`` (``None``: one where there are any) and ``cpus_per_worker``.
+    """
+
+    kind: Literal["local", "ray"] = "local"
     trials_per_batch: int = Field(default=4, ge=1)
     threads: int | None = Field(default=None, ge=1)
+    workers: int = Field(default=1, ge=1)
+    address: str | None = None
+    gpus_per_worker: float | None = Field(default=None, ge=0.0)
+    cpus_per_worker: float = Field(default=1.0, ge=0.0)
+
+    @model_validator(mode="after")
+    def _only_ray_has_workers(self) -> Self:
+        if self.kind == "local" and (self.workers > 1 or self.address is not None):
+            raise ValueError("expected launch=ray for launch.workers and launch.address")
+        return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -16,7 +16,7 @@ from saber.config.launch import LaunchConfig
 from saber.config.model import ModelConfig, OrganismConfig
 from saber.config.publish import ExportConfig, PublishedRow
 from saber.config.strict import STRICT
-from saber.config.study import StudyConfig
+from saber.config.study import SAFE_NAME, StudyConfig
 from saber.vocabulary import SplitName
 
 
@@ -25,6 +25,7 @@ class Config:
     """The whole run. ``space`` maps any key, nested or dotted, to ``{low, high, step|log}`` or ``{choices}``.
 
     ``saber.evaluate`` compares ``checkpoint`` with ``against``, or else with the base, on ``splits``.
+    ``saber.frontier`` overlays the fronts of ``studies`` where it is given some, by their names.
     ``overrides`` are the command line's own words, so that the next command can be written with them.
     """
 
@@ -42,5 +43,6 @@ class Config:
     point: str = Field(default="balanced", coerce_numbers_to_str=True)  # a trial number is read as one
     checkpoint: str | None = None
     against: str | None = None
+    studies: tuple[Annotated[str, Field(pattern=SAFE_NAME)], ...] = ()
     splits: tuple[SplitName, ...] = Field(default=("tune", "report"), min_length=1)
     overrides: tuple[str, ...] = ()

@@ -27,6 +27,10 @@ class CompiledPlan:
         """Layers that the plan edits, ascending."""
         return self.plan.edited_layers
 
+    def bare(self) -> CompiledPlan:
+        """The plan without its edits, which are large: all that is kept of a trial."""
+        return CompiledPlan(self.plan, (), ())
+
 
 @torch.no_grad()
 def compile_plan(adapter: Adapter, plan: EditPlan, begun: CompiledPlan | None = None) -> CompiledPlan:

@@ -48,7 +48,10 @@ def evaluate(bench: Workbench, configs: Sequence[Config]) -> list[Outcome]:
         return [evaluate(bench, [config])[0] for config in configs]
     seconds = (time.monotonic() - started) / len(configs)
     base = bench.base_tune.metrics if any(one.of == "base" for one in bench.config.study.constraints) else None
-    return [replace(_checked(p, m, seconds), base=base) for p, m in zip(planned, measured, strict=True)]
+    return [
+        replace(_checked(replace(p, compiled=p.compiled.bare()), m, seconds), base=base)
+        for p, m in zip(planned, measured, strict=True)
+    ]
 
 
 def plan_trials(bench: Workbench, configs: Sequence[Config]) -> list[PlannedEdit]:

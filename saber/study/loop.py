@@ -1,16 +1,15 @@
-"""The driver: ask T trials, evaluate them together, tell T results, until the study has as many as wanted."""
+"""The driver: ask a batch for every free worker, tell results as they come, until the study has all it wants."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
 
 from saber.config import Config
-from saber.study.evaluator import Outcome
 from saber.study.interrupts import interrupts_held
 from saber.study.naming import point_name
 from saber.study.progress import Progress
@@ -18,10 +17,10 @@ from saber.study.records import INTERRUPTED, RETRY_OF, finished_trials, tell
 from saber.study.space import Knob, check_point, suggest
 from saber.study.storage import artifact_store
 from saber.study.workbench import study_folder
+from saber.study.workers import Batch, Done, Workers
 from saber.types import UserError
 
 TARGET = "n_trials"
-Evaluator = Callable[[Sequence[Config]], list[Outcome]]
 
 
 def wanted_trials(study: optuna.Study, n_trials: int | str) -> int:
@@ -49,7 +48,7 @@ def drive(
     study: optuna.Study,
     config: Config,
     knobs: Sequence[Knob],
-    evaluator: Evaluator,
+    workers: Workers,
     progress: Progress,
     n_trials: int,
 ) -> None:
@@ -59,20 +58,36 @@ def drive(
         recover(study)
         enqueue_known(study, config, knobs)
         names = {str(t.user_attrs["name"]) for t in study.get_trials(deepcopy=False) if "name" in t.user_attrs}
+        under_way: set[int] = set()
         try:
             while (left := n_trials - len(finished_trials(study))) > 0:
-                trials = [study.ask() for _ in range(min(left, config.launch.trials_per_batch))]
-                configs = [suggest(trial, knobs, config) for trial in trials]
-                progress.evaluating([trial.number for trial in trials])
+                while size := workers.room(left - len(under_way)):
+                    batch = ask(study, config, knobs, size)
+                    under_way |= {trial.number for trial in batch.trials}
+                    workers.submit(batch)
+                progress.evaluating(sorted(under_way))
                 with release():
-                    outcomes = evaluator(configs)
-                for trial, outcome in zip(trials, outcomes, strict=True):
-                    name = point_name(trial.params, names, trial.number)
-                    tell(study, trial, outcome, name, config.study, study_folder(config), artifact_store(config))
-                    names.add(name)
-                    progress.told(study, name, outcome)
+                    finished = workers.wait()
+                for done in finished:
+                    tell_all(study, config, done, names, progress)
+                    under_way -= {trial.number for trial in done.batch.trials}
         finally:
             recover(study)
+
+
+def ask(study: optuna.Study, config: Config, knobs: Sequence[Knob], size: int) -> Batch:
+    """Ask the sampler for a batch of trials."""
+    trials = tuple(study.ask() for _ in range(size))
+    return Batch(trials, tuple(suggest(trial, knobs, config) for trial in trials))
+
+
+def tell_all(study: optuna.Study, config: Config, done: Done, names: set[str], progress: Progress) -> None:
+    """Store what came of a batch, trial by trial."""
+    for trial, outcome in zip(done.batch.trials, done.outcomes, strict=True):
+        name = point_name(trial.params, names, trial.number)
+        tell(study, trial, outcome, name, config.study, study_folder(config), artifact_store(config))
+        names.add(name)
+        progress.told(study, name, outcome)
 
 
 def recover(study: optuna.Study) -> None:

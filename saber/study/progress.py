@@ -6,13 +6,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import optuna
+from optuna.study import StudyDirection
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from saber.scoring.pareto import Goal, pareto_mask
 from saber.study.evaluator import Outcome
-from saber.study.records import finished_trials
+from saber.study.records import complete_trials, finished_trials
 
 
 class Progress:
@@ -64,13 +67,13 @@ class Progress:
 
 def standing(study: optuna.Study) -> str:
     """The best of each objective so far and the size of the front."""
-    front = study.best_trials
-    if not front:
+    feasible = [trial.values for trial in complete_trials(study) if trial.user_attrs["feasible"]]
+    if not feasible:
         return "no feasible point yet"
     names = study.metric_names or [f"objective {i}" for i in range(len(study.directions))]
+    goals: list[Goal] = ["minimize" if one == StudyDirection.MINIMIZE else "maximize" for one in study.directions]
+    values = np.array(feasible)
     parts: list[str] = []
-    for i, (name, direction) in enumerate(zip(names, study.directions, strict=True)):
-        values = [trial.values[i] for trial in front]
-        best = min(values) if direction == optuna.study.StudyDirection.MINIMIZE else max(values)
-        parts.append(f"best {name} {best:.3f}")
-    return f"{', '.join(parts)}, front {len(front)}"
+    for column, name, goal in zip(values.T, names, goals, strict=True):
+        parts.append(f"best {name} {column.min() if goal == 'minimize' else column.max():.3f}")
+    return f"{', '.join(parts)}, front {pareto_mask(values, goals).sum()}"

@@ -15,8 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from saber.config import Config
 from saber.keys import config_keys, value_of
-from saber.study.evaluator import evaluate
+from saber.study.launch import check_launch, n_outstanding, workers_of
 from saber.study.loop import drive, wanted_trials
+from saber.study.mirror import mirrored
 from saber.study.progress import Progress
 from saber.study.records import finished_trials
 from saber.study.space import Knob, parse_space
@@ -40,6 +41,7 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
         raise UserError("expected a space to search, found none: add +sweep=organism or space.* keys")
     if len(config.study.objectives) not in (2, 3):
         raise UserError(f"expected 2 or 3 study.objectives, found {len(config.study.objectives)}")
+    check_launch(config.launch)
     with one_driver(study_folder(config)):
         bench = open_workbench(config, knobs)
         with storage_faults():
@@ -49,13 +51,17 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
         if n_done >= n_trials:
             console.print(f"study {config.study.name} has its {n_done} trials; study.n_trials=+20 adds twenty")
             return study, bench
-        study.sampler = make_sampler(config.study, n_done, n_trials, config.launch.trials_per_batch)
+        study.sampler = make_sampler(config.study, n_done, n_trials, n_outstanding(config.launch))
         console.print(
             f"study {config.study.name}: trials {n_done + 1} to {n_trials}, {len(knobs)} keys searched,"
             f" {type(study.sampler).__name__}"
         )
-        with Progress(console, n_trials, n_done).showing() as progress, storage_faults():
-            drive(study, config, knobs, lambda configs: evaluate(bench, configs), progress, n_trials)
+        with (
+            workers_of(bench, knobs, lambda text: console.print(text, soft_wrap=True, highlight=False)) as workers,
+            Progress(console, n_trials, n_done).showing() as progress,
+            storage_faults(),
+        ):
+            drive(mirrored(study), config, knobs, workers, progress, n_trials)
     return study, bench
 
 

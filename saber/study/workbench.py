@@ -142,5 +142,6 @@ def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Pat
         return Cached({"harmful": made.harmful, "harmless": made.harmless, "capability": made.capability}, None)
 
     tensors = cached(folder, "activations", key, build).tensors
-    on_device = {name: tensor.to(adapter.device) for name, tensor in tensors.items()}
+    # Cloned, whether built or read: another place in memory gives other last bits, and so other plans after a restart.
+    on_device = {name: t.clone(memory_format=torch.contiguous_format).to(adapter.device) for name, t in tensors.items()}
     return Activations(**on_device)

@@ -20,15 +20,18 @@ from sqlalchemy import event
 
 from saber.config import Config
 from saber.keys import parse_config
+from saber.lm.compiled import CompiledPlan
 from saber.lm.measurement import Measured
 from saber.lm.planning import PlannedEdit
 from saber.study import loop
 from saber.study.evaluator import Outcome
 from saber.study.loop import drive, hand_back, recover, wanted_trials
+from saber.study.mirror import mirrored
 from saber.study.progress import Progress
 from saber.study.records import INTERRUPTED, RETRY_OF, complete_trials, finished_trials
 from saber.study.session import calm_optuna
 from saber.study.space import parse_space
+from saber.study.workers import InProcess
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, UserError
 
 KNOWN = [{"edit.alpha_base": 0.9, "edit.global_top_k": 3}, {"edit.alpha_base": 0.1, "edit.global_top_k": 2}]
@@ -59,7 +62,9 @@ def measured(refusal_rate: float, kld: float) -> Measured:
 def good(c: Config) -> Outcome:
     """A plan that is the trial's own, and metrics that follow its parameters."""
     plan = EditPlan.from_directions({0: (torch.eye(4)[:, :1], torch.tensor([c.edit.alpha_base]))})
-    return Outcome(PlannedEdit(plan, 0.5, "stable", ()), measured(1 - c.edit.alpha_base, c.edit.alpha_base), 0.1)
+    return Outcome(
+        PlannedEdit(CompiledPlan(plan, (), ()), "stable", ()), measured(1 - c.edit.alpha_base, c.edit.alpha_base), 0.1
+    )
 
 
 def evaluate(configs: Sequence[Config]) -> list[Outcome]:
@@ -72,7 +77,8 @@ def new_study(seed: int = 0) -> optuna.Study:
 
 
 def run(study: optuna.Study, c: Config, n_trials: int, evaluator: Evaluate = evaluate) -> None:
-    drive(study, c, parse_space(c), evaluator, Progress(Console(quiet=True), n_trials, 0), n_trials)
+    workers = InProcess(evaluator, c.launch.trials_per_batch)
+    drive(study, c, parse_space(c), workers, Progress(Console(quiet=True), n_trials, 0), n_trials)
 
 
 def drawn(trials: Sequence[FrozenTrial]) -> list[str]:
@@ -335,3 +341,21 @@ def test_wanted_trials_counts_from_what_was_asked_before(tmp_path: Path) -> None
 def test_what_is_no_number_of_trials_is_refused(asked: int | str) -> None:
     with pytest.raises(UserError, match=r"study.n_trials: expected"):
         wanted_trials(new_study(), asked)
+
+
+@pytest.mark.parametrize("sampler", [optuna.samplers.TPESampler, optuna.samplers.NSGAIISampler])
+def test_a_study_read_from_memory_asks_and_holds_what_one_read_from_its_database_does(
+    tmp_path: Path, sampler: Callable[..., optuna.samplers.BaseSampler]
+) -> None:
+    calm_optuna()
+    held = []
+    for name, seen in (("plain", lambda study: study), ("mirror", mirrored)):
+        c = config(tmp_path, batch=3, constraints=[{"metric": "refusal_rate", "at_most": 0.5}])
+        url = f"sqlite:///{tmp_path}/{name}.db"
+        study = optuna.create_study(storage=url, directions=["minimize"] * 2, sampler=sampler(seed=1))
+        driven = seen(study)
+        run(driven, c, 14)
+        read = optuna.load_study(study_name=study.study_name, storage=url).get_trials()
+        assert [vars(trial) for trial in driven.get_trials()] == [vars(trial) for trial in read]
+        held.append([(t.number, t.state, t.values, t.params, t.constraints, t.user_attrs) for t in read])
+    assert held[0] == held[1]

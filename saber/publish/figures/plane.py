@@ -35,9 +35,14 @@ class Plane:
 
 
 def plane_of(frontier: Frontier) -> Plane:
-    """The study's first two objectives, filled up with refusal and drift, the divergence lying across."""
-    known = {objective.metric for objective in frontier.objectives}
-    chosen = [*frontier.objectives, *(one for one in DEFAULTS if one.metric not in known)][:2]
+    """The plane of a study's objectives."""
+    return plane_of_objectives(frontier.objectives)
+
+
+def plane_of_objectives(objectives: Sequence[Objective]) -> Plane:
+    """The first two objectives, filled up with refusal and drift, the divergence lying across."""
+    known = {objective.metric for objective in objectives}
+    chosen = [*objectives, *(one for one in DEFAULTS if one.metric not in known)][:2]
     chosen.sort(key=lambda objective: not is_drift(objective.metric))
     return Plane(x=chosen[0], y=chosen[1]) if is_drift(chosen[0].metric) else Plane(x=chosen[1], y=chosen[0])
 

@@ -1,0 +1,54 @@
+"""Which workers a study has: this process, or Ray's actors."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from saber.config import LaunchConfig
+from saber.study.evaluator import evaluate
+from saber.study.remote import open_evaluator, parked
+from saber.study.space import Knob
+from saber.study.workbench import Workbench
+from saber.study.workers import InProcess, Workers
+from saber.types import UserError
+
+
+def check_launch(launch: LaunchConfig) -> None:
+    """Find out before the model is loaded whether the workers can be had.
+
+    Raises:
+        UserError: Ray is wanted and not installed.
+    """
+    if launch.kind == "ray" and importlib.util.find_spec("ray") is None:
+        raise UserError("launch=ray: expected the package ray, found none; pip install 'saber-sweep[ray]'")
+
+
+def n_outstanding(launch: LaunchConfig) -> int:
+    """How many trials are asked for before the first of them is told: with Ray one batch waits beside the workers'."""
+    return launch.trials_per_batch * (1 if launch.kind == "local" else launch.workers + 1)
+
+
+@contextmanager
+def workers_of(bench: Workbench, knobs: Sequence[Knob], say: Callable[[str], None]) -> Iterator[Workers]:
+    """The study's workers, gone afterwards; the workbench has made the caches that others only read.
+
+    Raises:
+        UserError: the workers cannot be had.
+    """
+    launch = bench.config.launch
+    if launch.kind == "local":
+        yield InProcess(partial(evaluate, bench), launch.trials_per_batch)
+        return
+    from saber.study.ray_launch import ray_workers
+
+    if launch.gpus_per_worker is None and bench.config.model.device == "cpu":
+        launch = dataclasses.replace(launch, gpus_per_worker=0.0)
+    make = partial(open_evaluator, Path.cwd(), socket.gethostname(), bench.config, tuple(knobs))
+    with parked(bench), ray_workers(launch, make, say) as workers:
+        yield workers
