@@ -222,7 +222,8 @@ class StudyConfig:
     """The search: its name and folder, how many trials, which sampler, what is improved.
 
     ``n_trials`` counts finished trials in the whole study; ``"+20"`` asks for twenty more than last time.
-    ``storage`` is any SQLAlchemy URL, by default an SQLite file in the study's folder.
+    ``storage`` is any SQLAlchemy URL, by default an SQLite file in the study's folder; a database that goes away while
+    the study runs is waited for, ``storage_patience_s`` seconds.
     """
 
     name: str = Field(pattern=SAFE_NAME)
@@ -235,6 +236,7 @@ class StudyConfig:
     enqueue: tuple[Mapping[str, Any], ...] = ()
     refusal_cap: float = Field(default=0.10, ge=0.0, le=1.0)
     storage: str | None = None
+    storage_patience_s: float = Field(default=120.0, ge=0.0)
 
 
 @dataclass(frozen=True, config=_strict)
@@ -304,6 +306,7 @@ class Config:
     """The whole run. ``space`` maps any key, nested or dotted, to ``{low, high, step|log}`` or ``{choices}``.
 
     ``saber.evaluate`` compares ``checkpoint`` with ``against``, or else with the base, on ``splits``.
+    ``saber.move`` takes the study to the database ``to`` (a URL), its files to the folder ``to_dir``.
     ``overrides`` are the command line's own words, so that the next command can be written with them.
     """
 
@@ -320,6 +323,8 @@ class Config:
     space: Mapping[str, Any] = field(default_factory=dict)
     point: str = Field(default="balanced", coerce_numbers_to_str=True)  # a trial number is read as one
     checkpoint: str | None = None
+    to: str | None = None
+    to_dir: str | None = None
     against: str | None = None
     splits: tuple[SplitName, ...] = Field(default=("tune", "report"), min_length=1)
     overrides: tuple[str, ...] = ()
