@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,8 +82,9 @@ class DatabaseLock:
         """Give the lock back; the server does so itself where the connection is gone."""
         connection, self.connection = self.connection, None
         if connection is not None:
-            connection.invalidate()
-            connection.close()
+            with suppress(SQLAlchemyError):  # of a connection that is broken already
+                connection.invalidate()
+                connection.close()
 
     def _other(self, connection: sqlalchemy.Connection) -> str:
         halves = {"high": (self.key >> 32) & 0xFFFFFFFF, "low": self.key & 0xFFFFFFFF}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -11,7 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from saber.masking import masked
 from saber.study.interrupts import raise_held
@@ -27,6 +28,8 @@ SETTLED = ("authentication", "does not exist", "no pg_hba.conf entry", "could no
 def passes(error: BaseException) -> bool:
     """Whether this is a database that is away or locked and may come back, not one that is full or says no."""
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(cause, PendingRollbackError):  # the connection broke at an earlier statement of the transaction
+        return True
     if not isinstance(cause, DBAPIError):
         return False
     text = str(cause.orig)
@@ -108,6 +111,7 @@ class PatientStorage(RDBStorage):
         self._patience = patience
         self._check: Check = check or (lambda: None)
         super().__init__(url, **more)
+        weakref.finalize(self, self.engine.dispose)
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         before: int | None = None
