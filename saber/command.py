@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from saber.config import Config
 from saber.keys import config_keys, nearest, parse_config, with_values
+from saber.masking import masked
 from saber.vocabulary import UserError
 
 USER_MISTAKE = 2
@@ -42,7 +43,7 @@ def in_one_line(action: Callable[[], None]) -> int:
     try:
         action()
     except (UserError, HydraException, OmegaConfBaseException) as error:
-        print(f"error: {explain(error)}", file=sys.stderr)
+        print(f"error: {masked(explain(error))}", file=sys.stderr)
         return USER_MISTAKE
     except OSError as error:
         print(f"error: {error}; free space or permit writing, then run the same command again", file=sys.stderr)

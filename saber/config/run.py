@@ -26,6 +26,7 @@ class Config:
 
     ``saber.evaluate`` compares ``checkpoint`` with ``against``, or else with the base, on ``splits``.
     ``saber.frontier`` overlays the fronts of ``studies`` where it is given some, by their names.
+    ``saber.move`` takes the study to the database ``to`` (a URL), its files to the folder ``to_dir``.
     ``overrides`` are the command line's own words, so that the next command can be written with them.
     """
 
@@ -42,6 +43,8 @@ class Config:
     space: Mapping[str, Any] = field(default_factory=dict)
     point: str = Field(default="balanced", coerce_numbers_to_str=True)  # a trial number is read as one
     checkpoint: str | None = None
+    to: str | None = None
+    to_dir: str | None = None
     against: str | None = None
     studies: tuple[Annotated[str, Field(pattern=SAFE_NAME)], ...] = ()
     splits: tuple[SplitName, ...] = Field(default=("tune", "report"), min_length=1)

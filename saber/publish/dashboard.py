@@ -9,6 +9,7 @@ import optuna
 from optuna_dashboard import save_note, save_plotly_graph_object
 
 from saber.config import Config
+from saber.masking import masked, public
 from saber.publish.figures import front_figure
 from saber.study.storage import storage_url
 from saber.study.workbench import study_folder
@@ -39,12 +40,12 @@ def front_note(frontier: Frontier, commands: Sequence[str]) -> str:
         "",
         "The dashboard knows no constraints: `feasible` is a user attribute of each trial.",
         "",
-        *(f"    {command}" for command in commands),
+        *(f"    {public(command)}" for command in commands),
     ]
     return "\n".join(lines)
 
 
 def dashboard_command(config: Config) -> str:
-    """The command that inspects this study on this machine only."""
+    """The command that inspects this study on this machine only; a password is left to be put in."""
     artifacts = Path(study_folder(config)) / "artifacts"
-    return f"optuna-dashboard {storage_url(config)} --artifact-dir {artifacts} --host 127.0.0.1"
+    return f"optuna-dashboard {masked(storage_url(config))} --artifact-dir {artifacts} --host 127.0.0.1"

@@ -22,6 +22,7 @@ from saber.lm.loading import load
 from saber.lm.lora import merge_adapter, save_adapter
 from saber.lm.measurement import measure
 from saber.lm.plan_file import load_plan, save_plan
+from saber.masking import public_values
 from saber.publish.card import render_card
 from saber.study.front import find_point, frontier_of, read_points
 from saber.study.records import metrics_to_json, plan_path
@@ -165,7 +166,7 @@ def _about(
 ) -> dict[str, Any]:
     """Everything needed to know what this checkpoint is and to make it again; not where its database is."""
     versions = {name: version(name) for name in PACKAGES} | {"python": platform.python_version()}
-    return {
+    about = {
         "study": frontier.study,
         "point": point.name,
         "trial": point.number,
@@ -185,6 +186,7 @@ def _about(
         "versions": versions,
         "config": dataclasses.asdict(with_values(trial, {"study.storage": None})),
     }
+    return {key: public_values(value) for key, value in about.items()}
 
 
 def _move(partial: Path, target: Path) -> None:

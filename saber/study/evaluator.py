@@ -6,13 +6,15 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from saber.config import Config
 from saber.lm.measurement import Measured, measure_trials
 from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
-from saber.study.workbench import Workbench
+from saber.study.memory import OutOfMemory, Room, within_memory
+from saber.study.workbench import Workbench, announce
 from saber.types import Metrics
 
 
@@ -30,22 +32,41 @@ class Outcome:
     base: Metrics | None = None
 
 
-def evaluate(bench: Workbench, configs: Sequence[Config]) -> list[Outcome]:
-    """Evaluate the trials in one batch; where one breaks the batch, each alone, so that only it fails."""
+def evaluate(bench: Workbench, configs: Sequence[Config], room: Room | None = None) -> list[Outcome]:
+    """Evaluate the trials together, in as large batches as memory has ``room`` for.
+
+    A trial that breaks its batch fails alone, and so does one that does not fit into memory by itself.
+    """
+    room = room or Room(len(configs), bench.config.evaluate.batch_size, announce)
+    before = room.trials, room.rows
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(configs):
+        some = configs[len(outcomes) : len(outcomes) + room.trials]
+        try:
+            outcomes += within_memory(partial(_together, bench, some, room.rows))
+        except OutOfMemory as error:
+            if not room.shrink(len(some)):
+                outcomes.append(Outcome(None, None, 0.0, failure=f"one row of this trial alone: {error}"))
+                room.trials, room.rows = before  # the others need not be slow because of it
+    return outcomes
+
+
+def _together(bench: Workbench, configs: Sequence[Config], rows: int) -> list[Outcome]:
+    """Evaluate some trials in one batch; where one breaks it, each alone, so that only it fails."""
     started = time.monotonic()
     try:
-        planned = plan_trials(bench, configs)
+        planned = plan_trials(bench, configs, rows)
         measured = measure_trials(
             bench.adapter,
             bench.splits["tune"],
-            bench.config.evaluate,
+            replace(bench.config.evaluate, batch_size=rows),
             bench.reference,
             [one.compiled for one in planned],
         )
     except (ValueError, LinAlgError) as error:
         if len(configs) == 1:
             return [Outcome(None, None, time.monotonic() - started, failure=str(error).splitlines()[0])]
-        return [evaluate(bench, [config])[0] for config in configs]
+        return [_together(bench, [config], rows)[0] for config in configs]
     seconds = (time.monotonic() - started) / len(configs)
     base = bench.base_tune.metrics if any(one.of == "base" for one in bench.config.study.constraints) else None
     return [
@@ -54,7 +75,7 @@ def evaluate(bench: Workbench, configs: Sequence[Config]) -> list[Outcome]:
     ]
 
 
-def plan_trials(bench: Workbench, configs: Sequence[Config]) -> list[PlannedEdit]:
+def plan_trials(bench: Workbench, configs: Sequence[Config], rows: int | None = None) -> list[PlannedEdit]:
     """The plans of some trials, from the shared activations."""
     requests = [PlanRequest(c.edit, c.data.n_probe, c.data.n_capability) for c in configs]
     return make_plans(
@@ -62,7 +83,7 @@ def plan_trials(bench: Workbench, configs: Sequence[Config]) -> list[PlannedEdit
         bench.probes,
         bench.activations,
         requests,
-        batch_size=bench.config.evaluate.batch_size,
+        batch_size=rows or bench.config.evaluate.batch_size,
     )
 
 

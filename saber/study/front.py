@@ -16,6 +16,7 @@ from saber.config import Config
 from saber.keys import with_values
 from saber.lm.outcomes import outcomes_of
 from saber.lm.planning import rank_with, select
+from saber.masking import masked, public, public_values
 from saber.scoring.pareto import hypervolume, hypervolume_shares, pareto_mask
 from saber.scoring.score import scale_to_unit, score
 from saber.study.holdout import BASE, report_scores
@@ -152,7 +153,7 @@ def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Fro
     protected = sorted({prompt.category for prompt in bench.splits["tune"].prompts if prompt.protected})
     return Frontier(
         study=study.study_name,
-        base_model=config.model.path,
+        base_model=public(config.model.path),
         objectives=objectives,
         points=points,
         base_tune=bench.base_tune.metrics,
@@ -160,7 +161,8 @@ def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Fro
         base_report=None,
         hypervolume=hypervolume(values, reference),
         published=config.published,
-        settings=dataclasses.asdict(config) | {"protected": protected, "words": spoken_overrides(config)},
+        settings=public_values(dataclasses.asdict(config))
+        | {"protected": protected, "words": spoken_overrides(config)},
     )
 
 
@@ -197,9 +199,9 @@ def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Fronti
 
 
 def spoken_overrides(config: Config) -> str:
-    """The command line's overrides without those that name one task; a storage URL can hold a password."""
-    own = ("study.n_trials=", "point=", "checkpoint=", "against=", "splits=", "judge", "study.storage=")
-    words = [word.removeprefix("++") for word in config.overrides]
+    """The command line's overrides without those that name one task, and without passwords."""
+    own = ("study.n_trials=", "point=", "checkpoint=", "against=", "splits=", "judge", "to=", "to_dir=")
+    words = [masked(word.removeprefix("++")) for word in config.overrides]
     return shlex.join(word for word in words if not word.startswith(own))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from saber.config import LaunchConfig
 from saber.study.evaluator import evaluate
+from saber.study.memory import Room
 from saber.study.remote import open_evaluator, parked
 from saber.study.space import Knob
 from saber.study.workbench import Workbench
@@ -43,7 +44,8 @@ def workers_of(bench: Workbench, knobs: Sequence[Knob], say: Callable[[str], Non
     """
     launch = bench.config.launch
     if launch.kind == "local":
-        yield InProcess(partial(evaluate, bench), launch.trials_per_batch)
+        room = Room(launch.trials_per_batch, bench.config.evaluate.batch_size, say)
+        yield InProcess(partial(evaluate, bench, room=room), launch.trials_per_batch)
         return
     from saber.study.ray_launch import ray_workers
 

@@ -15,8 +15,9 @@ import torch
 from saber.config import Config
 from saber.lm.compiled import CompiledPlan
 from saber.study.evaluator import Outcome, evaluate
+from saber.study.memory import Room
 from saber.study.space import Knob
-from saber.study.workbench import Workbench, open_workbench, study_folder
+from saber.study.workbench import Workbench, announce, open_workbench, study_folder
 from saber.study.workers import Evaluator
 from saber.types import EditPlan, Round
 
@@ -35,8 +36,10 @@ def open_evaluator(home: Path, host: str, config: Config, knobs: tuple[Knob, ...
         with alone(study_folder(config)):
             bench = open_workbench(config, knobs)
 
+    room = Room(config.launch.trials_per_batch, config.evaluate.batch_size, announce)
+
     def evaluator(configs: Sequence[Config]) -> list[Outcome]:
-        return [portable(one) for one in evaluate(bench, configs)]
+        return [portable(one) for one in evaluate(bench, configs, room)]
 
     return evaluator
 

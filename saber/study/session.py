@@ -15,14 +15,24 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from saber.config import Config
 from saber.keys import config_keys, value_of
+from saber.study.database_lock import database_lock
 from saber.study.launch import check_launch, n_outstanding, workers_of
 from saber.study.loop import drive, wanted_trials
 from saber.study.mirror import mirrored
+from saber.study.patience import first_line, passes
 from saber.study.progress import Progress
 from saber.study.records import finished_trials
 from saber.study.space import Knob, parse_space
-from saber.study.storage import check_identity, load_study, make_sampler, one_driver, open_study
-from saber.study.workbench import Workbench, open_workbench, study_folder
+from saber.study.storage import (
+    check_identity,
+    connect_args,
+    load_study,
+    make_sampler,
+    one_driver,
+    open_study,
+    storage_url,
+)
+from saber.study.workbench import Workbench, announce, open_workbench, study_folder
 from saber.types import UserError
 
 # What may change without making it another study: how fast it runs, not what it measures.
@@ -42,24 +52,27 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
     if len(config.study.objectives) not in (2, 3):
         raise UserError(f"expected 2 or 3 study.objectives, found {len(config.study.objectives)}")
     check_launch(config.launch)
-    with one_driver(study_folder(config)):
+    url = storage_url(config)
+    with (
+        one_driver(study_folder(config)),
+        storage_faults(),
+        database_lock(url, config.study.name, connect_args(url)) as lock,
+    ):
         bench = open_workbench(config, knobs)
-        with storage_faults():
-            study = open_study(config, identity(config, knobs, bench))
+        study = open_study(config, identity(config, knobs, bench), lock.check if lock else None)
         n_trials = wanted_trials(study, config.study.n_trials)
         n_done = len(finished_trials(study))
         if n_done >= n_trials:
             console.print(f"study {config.study.name} has its {n_done} trials; study.n_trials=+20 adds twenty")
             return study, bench
-        study.sampler = make_sampler(config.study, n_done, n_trials, n_outstanding(config.launch))
+        study.sampler = make_sampler(config.study, len(study.trials), n_trials, n_outstanding(config.launch))
         console.print(
             f"study {config.study.name}: trials {n_done + 1} to {n_trials}, {len(knobs)} keys searched,"
             f" {type(study.sampler).__name__}"
         )
         with (
-            workers_of(bench, knobs, lambda text: console.print(text, soft_wrap=True, highlight=False)) as workers,
+            workers_of(bench, knobs, announce) as workers,
             Progress(console, n_trials, n_done).showing() as progress,
-            storage_faults(),
         ):
             drive(mirrored(study), config, knobs, workers, progress, n_trials)
     return study, bench
@@ -75,10 +88,10 @@ def storage_faults() -> Iterator[None]:
     try:
         yield
     except (StorageInternalError, SQLAlchemyError) as error:
-        cause = str(error.__cause__ or error).splitlines()[0]
+        mend = "start or unlock it" if passes(error) else "free space or permit writing"
         raise UserError(
-            f"expected to write the study's database, found: {cause};"
-            " free space or permit writing, then run the same command again"
+            f"expected to write the study's database, found: {first_line(error)};"
+            f" {mend}, then run the same command again"
         ) from error
 
 
@@ -89,7 +102,8 @@ def resume(config: Config) -> tuple[optuna.Study, Workbench]:
         UserError: there is no such study, or it was begun with other questions.
     """
     calm_optuna()
-    study = load_study(config)
+    with storage_faults():
+        study = load_study(config)
     knobs = parse_space(config)
     bench = open_workbench(config, knobs)
     check_identity(study, identity(config, knobs, bench))

@@ -15,16 +15,29 @@ from typing import Any
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
+from optuna.exceptions import StorageInternalError
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from sqlalchemy.exc import SQLAlchemyError
 
 from saber.config import Config, StudyConfig
-from saber.study.workbench import study_folder
+from saber.masking import public
+from saber.study.patience import Check, Patience, PatientStorage, first_line, is_starting
+from saber.study.workbench import announce, study_folder
 from saber.types import UserError
 
 GP_TRIALS = 200  # beyond this a Gaussian process asks too slowly to be worth it
 GP_BATCH = 8
 IDENTITY = "identity"
+SQLITE_BUSY_S = 5  # then it is said that the database is locked, and waited on
+# A connection that a network cut is noticed in half a minute instead of hours.
+LIBPQ = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 
 def storage_url(config: Config) -> str:
@@ -34,38 +47,61 @@ def storage_url(config: Config) -> str:
     return f"sqlite:///{study_folder(config) / 'study.db'}"
 
 
-def open_storage(config: Config, *, create: bool) -> optuna.storages.RDBStorage:
-    """Open the database.
+def connect_args(url: str) -> dict[str, Any]:
+    """What a connection to the database is opened with."""
+    if url.startswith("sqlite"):
+        return {"timeout": SQLITE_BUSY_S}
+    return dict(LIBPQ) if url.startswith(("postgresql:", "postgresql+psycopg")) else {}
+
+
+def open_storage(config: Config, *, create: bool, check: Check | None = None) -> PatientStorage:
+    """Open the database; ``check`` runs before a trial is made or finished.
 
     Raises:
         UserError: it cannot be opened or written, or ``create`` is false and there is none.
     """
     folder = study_folder(config)
-    url = storage_url(config)
     if not create and config.study.storage is None and not (folder / "study.db").exists():
         raise UserError(f"expected a study in {folder}, found none: run python -m saber.sweep first")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        engine = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-        return optuna.storages.RDBStorage(url, engine_kwargs=engine)
-    except (OSError, SQLAlchemyError) as error:
-        raise UserError(f"expected to open the study's database in {folder}, found: {_first(error)}") from error
+    except OSError as error:
+        raise UserError(f"expected to write in {folder}, found: {error}; permit it or choose study.dir") from error
+    return open_database(storage_url(config), config.study.storage_patience_s, check)
 
 
-def open_study(config: Config, identity: Mapping[str, Any], sampler: BaseSampler | None = None) -> optuna.Study:
-    """Create the study, or continue it if what it asks is still the same.
+def open_database(url: str, patience_s: float, check: Check | None = None) -> PatientStorage:
+    """Open a database by its URL.
+
+    Raises:
+        UserError: it cannot be opened or written, or its driver is not installed.
+    """
+    patience = Patience(patience_s, announce)
+    engine = {"connect_args": connect_args(url)}
+    try:
+        return patience(lambda: PatientStorage(url, patience, check=check, engine_kwargs=engine), is_starting)
+    except ImportError as error:
+        raise UserError(
+            f"study.storage: expected the driver of {public(url)}, found none; pip install -e '.[postgres]' for"
+            " PostgreSQL"
+        ) from error
+    except (OSError, RuntimeError, SQLAlchemyError, StorageInternalError) as error:
+        raise UserError(f"expected to open the database {public(url)}, found: {first_line(error)}") from error
+
+
+def open_study(config: Config, identity: Mapping[str, Any], check: Check | None = None) -> optuna.Study:
+    """Create the study, or continue it if what it asks is still the same; ``check`` is the storage's.
 
     Raises:
         UserError: the study was begun with another space, model, data or objectives; the difference is shown.
     """
-    storage = open_storage(config, create=True)
+    storage = open_storage(config, create=True, check=check)
     objectives = config.study.objectives
     study = optuna.create_study(
         study_name=config.study.name,
         storage=storage,
         directions=[one.direction for one in objectives],
         load_if_exists=True,
-        sampler=sampler,
     )
     if IDENTITY not in study.user_attrs:
         study.set_user_attr(IDENTITY, _plain(identity))
@@ -120,9 +156,12 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     return [] if old == new else [f"{path}: {old} -> {new}"]
 
 
-def make_sampler(study: StudyConfig, n_finished: int, n_trials: int, n_batch: int) -> BaseSampler:
-    """The configured sampler, seeded by (seed, finished trials): a resumed one must not repeat its first draws."""
-    seed = study.seed * 1_000_003 + n_finished
+def make_sampler(study: StudyConfig, n_begun: int, n_trials: int, n_batch: int) -> BaseSampler:
+    """The configured sampler, seeded by (seed, trials begun): a resumed one must not repeat its first draws.
+
+    Trials begun, not finished: one that was killed before any trial finished has drawn all the same.
+    """
+    seed = study.seed * 1_000_003 + n_begun
     kind = study.sampler
     if kind == "auto":
         kind = "gp" if n_trials <= GP_TRIALS and n_batch <= GP_BATCH else "tpe"
@@ -164,7 +203,3 @@ def one_driver(folder: Path) -> Iterator[None]:
         file.write(f"host {socket.gethostname()}, pid {os.getpid()}, since {since}")
         file.flush()
         yield
-
-
-def _first(error: BaseException) -> str:
-    return str(error).splitlines()[0]

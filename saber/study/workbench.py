@@ -21,6 +21,7 @@ from saber.lm.loading import load, quiet, weights_digest
 from saber.lm.measurement import Measured, measure_trials
 from saber.lm.protocol import marker_words
 from saber.lm.reference import Reference, make_reference
+from saber.study.memory import with_fewer_rows
 from saber.study.space import Knob, largest
 from saber.study.terminal import terminal, training_bar
 from saber.types import Activations, EditPlan, ProbeSet, Split, SplitName, digest_json
@@ -44,21 +45,16 @@ class Workbench:
     @cached_property
     def base_tune(self) -> Measured:
         """The unedited model itself, measured on the tune split."""
-        (base,) = measure_trials(
-            self.adapter, self.splits["tune"], self.config.evaluate, self.reference, [EditPlan(())]
-        )
-        return base
+
+        def measure(rows: int) -> Measured:
+            profile = replace(self.config.evaluate, batch_size=rows)
+            return measure_trials(self.adapter, self.splits["tune"], profile, self.reference, [EditPlan(())])[0]
+
+        return with_fewer_rows(measure, self.config.evaluate.batch_size, announce)
 
     def report_reference(self) -> Reference:
         """The base's side on the held-out report split: read at the end only, for front points."""
-        return make_reference(
-            self.adapter,
-            self.splits["report"],
-            self.config.evaluate,
-            cache=self.folder / "cache",
-            model_digest=self.model_digest,
-            say=announce,
-        )
+        return _reference(self.adapter, self.splits["report"], self.config, self.model_digest)
 
 
 def announce(text: str) -> None:
@@ -68,7 +64,7 @@ def announce(text: str) -> None:
 
 def study_folder(config: Config) -> Path:
     """``sweeps/<study>``: the study's database, caches, artifacts and report."""
-    return Path(config.study.dir) / config.study.name
+    return Path(config.study.dir).expanduser() / config.study.name
 
 
 def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
@@ -89,11 +85,20 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     verify_writers(adapter)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
-    reference = make_reference(
-        adapter, splits["tune"], config.evaluate, cache=folder / "cache", model_digest=digest, say=announce
-    )
+    reference = _reference(adapter, splits["tune"], config, digest)
     activations = _activations(adapter, probes, config, folder / "cache", digest)
     return Workbench(config, adapter, digest, splits, probes, activations, reference, folder)
+
+
+def _reference(adapter: Adapter, split: Split, config: Config, digest: str) -> Reference:
+    """The base's side of a split, from the study's cache or made."""
+
+    def make(rows: int) -> Reference:
+        profile = replace(config.evaluate, batch_size=rows)
+        folder = study_folder(config) / "cache"
+        return make_reference(adapter, split, profile, cache=folder, model_digest=digest, say=announce)
+
+    return with_fewer_rows(make, config.evaluate.batch_size, announce)
 
 
 def load_base(config: Config) -> Adapter:
@@ -105,7 +110,7 @@ def load_base(config: Config) -> Adapter:
             ensure_organism(Path(path), config.organism.seed, progress=progress)
     model = config.model
     return load(
-        path,
+        str(Path(path).expanduser()),
         dtype=model.dtype,
         device=model.device,
         revision=model.revision,
@@ -138,7 +143,10 @@ def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Pat
     }
 
     def build() -> Cached:
-        (made,) = probe(adapter, probes, batch_size=config.evaluate.batch_size)
+        def run(rows: int) -> list[Activations]:
+            return probe(adapter, probes, batch_size=rows)
+
+        (made,) = with_fewer_rows(run, config.evaluate.batch_size, announce)
         return Cached({"harmful": made.harmful, "harmless": made.harmless, "capability": made.capability}, None)
 
     tensors = cached(folder, "activations", key, build).tensors

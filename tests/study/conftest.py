@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.commands import run_here, words_of
+from tests.study.postgres import INSTALLED, Server, server
 
 N_TRIALS = 4
 
@@ -43,3 +45,12 @@ def published(published_once: Path, tmp_path: Path) -> Path:
     """A published study of one's own."""
     shutil.copytree(published_once, tmp_path, dirs_exist_ok=True)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A private PostgreSQL; a test that stops it starts it again."""
+    if not INSTALLED:
+        pytest.skip("no PostgreSQL is installed: apt-get install postgresql")
+    with server() as running:
+        yield running

@@ -1,0 +1,168 @@
+"""A warmed-up process that forks drivers of simulated trials: real loop, storage, locks, records and caches.
+
+It reads one JSON request a line, ``{"run": ..}`` or ``{"wait": pid}``, and answers each with one line. Only the model
+is simulated: what a trial gives is a function of its parameters, so that it can be checked from outside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from saber.command import in_one_line
+from saber.config import Config
+from saber.keys import parse_config
+from saber.lm.cache import Cached, cached
+from saber.lm.compiled import CompiledPlan
+from saber.lm.measurement import Measured
+from saber.lm.planning import PlannedEdit
+from saber.scoring.refusals import label_response
+from saber.study import evaluator, session, storage
+from saber.study.workbench import study_folder
+from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, Split
+
+SPACE = {"edit.alpha_base": {"low": 0.0, "high": 1.0}, "edit.alpha_entangled": {"low": 0.0, "high": 1.0}}
+KNOWN = [{"edit.alpha_base": 0.9, "edit.alpha_entangled": 0.5}, {"edit.alpha_base": 0.1, "edit.alpha_entangled": 0.2}]
+TRIAL_S = 0.02
+CACHED = torch.arange(4000, dtype=torch.float32).sin()
+LOOP = "jar " * 40
+
+
+def values_of(params: dict[str, float]) -> list[float]:
+    """What the simulated model measures at a point."""
+    a, b = params["edit.alpha_base"], params["edit.alpha_entangled"]
+    return [1 - a, a * (1 + b)]
+
+
+def configured(request: dict[str, Any]) -> Config:
+    """The configuration of a simulated study."""
+    return parse_config(
+        {
+            "model": {"path": "organism"},
+            "data": {"source": "organism"},
+            "edit": {},
+            "evaluate": {},
+            "study": {
+                "name": request["name"],
+                "dir": request["dir"],
+                "n_trials": request["n_trials"],
+                "sampler": "random",
+                "objectives": [{"metric": "refusal_rate"}, {"metric": "kld", "reference": 0.5}],
+                "enqueue": KNOWN,
+                "storage": request["storage"],
+                "storage_patience_s": request.get("patience_s", 60.0),
+            },
+            "launch": {"trials_per_batch": 2},
+            "space": SPACE,
+        }
+    )
+
+
+class Simulated:
+    """Stands for the model: plans and measurements, with the faults of the request put into some of its calls."""
+
+    def __init__(self, inject: dict[str, list[int]]) -> None:
+        self.inject = inject
+        self.calls = 0
+        self.params: dict[str, dict[str, float]] = {}
+
+    def plan(self, _bench: Any, configs: Sequence[Config], _rows: int | None = None) -> list[PlannedEdit]:
+        made = []
+        for c in configs:
+            strengths = torch.tensor([c.edit.alpha_base, c.edit.alpha_entangled])
+            plan = EditPlan.from_directions({0: (torch.eye(4)[:, :2], strengths)})
+            self.params[plan.digest] = {
+                "edit.alpha_base": c.edit.alpha_base,
+                "edit.alpha_entangled": c.edit.alpha_entangled,
+            }
+            made.append(PlannedEdit(CompiledPlan(plan, (), ()), "stable", ()))
+        return made
+
+    def measure(self, _a: Any, _s: Any, _p: Any, _r: Any, plans: Sequence[CompiledPlan]) -> list[Measured]:
+        call, self.calls = self.calls, self.calls + 1
+        time.sleep(TRIAL_S)
+        if call in self.inject.get("oom", []):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        text = LOOP if call in self.inject.get("loop", []) else "yes"
+        label, marker = label_response(text, finished=text != LOOP, markers=("sorry",), empty_is="degenerate")
+        measured = []
+        for i, plan in enumerate(one.plan for one in plans):
+            refusal, kld = values_of(self.params[plan.digest])
+            if i == 0 and call in self.inject.get("nan", []):
+                kld = float("nan")
+            estimates = {"refusal_rate": Estimate(refusal, 10, 0, 1), "kld": Estimate(kld, 10, 0, 1)}
+            response = Response(Prompt("x", "harmful"), text, label, marker)
+            measured.append(Measured(Metrics(estimates, {}, "p", "tune"), (response,)))
+        return measured
+
+
+def open_workbench(config: Config, _knobs: Any = ()) -> Any:
+    """A bench without a model, whose one shared tensor comes from a real cache."""
+
+    def build() -> Cached:
+        return Cached({"x": CACHED}, None)
+
+    found = cached(study_folder(config) / "cache", "activations", {"n": 1}, build)
+    if not torch.equal(found.tensors["x"], CACHED):
+        raise AssertionError("a damaged cache was read as if it were whole")
+    splits = {name: Split(name, ()) for name in ("probe", "tune", "report")}  # type: ignore[arg-type]
+    unused = dict.fromkeys(("adapter", "probes", "activations", "reference"))
+    return SimpleNamespace(config=config, splits=splits, model_digest="m", folder=study_folder(config), **unused)
+
+
+def drive(request: dict[str, Any]) -> int:
+    """Run one driver, in a fork, with its output in a file."""
+    out = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    simulated = Simulated(request.get("inject", {}))
+    session.open_workbench = open_workbench
+    evaluator.plan_trials = simulated.plan
+    evaluator.measure_trials = simulated.measure  # type: ignore[assignment]
+    storage.SQLITE_BUSY_S = 0.2  # type: ignore[assignment]
+    config = dataclasses.replace(configured(request))
+    status = in_one_line(lambda: session.run_study(config, Console(width=160)) and None)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
+
+
+def serve() -> None:
+    """Fork a driver for every request and say its pid; wait for one and say its status."""
+    torch.set_num_threads(1)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "wait" in request:
+            _, status = os.waitpid(request["wait"], 0)
+            print(os.waitstatus_to_exitcode(status), flush=True)
+            continue
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                status = drive(request["run"])
+            except SystemExit as done:
+                status = int(done.code or 0)
+            except BaseException:  # noqa: BLE001 - the fork ends here, whatever it was
+                import traceback
+
+                traceback.print_exc()
+                sys.stderr.flush()
+            os._exit(status)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    assert Path(__file__).exists()
+    serve()
