@@ -1,6 +1,6 @@
 """SABER as a worker: its own driver, with Optuna and its database, on the organism.
 
-    python benchmarks/saber_worker.py ORGANISM FOLDER [--trials-per-batch 2] [--rounds 1] [--only refusals] [key=value ...]
+    python benchmarks/saber_worker.py ORGANISM FOLDER [--rounds 1] [--only refusals] [--trials-per-batch 2] [key=value]
 
 ``--rounds`` fixes how many rounds every trial refines, with the rules that would stop it earlier off. ``--only
 refusals`` measures what Heretic measures: refusals of the harmful prompts and KL on the harmless ones, nothing else.
@@ -25,7 +25,7 @@ from typing import Any
 
 sys.path.append(str(Path(__file__).parent / "peers"))
 
-from lines import Answer, Request, claim_stdout, serve  # noqa: E402
+from lines import Answer, Request, claim_stdout, serve
 
 answers = claim_stdout()
 
@@ -94,7 +94,11 @@ class Sweep:
         calm_optuna()
         self.knobs = parse_space(self.config)
         self.bench = open_workbench(self.config, self.knobs)
-        kinds = ("harmful", "harmless") if options.only == "refusals" else ("harmful", "harmless", "borderline", "capability")
+        kinds = (
+            ("harmful", "harmless")
+            if options.only == "refusals"
+            else ("harmful", "harmless", "borderline", "capability")
+        )
         self.bench = only(self.bench, kinds, {"harmful": options.n_harmful, "harmless": options.n_harmless})
         self.study = open_study(self.config, identity(self.config, self.knobs, self.bench))
         self.study.sampler = make_sampler(self.config.study, 0, MANY, self.config.launch.trials_per_batch)

@@ -45,7 +45,7 @@ SETS = {
 
 
 def write_settings(options: argparse.Namespace, folder: Path) -> None:
-    """Heretic's ``config.toml``: the organism, its prompts, the token limit and no system prompt; the rest is default."""
+    """Heretic's ``config.toml``: the organism, its prompts, a token limit, no system prompt; the rest is default."""
     settings: dict[str, Any] = {
         "model": str(options.organism),
         "system_prompt": "",  # it always sends a system turn, and the organism's template drops an empty one

@@ -7,8 +7,8 @@ kept as it is there:
 
 - a trial loads tokenizer and model anew, and collects garbage before;
 - activations of all layers are collected by hooks in batches of 4, padded, cut at 128 tokens;
-- every layer gets directions (SVD of the paired difference), their Fisher ratio, and an entanglement from the SVD of the
-  centred capability activations, whose canonical correlations are computed and left unused;
+- every layer gets directions (SVD of the paired difference), their Fisher ratio, and an entanglement from the SVD of
+  the centred capability activations, whose canonical correlations are computed and left unused;
 - the best (layer, direction) pairs by Fisher ratio x purity are edited out of ``o_proj`` and ``down_proj`` in place, by
   the side of the weight whose size is the stream's, the input's first;
 - a round probes before its edit, but for the first, and after it; up to ``--rounds`` of them with decaying strength;
@@ -210,7 +210,11 @@ class Recipe:
                 acts |= self.probe_again(model, tokenizer, selected)
                 ranked |= {layer: self.analyse(acts, layer) for layer in selected}
             pairs = [
-                (layer, *one) for layer in layers if low <= layer <= high for one in ranked[layer] if one[2] <= THRESHOLD
+                (layer, *one)
+                for layer in layers
+                if low <= layer <= high
+                for one in ranked[layer]
+                if one[2] <= THRESHOLD
             ]
             pairs = sorted(pairs, key=lambda one: -one[2] * (1 - one[3]))[:top_k]
             if not pairs:
