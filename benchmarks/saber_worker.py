@@ -16,36 +16,30 @@ from __future__ import annotations
 import argparse
 import io
 import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-sys.path.append(str(Path(__file__).parent / "peers"))
+import torch
+from hydra import compose, initialize_config_module
+from peers.lines import Answer, Request, claim_stdout, serve
+from rich.console import Console
 
-from lines import Answer, Request, claim_stdout, serve
-
-answers = claim_stdout()
-
-import torch  # noqa: E402
-from hydra import compose, initialize_config_module  # noqa: E402
-from rich.console import Console  # noqa: E402
-
-from saber.command import to_config  # noqa: E402
-from saber.config import Config  # noqa: E402
-from saber.keys import with_values  # noqa: E402
-from saber.lm.reference import make_reference  # noqa: E402
-from saber.study.evaluator import evaluate  # noqa: E402
-from saber.study.loop import drive  # noqa: E402
-from saber.study.progress import Progress  # noqa: E402
-from saber.study.records import finished_trials  # noqa: E402
-from saber.study.session import calm_optuna, identity  # noqa: E402
-from saber.study.space import parse_space  # noqa: E402
-from saber.study.storage import make_sampler, open_study  # noqa: E402
-from saber.study.workbench import Workbench, open_workbench  # noqa: E402
-from saber.types import Split  # noqa: E402
+from saber.command import to_config
+from saber.config import Config
+from saber.keys import with_values
+from saber.lm.reference import make_reference
+from saber.study.evaluator import evaluate
+from saber.study.loop import drive
+from saber.study.progress import Progress
+from saber.study.records import finished_trials
+from saber.study.session import calm_optuna, identity
+from saber.study.space import parse_space
+from saber.study.storage import make_sampler, open_study
+from saber.study.workbench import Workbench, open_workbench
+from saber.types import Split
 
 MANY = 1_000_000
 
@@ -139,8 +133,8 @@ class Sweep:
         return row | {"failure": trial.user_attrs.get("failure")}
 
 
-def main() -> None:
-    """Open the workbench and a study, serve."""
+def worker_options(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the worker's own command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("organism", type=Path)
     parser.add_argument("folder", type=Path, help="the study's database and caches")
@@ -152,7 +146,13 @@ def main() -> None:
     parser.add_argument("--n-harmless", type=int, help="tune prompts, all by default")
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1)
-    sweep = Sweep(parser.parse_args())
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Open the workbench and a study, serve."""
+    answers = claim_stdout()
+    sweep = Sweep(worker_options())
     serve(answers, sweep.ready(), sweep.handle)
 
 
