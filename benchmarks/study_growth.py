@@ -131,9 +131,9 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         bare.append(clock() - begun)
         study.tell(trial, [0.5, 0.05])
     profiler = cProfile.Profile()
-    n_done = len(finished_trials(study))
-    wanted = n_done + N_PROFILED
-    quiet = Progress(Console(file=io.StringIO()), wanted, n_done)
+    n_now = len(finished_trials(study))
+    wanted = n_now + N_PROFILED
+    quiet = Progress(Console(file=io.StringIO()), wanted, n_now)
     profiler.runcall(drive, study, config, knobs, answer_at_once, quiet, wanted)
     stacks = io.StringIO()
     pstats.Stats(profiler, stream=stacks).sort_stats("cumtime").print_stats(
