@@ -1,0 +1,160 @@
+"""SABER as a worker: its own driver, with Optuna and its database, on the organism.
+
+    python benchmarks/saber_worker.py ORGANISM FOLDER [--rounds 1] [--only refusals] [--trials-per-batch 2] [key=value]
+
+``--rounds`` fixes how many rounds every trial refines, with the rules that would stop it earlier off. ``--only
+refusals`` measures what Heretic measures: refusals of the harmful prompts and KL on the harmless ones, nothing else.
+Further words are the command line's of ``saber.sweep``. Requests:
+
+    {"run": 8}                             eight trials
+    {"run": 8, "trials_per_batch": 4}      the same, four in a batch from now on
+    {"memory": true}                       resident bytes now and at their peak
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_module
+from peers.lines import Answer, Request, claim_stdout, serve
+from rich.console import Console
+
+from saber.command import to_config
+from saber.config import Config
+from saber.keys import with_values
+from saber.lm.reference import make_reference
+from saber.study.evaluator import evaluate
+from saber.study.loop import drive
+from saber.study.progress import Progress
+from saber.study.records import finished_trials
+from saber.study.session import calm_optuna, identity
+from saber.study.space import parse_space
+from saber.study.storage import make_sampler, open_study
+from saber.study.workbench import Workbench, open_workbench
+from saber.types import Split
+
+MANY = 1_000_000
+
+
+def composed(words: Sequence[str]) -> Config:
+    """The configuration that ``python -m saber.sweep WORDS`` would run."""
+    with initialize_config_module("saber.conf", version_base="1.3"):
+        return to_config(compose("run", overrides=list(words)))
+
+
+def rounds_words(rounds: int | None) -> list[str]:
+    """Words that make every trial refine so many rounds."""
+    if rounds is None:
+        return []
+    never = [f"edit.patience={MANY}", "edit.stable_cosine=1.0", "edit.tolerance=0.0"]
+    return [f"edit.max_iterations={rounds}", "~space.edit.max_iterations", *never]
+
+
+def only(bench: Workbench, kinds: Sequence[str], sizes: dict[str, int | None]) -> Workbench:
+    """The workbench with a tune split of some kinds of prompts, the first so many of each."""
+    tune = bench.splits["tune"]
+    prompts = tuple(one for kind in kinds for one in tune.of(kind)[: sizes.get(kind)])  # type: ignore[arg-type]
+    split = Split("tune", prompts)
+    reference = make_reference(bench.adapter, split, bench.config.evaluate)
+    return replace(bench, splits={**bench.splits, "tune": split}, reference=reference)
+
+
+class Sweep:
+    """A study that is driven some trials further at each request."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        words = [
+            "+sweep=organism",
+            f"model.path={options.organism.resolve()}",
+            f"study.dir={options.folder}",
+            "study.name=benchmark",
+            f"launch.threads={options.threads}",
+            f"launch.trials_per_batch={options.trials_per_batch}",
+            f"evaluate.max_new_tokens={options.tokens}",
+            *rounds_words(options.rounds),
+        ]
+        if options.only == "refusals":
+            words += ["evaluate=heretic_compat", "evaluate.system_prompt=null"]
+        config = composed([*words, *options.words])
+        self.config = with_values(config, {"study.enqueue": (), "evaluate.max_new_tokens": options.tokens})
+        calm_optuna()
+        self.knobs = parse_space(self.config)
+        self.bench = open_workbench(self.config, self.knobs)
+        kinds = (
+            ("harmful", "harmless")
+            if options.only == "refusals"
+            else ("harmful", "harmless", "borderline", "capability")
+        )
+        self.bench = only(self.bench, kinds, {"harmful": options.n_harmful, "harmless": options.n_harmless})
+        self.study = open_study(self.config, identity(self.config, self.knobs, self.bench))
+        self.study.sampler = make_sampler(self.config.study, 0, MANY, self.config.launch.trials_per_batch)
+        self.quiet = Console(file=io.StringIO())
+
+    def ready(self) -> dict[str, Any]:
+        """What the benchmark is told at the start."""
+        tune = self.bench.splits["tune"]
+        return {
+            "sampler": type(self.study.sampler).__name__,
+            "threads": torch.get_num_threads(),
+            **{f"n_{kind}": len(tune.of(kind)) for kind in ("harmful", "harmless", "borderline", "capability")},
+        }
+
+    def handle(self, request: Request) -> Answer:
+        """Drive the study further, or say what memory it takes."""
+        if "memory" in request:
+            now = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+            return {"resident": now, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+        if "trials_per_batch" in request:
+            values = {"launch.trials_per_batch": int(request["trials_per_batch"])}
+            self.config = with_values(self.config, values)
+        n_done = len(finished_trials(self.study))
+        wanted = n_done + int(request["run"])
+        started = time.perf_counter()
+        progress = Progress(self.quiet, wanted, n_done)
+        drive(self.study, self.config, self.knobs, lambda some: evaluate(self.bench, some), progress, wanted)
+        seconds = time.perf_counter() - started
+        return {"seconds": seconds, "trials": [self.row(trial) for trial in finished_trials(self.study)[n_done:]]}
+
+    def row(self, trial: Any) -> dict[str, Any]:
+        """What a trial gave."""
+        row = {"number": trial.number, "params": trial.params, "stopped": trial.user_attrs.get("stopped")}
+        if "metrics" in trial.user_attrs:
+            estimates = trial.user_attrs["metrics"]["estimates"]
+            row |= {"refusals": round(estimates["refusal_rate"]["value"] * estimates["refusal_rate"]["n"])}
+            row |= {"kl_divergence": estimates["kld_first"]["value"]}
+        return row | {"failure": trial.user_attrs.get("failure")}
+
+
+def worker_options(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the worker's own command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("organism", type=Path)
+    parser.add_argument("folder", type=Path, help="the study's database and caches")
+    parser.add_argument("words", nargs="*", help="further words of the command line")
+    parser.add_argument("--trials-per-batch", type=int, default=2)
+    parser.add_argument("--rounds", type=int, help="as the space says by default")
+    parser.add_argument("--only", choices=("refusals", "all"), default="all")
+    parser.add_argument("--n-harmful", type=int, help="tune prompts, all by default")
+    parser.add_argument("--n-harmless", type=int, help="tune prompts, all by default")
+    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Open the workbench and a study, serve."""
+    answers = claim_stdout()
+    sweep = Sweep(worker_options())
+    serve(answers, sweep.ready(), sweep.handle)
+
+
+if __name__ == "__main__":
+    main()
