@@ -157,7 +157,7 @@ def stored_outcome(metrics: Any) -> Any:
     from saber.study.evaluator import Outcome
     from saber.types import EditPlan
 
-    planned = PlannedEdit(EditPlan(()), 0.0, "max_iterations", ())
+    planned = PlannedEdit(CompiledPlan(EditPlan(()), (), ()), "max_iterations", ())
     return Outcome(planned, Measured(metrics, ()), 0.0)
 
 
