@@ -178,7 +178,7 @@ def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Fronti
     frontier = _from_trials(study, config, bench, trials, responses)
     held_out = report_scores(bench, frontier.front)
     base_report, base_report_outcomes = held_out[BASE]
-    longer = length_checks(bench, frontier.front)
+    longer = length_checks(bench, frontier.front, responses)
     judged = judgements(responses, config.judge)
     points = tuple(
         dataclasses.replace(
