@@ -179,7 +179,7 @@ def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Fronti
     held_out = report_scores(bench, frontier.front)
     base_report, base_report_outcomes = held_out[BASE]
     longer = length_checks(bench, frontier.front, responses)
-    judged = judgements(responses, config.judge)
+    judged = judgements(responses, config.judge, bench.folder)
     points = tuple(
         dataclasses.replace(
             point,
