@@ -17,7 +17,7 @@ from saber.lm.activations import probe
 from saber.lm.adapter import Adapter
 from saber.lm.cache import Cached, cached
 from saber.lm.guard import verify_writers
-from saber.lm.loading import load, quiet, weights_digest
+from saber.lm.loading import load_as, quiet, weights_digest
 from saber.lm.measurement import Measured, measure_trials
 from saber.lm.protocol import marker_words
 from saber.lm.reference import Reference, make_reference
@@ -84,8 +84,6 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     n_capability = largest("data.n_capability", knobs, config)
     probes = probe_set(splits["probe"], n_probe, n_capability, config.data.seed)
     adapter = load_base(config)
-    if config.launch.threads is not None:
-        torch.set_num_threads(config.launch.threads)
     verify_writers(adapter)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
@@ -97,22 +95,15 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
 
 
 def load_base(config: Config) -> Adapter:
-    """Load the configured model; ``organism`` is trained first where it is not there yet."""
+    """Load the configured model on the configured threads; ``organism`` is trained first where it is not there yet."""
     path = config.model.path
     if path == ORGANISM:
         path = config.organism.out
         with training_bar(terminal(), "training the organism") as progress:
             ensure_organism(Path(path), config.organism.seed, progress=progress)
-    model = config.model
-    return load(
-        path,
-        dtype=model.dtype,
-        device=model.device,
-        revision=model.revision,
-        system_prompt=model.system_prompt,
-        trust_remote_code=model.trust_remote_code,
-        quantise=model.quantise,
-    )
+    if config.launch.threads is not None:
+        torch.set_num_threads(config.launch.threads)
+    return load_as(config.model, path, revision=config.model.revision, quantise=config.model.quantise)
 
 
 def in_full_dtype(bench: Workbench) -> Workbench:
