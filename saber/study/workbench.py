@@ -112,8 +112,15 @@ def in_full_dtype(bench: Workbench) -> Workbench:
         return bench
     config = with_values(bench.config, {"model.quantise": "none"})
     adapter = load_base(config)
-    reference = make_reference(adapter, bench.splits["tune"], config.evaluate)
     digest = weights_digest(adapter.model)
+    reference = make_reference(
+        adapter,
+        bench.splits["tune"],
+        config.evaluate,
+        cache=bench.folder / "cache",
+        model_digest=digest,
+        say=announce,
+    )
     return replace(bench, config=config, adapter=adapter, model_digest=digest, reference=reference)
 
 

@@ -16,7 +16,8 @@ from saber.lm import loading
 from saber.lm.adapter import Adapter
 from saber.lm.loading import load_as
 from saber.study import checkpoints
-from saber.study.workbench import load_base
+from saber.study.session import resume
+from saber.study.workbench import in_full_dtype, load_base
 from tests.commands import configured, words_of
 
 
@@ -69,3 +70,23 @@ def test_the_base_is_loaded_on_the_configured_threads(organism_folder: Path, tmp
     assert torch.get_num_threads() == two_threads - 1
     load_base(with_values(config, {"launch.threads": two_threads}))
     assert torch.get_num_threads() == two_threads
+
+
+def test_a_base_loaded_again_in_full_keeps_its_reference(
+    finished_once: Path, organism_folder: Path, tmp_path: Path, loads: list[dict[str, Any]]
+) -> None:
+    _, bench = resume(configured(words_of(organism_folder, finished_once)))
+    packed = replace(bench, folder=tmp_path, config=with_values(bench.config, {"model.quantise": "4bit"}))
+
+    def files() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.safetensors")}
+
+    made = in_full_dtype(packed)
+    written = files()
+    assert len(list((tmp_path / "cache").glob("responses-tune-*"))) == 1
+    assert len(list((tmp_path / "cache").glob("logits-tune-*"))) == 1
+    again = in_full_dtype(packed)
+    assert files() == written
+    assert again.reference.responses == made.reference.responses == bench.reference.responses
+    assert [one["quantise"] for one in loads[-2:]] == ["none", "none"]
+    assert in_full_dtype(bench) is bench
