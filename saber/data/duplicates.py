@@ -1,12 +1,45 @@
-"""Near duplicates: prompts of one kind whose words are nearly the same set."""
+"""Prompts that are the same but for case, spaces and punctuation, and near duplicates: nearly the same words."""
 
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from saber.types import PROMPT_KINDS, Prompt
+
+MARKS = ".,;:!?\"'`()[]{}…“”‘’«»¿¡"  # stripped from words; signs such as + - * / make another prompt
+MAX_SHOWN = 60
 ROUNDING = 1e-9  # a product such as 0.9 x 10 must not round up to one word more
+
+
+def normalised(text: str) -> str:
+    """The text without what does not make another prompt: case, white space and punctuation around words."""
+    words = unicodedata.normalize("NFKC", text).replace("’", "'").casefold().split()
+    return " ".join(filter(None, (word.strip(MARKS) for word in words))) or " ".join(words)
+
+
+def different(prompts: Sequence[Prompt], near_duplicate: float | None) -> list[Prompt]:
+    """The first of equal prompts and of near duplicates of one kind; a twin of another kind repeats nothing."""
+    first: dict[str, Prompt] = {}
+    for prompt in prompts:
+        first.setdefault(normalised(prompt.text), prompt)
+    exact = list(first.values())
+    repeated = repeats(exact, near_duplicate)
+    return [prompt for i, prompt in enumerate(exact) if i not in repeated]
+
+
+def repeats(prompts: Sequence[Prompt], threshold: float | None) -> dict[int, int]:
+    """Index of each near duplicate -> that of the earlier prompt of its kind that it repeats."""
+    found: dict[int, int] = {}
+    if threshold is None:
+        return found
+    for kind in PROMPT_KINDS:
+        places = [i for i, prompt in enumerate(prompts) if prompt.kind == kind]
+        texts = [normalised(prompts[i].text) for i in places]
+        found |= {places[i]: places[j] for i, j in near_duplicates(texts, threshold).items()}
+    return found
 
 
 def near_duplicates(texts: Sequence[str], threshold: float) -> dict[int, int]:
@@ -39,3 +72,9 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> dict[int, int]:
 
 def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:
     return len(a & b) / len(a | b) if a or b else 1.0
+
+
+def shown(prompt: Prompt) -> str:
+    """A prompt's text in quotes, shortened to what an error has room for."""
+    text = prompt.text if len(prompt.text) <= MAX_SHOWN else prompt.text[:MAX_SHOWN] + "…"
+    return repr(text)

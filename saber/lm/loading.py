@@ -25,6 +25,7 @@ from transformers.core_model_loading import (
     revert_weight_conversion,
 )
 
+from saber.config import ModelConfig
 from saber.lm.adapter import Adapter, adapt
 from saber.types import DIGEST_LENGTH, UserError
 
@@ -62,6 +63,32 @@ def load(
     if missing:
         raise UserError(f"expected {path} to fill every weight, found {len(missing)} missing: {missing[0]}, ...")
     return adapt(model if packing else model.to(place), tokenizer, system_prompt=system_prompt)
+
+
+def load_as(
+    model: ModelConfig,
+    path: str,
+    *,
+    dtype: str | torch.dtype | None = None,
+    revision: str | None = None,
+    quantise: str = "none",
+) -> Adapter:
+    """Load a checkpoint as the configured model is, in its dtype unless another is given.
+
+    The configured revision and packing are the base's own: they hold for ``path`` only where they are given.
+
+    Raises:
+        UserError: as of `load`.
+    """
+    return load(
+        path,
+        dtype=model.dtype if dtype is None else dtype,
+        device=model.device,
+        revision=revision,
+        system_prompt=model.system_prompt,
+        trust_remote_code=model.trust_remote_code,
+        quantise=quantise,
+    )
 
 
 def _four_bits(place: str) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def label(
     for prompt, one, text in zip(prompts, decoded, texts, strict=True):
         found, marker = label_response(text, finished=one.finished, markers=markers, empty_is=profile.empty_is)
         correct = None if prompt.answer is None else is_correct(text, prompt.answer)
-        responses.append(Response(prompt, text, found, marker, correct))
+        responses.append(Response(prompt, text, found, marker, correct, finished=one.finished))
     return tuple(responses)
 
 

@@ -18,7 +18,7 @@ from saber.keys import with_values
 from saber.lm.adapter import Adapter
 from saber.lm.checkpoint import release, save_checkpoint, scan_checkpoint
 from saber.lm.editing import bake, edits_by_writer
-from saber.lm.loading import load
+from saber.lm.loading import load_as
 from saber.lm.lora import merge_adapter, save_adapter
 from saber.lm.measurement import measure
 from saber.lm.plan_file import load_plan, save_plan
@@ -117,13 +117,7 @@ def _write(bench: Workbench, plan: EditPlan, folder: Path) -> Adapter:
     save_checkpoint(bench.adapter, folder)
     scan_checkpoint(folder, bench.adapter)
     release(bench.adapter)
-    model = bench.config.model
-    return load(
-        str(folder),
-        dtype=str(bench.adapter.dtype).removeprefix("torch."),
-        device=model.device,
-        system_prompt=model.system_prompt,
-    )
+    return load_as(bench.config.model, str(folder), dtype=bench.adapter.dtype)
 
 
 def _write_adapter(bench: Workbench, plan: EditPlan, folder: Path) -> Adapter:

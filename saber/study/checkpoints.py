@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
-
 from saber.config import Config
 from saber.data.splits import load_splits
 from saber.lm.adapter import Adapter
 from saber.lm.batches import tokenise
-from saber.lm.loading import load, quiet, weights_digest
+from saber.lm.loading import load_as, quiet, weights_digest
 from saber.lm.measurement import Measured, measure_trials
 from saber.lm.protocol import marker_words, protocol_digest
 from saber.lm.reference import Reference, make_reference
@@ -34,8 +32,6 @@ def measure_checkpoints(config: Config, names: Sequence[str]) -> dict[str, dict[
         name: split for name, split in load_splits(config.data, config.organism.seed).items() if name in config.splits
     }
     base = load_base(config)
-    if config.launch.threads is not None:
-        torch.set_num_threads(config.launch.threads)
     digest, cache = weights_digest(base.model), study_folder(config) / "cache"
     references = {
         name: make_reference(base, split, config.evaluate, cache=cache, model_digest=digest, say=announce)
@@ -48,13 +44,7 @@ def measure_checkpoints(config: Config, names: Sequence[str]) -> dict[str, dict[
     del base
     for name in names:
         if name not in found:
-            other = load(
-                name,
-                dtype=config.model.dtype,
-                device=config.model.device,
-                system_prompt=config.model.system_prompt,
-                trust_remote_code=config.model.trust_remote_code,
-            )
+            other = load_as(config.model, name)
             for split in splits.values():
                 _check_same_protocol(name, protocols[split.name], _protocol(other, split, config))
             found[name] = _measure(other, splits, references, config)

@@ -139,15 +139,22 @@ def front_responses(
     return {p.number: stored_responses(study, trials[p.number], store) for p in points if p.on_front}
 
 
-def with_outcomes(study: optuna.Study, config: Config, points: Sequence[FrontierPoint]) -> tuple[FrontierPoint, ...]:
-    """Give each front point the outcomes of its prompts, from its trial's stored responses."""
-    outcomes = {number: outcomes_of(some) for number, some in front_responses(study, config, points).items()}
-    return tuple(dataclasses.replace(point, outcomes=outcomes.get(point.number, {})) for point in points)
-
-
 def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
     """What the study's own trials say, before anything is scored on held-out prompts."""
-    points = with_outcomes(study, config, read_points(study, config))
+    points = read_points(study, config)
+    return _from_trials(study, config, bench, points, front_responses(study, config, points))
+
+
+def _from_trials(
+    study: optuna.Study,
+    config: Config,
+    bench: Workbench,
+    points: Sequence[FrontierPoint],
+    responses: Mapping[int, Sequence[Response]],
+) -> Frontier:
+    """The frontier of the trials' own numbers, each front point with the outcomes of its prompts."""
+    outcomes = {number: outcomes_of(some) for number, some in responses.items()}
+    points = tuple(dataclasses.replace(point, outcomes=outcomes.get(point.number, {})) for point in points)
     objectives = config.study.objectives
     values, reference = costs([p.tune for p in points if p.feasible], objectives)
     protected = sorted({prompt.category for prompt in bench.splits["tune"].prompts if prompt.protected})
@@ -168,11 +175,13 @@ def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Fro
 
 def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
     """Everything there is to say of a study, with the front scored on the held-out report split."""
-    frontier = quick_frontier(study, config, bench)
+    trials = read_points(study, config)
+    responses = front_responses(study, config, trials)
+    frontier = _from_trials(study, config, bench, trials, responses)
     held_out = report_scores(bench, frontier.front)
     base_report, base_report_outcomes = held_out[BASE]
-    longer = length_checks(bench, frontier.front)
-    judged = judgements(front_responses(study, config, frontier.front), config.judge)
+    longer = length_checks(bench, frontier.front, responses)
+    judged = judgements(responses, config.judge, bench.folder)
     points = tuple(
         dataclasses.replace(
             point,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from saber.config import JudgeConfig
+from saber.lm.judge_endpoint import INSTRUCTION, ask
 from saber.scoring.agreement import cohens_kappa
 from saber.scoring.statistics import rate
-from saber.types import Judgement, Response
+from saber.study.kept import Kept
+from saber.types import Judgement, Response, digest_json
 
 
 def judge_responses(responses: Sequence[Response], judge: JudgeConfig) -> list[bool]:
@@ -20,20 +23,39 @@ def judge_responses(responses: Sequence[Response], judge: JudgeConfig) -> list[b
         from saber.lm.judge_classifier import classify
 
         return classify(responses, judge)
-    from saber.lm.judge_endpoint import ask
-
     return ask(responses, judge)
 
 
-def judgements(responses: Mapping[int, Sequence[Response]], judge: JudgeConfig) -> dict[int, Judgement]:
+def judgements(responses: Mapping[int, Sequence[Response]], judge: JudgeConfig, folder: Path) -> dict[int, Judgement]:
     """By trial number, the judge's refusal rate of its harmful prompts and its agreement with the markers on all.
+
+    What it was asked before is read from ``folder``.
 
     Raises:
         UserError: the judge cannot be asked, or gives no label.
     """
     if judge.kind == "none":
         return {}
-    return {number: _compared(some, judge_responses(some, judge), judge) for number, some in responses.items() if some}
+    digest = judge_digest(judge)
+    kept = Kept(folder / f"judge-{digest}.json", digest)
+    return {number: _compared(some, answers(some, judge, kept), judge) for number, some in responses.items() if some}
+
+
+def answers(responses: Sequence[Response], judge: JudgeConfig, kept: Kept) -> list[bool]:
+    """Whether each response refuses; only what was never asked is asked, once, and kept when all of it is answered."""
+    digests = [digest_json([one.prompt.text, one.text]) for one in responses]
+    missing = {digest: one for digest, one in zip(digests, responses, strict=True) if digest not in kept.rows}
+    if missing:
+        kept.add(dict(zip(missing, judge_responses(list(missing.values()), judge), strict=True)))
+    return [kept.rows[digest] for digest in digests]
+
+
+def judge_digest(judge: JudgeConfig) -> str:
+    """Digest of all that a judge's answers depend on; a classifier's folder counts by its files' sizes and times."""
+    asked = [judge.kind, judge.path, judge.revision, judge.url, judge.reads, judge.refuses, INSTRUCTION]
+    folder = Path(str(judge.path))
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if judge.kind == "hf_classifier" else []
+    return digest_json([asked, *([path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files)])
 
 
 def _compared(responses: Sequence[Response], refuses: Sequence[bool], judge: JudgeConfig) -> Judgement:

@@ -1,14 +1,12 @@
-"""The length check: front points decoded to twice the limit, to see how many labels a longer reply would flip."""
+"""The length check: replies that the limit cut are decoded to twice of it, to see how many labels would flip."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter
 
-from saber.lm.adapter import Adapter
 from saber.lm.batches import tokenise
 from saber.lm.editing import applied
 from saber.lm.generation import Decoded, greedy
@@ -19,50 +17,77 @@ from saber.lm.protocol import ordered, protocol_digest, under
 from saber.study.kept import Kept
 from saber.study.records import plan_path
 from saber.study.workbench import Workbench
-from saber.types import EditPlan, FrontierPoint, LengthCheck, Response
+from saber.types import EditPlan, FrontierPoint, LengthCheck, Prompt, Response
 
 TIMES_LONGER = 2
 _CHECK = TypeAdapter(LengthCheck)
 
 
-def length_checks(bench: Workbench, front: Sequence[FrontierPoint]) -> dict[str, LengthCheck]:
-    """By plan digest, what a limit twice as long changes on the tune split; what was checked is not checked again."""
+def length_checks(
+    bench: Workbench, front: Sequence[FrontierPoint], responses: Mapping[int, Sequence[Response]]
+) -> dict[str, LengthCheck]:
+    """By plan digest, what a limit twice as long changes on the tune split; what was checked is not checked again.
+
+    ``responses`` are the trials' own by number: those that had ended by themselves need no second decoding.
+    """
     protocol = protocol_digest(bench.adapter, bench.splits["tune"], bench.config.evaluate)
     kept = Kept(bench.folder / "length_check.json", f"{bench.model_digest} {protocol} x{TIMES_LONGER}")
-    missing = list(dict.fromkeys(p.plan_digest for p in front if p.plan_digest not in kept.rows))
+    said = {p.plan_digest: responses.get(p.number, ()) if p.tune.protocol == protocol else () for p in front}
+    missing = [digest for digest in said if digest not in kept.rows]
     size = bench.config.launch.trials_per_batch
     for start in range(0, len(missing), size):
         digests = missing[start : start + size]
         plans = [load_plan(plan_path(bench.folder, digest), digest) for digest in digests]
-        found: dict[str, Any] = {
-            digest: _CHECK.dump_python(check, mode="json")
-            for digest, check in zip(digests, check_lengths(bench, plans), strict=True)
-        }
-        kept.add(found)
+        checks = check_lengths(bench, plans, [said[digest] for digest in digests])
+        kept.add({d: _CHECK.dump_python(check, mode="json") for d, check in zip(digests, checks, strict=True)})
     return {digest: _CHECK.validate_python(row) for digest, row in kept.rows.items()}
 
 
-def check_lengths(bench: Workbench, plans: Sequence[EditPlan]) -> list[LengthCheck]:
-    """Decode under each plan to twice the limit, and label each reply as far as the limit and as far as it goes."""
-    profile = bench.config.evaluate
+def check_lengths(bench: Workbench, plans: Sequence[EditPlan], said: Sequence[Sequence[Response]]) -> list[LengthCheck]:
+    """Decode to twice the limit what did not end within it under each plan, and label it at both lengths.
+
+    ``said`` are each plan's responses to the tune split, empty where they are not known.
+    """
+    limit = bench.config.evaluate.max_new_tokens
     prompts = ordered(bench.splits["tune"])
-    limit = profile.max_new_tokens
+    ended = [ended_within(prompts, some) for some in said]
+    asked = [i for i in range(len(prompts)) if any(i not in one for one in ended)]
+    found: list[LengthCheck] = []
+    for same, longer in zip(ended, _decode(bench, plans, [prompts[i] for i in asked]), strict=True):
+        again = [(prompts[i], one) for i, one in zip(asked, longer, strict=True) if i not in same]
+        cut_off = [(prompt, cut(one, limit)) for prompt, one in again]
+        short, long = ([*same.values(), *_labelled(bench, some)] for some in (cut_off, again))
+        found.append(compared(short, long, limit))
+    return found
+
+
+def _labelled(bench: Workbench, replies: Sequence[tuple[Prompt, Decoded]]) -> tuple[Response, ...]:
+    if not replies:  # a tokenizer makes one text of no rows
+        return ()
+    prompts, decoded = zip(*replies, strict=True)
+    return label(bench.adapter, prompts, decoded, bench.config.evaluate)
+
+
+def _decode(bench: Workbench, plans: Sequence[EditPlan], prompts: Sequence[Prompt]) -> list[list[Decoded]]:
+    """Replies of twice the limit to the prompts, by plan."""
+    if not prompts:
+        return [[] for _ in plans]
+    profile = bench.config.evaluate
     with applied(bench.adapter, plans):
-        decoded = greedy(
+        return greedy(
             bench.adapter,
             tokenise(under(bench.adapter, profile), prompts),
-            max_new_tokens=TIMES_LONGER * limit,
+            max_new_tokens=TIMES_LONGER * profile.max_new_tokens,
             batch_size=profile.batch_size,
             n_trials=len(plans),
         )
 
-    def labelled(adapter: Adapter, some: Sequence[Decoded]) -> tuple[Response, ...]:
-        return label(adapter, prompts, some, profile)
 
-    return [
-        compared(labelled(bench.adapter, [cut(one, limit) for one in long]), labelled(bench.adapter, long), limit)
-        for long in decoded
-    ]
+def ended_within(prompts: Sequence[Prompt], said: Sequence[Response]) -> dict[int, Response]:
+    """By the prompt's place, the responses that ended by themselves; none where these are not the prompts' own."""
+    if [one.prompt.text for one in said] != [prompt.text for prompt in prompts]:
+        return {}
+    return {i: one for i, one in enumerate(said) if one.finished}
 
 
 def cut(decoded: Decoded, limit: int) -> Decoded:

@@ -28,6 +28,7 @@ def response_rows(responses: Sequence[Response]) -> list[Mapping[str, Any]]:
             "label": one.label,
             "marker": one.marker,
             "correct": one.correct,
+            "finished": one.finished,
             **{name: one.drift.get(name) for name in drifts},
             "prompt": one.prompt.text,
             "response": one.text,
@@ -46,6 +47,7 @@ def responses_from_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[Response, ..
             row["marker"],
             row["correct"],
             {name: value for name, value in row.items() if name.startswith("kld") and value is not None},
+            row.get("finished"),
         )
         for row in rows
     )

@@ -17,7 +17,7 @@ from saber.lm.activations import probe
 from saber.lm.adapter import Adapter
 from saber.lm.cache import Cached, cached
 from saber.lm.guard import verify_writers
-from saber.lm.loading import load, quiet, weights_digest
+from saber.lm.loading import load_as, quiet, weights_digest
 from saber.lm.measurement import Measured, measure_trials
 from saber.lm.protocol import marker_words
 from saber.lm.reference import Reference, make_reference
@@ -80,8 +80,6 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     n_capability = largest("data.n_capability", knobs, config)
     probes = probe_set(splits["probe"], n_probe, n_capability, config.data.seed)
     adapter = load_base(config)
-    if config.launch.threads is not None:
-        torch.set_num_threads(config.launch.threads)
     verify_writers(adapter)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
@@ -102,21 +100,16 @@ def _reference(adapter: Adapter, split: Split, config: Config, digest: str) -> R
 
 
 def load_base(config: Config) -> Adapter:
-    """Load the configured model; ``organism`` is trained first where it is not there yet."""
+    """Load the configured model on the configured threads; ``organism`` is trained first where it is not there yet."""
     path = config.model.path
     if path == ORGANISM:
         path = config.organism.out
         with training_bar(terminal(), "training the organism") as progress:
             ensure_organism(Path(path), config.organism.seed, progress=progress)
-    model = config.model
-    return load(
-        str(Path(path).expanduser()),
-        dtype=model.dtype,
-        device=model.device,
-        revision=model.revision,
-        system_prompt=model.system_prompt,
-        trust_remote_code=model.trust_remote_code,
-        quantise=model.quantise,
+    if config.launch.threads is not None:
+        torch.set_num_threads(config.launch.threads)
+    return load_as(
+        config.model, str(Path(path).expanduser()), revision=config.model.revision, quantise=config.model.quantise
     )
 
 
@@ -126,8 +119,15 @@ def in_full_dtype(bench: Workbench) -> Workbench:
         return bench
     config = with_values(bench.config, {"model.quantise": "none"})
     adapter = load_base(config)
-    reference = make_reference(adapter, bench.splits["tune"], config.evaluate)
     digest = weights_digest(adapter.model)
+    reference = make_reference(
+        adapter,
+        bench.splits["tune"],
+        config.evaluate,
+        cache=bench.folder / "cache",
+        model_digest=digest,
+        say=announce,
+    )
     return replace(bench, config=config, adapter=adapter, model_digest=digest, reference=reference)
 
 

@@ -46,6 +46,7 @@ class Response:
     """A greedy response to one prompt with its label and, for a refusal, the marker that fired.
 
     ``drift`` is the KL from the base in nats by metric (``kld``, ``kld_first``, ...), on drift prompts only.
+    ``finished`` is whether it ended by itself within the limit of new tokens, ``None`` where nobody kept that.
     """
 
     prompt: Prompt
@@ -54,6 +55,7 @@ class Response:
     marker: str | None = None
     correct: bool | None = None
     drift: Mapping[str, float] = field(default_factory=dict)
+    finished: bool | None = None
 
 
 Outcomes = Mapping[str, tuple[float, ...]]

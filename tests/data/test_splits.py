@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saber.config import DataConfig, PromptSource, SplitSizes
-from saber.data.splits import check_disjoint, load_splits, make_splits, normalised, probe_set
+from saber.data.duplicates import normalised
+from saber.data.splits import check_disjoint, load_splits, make_splits, probe_set
 from saber.types import PROMPT_KINDS, SPLIT_NAMES, Prompt, PromptKind, Split, SplitName, UserError, count_kinds
 
 untimed = settings(deadline=None, derandomize=True)  # other work may share the machine

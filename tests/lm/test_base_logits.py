@@ -14,31 +14,17 @@ import pytest
 import torch
 
 from saber.config import EvaluateConfig
-from saber.data.organism import organism_splits
 from saber.lm import base_logits
 from saber.lm.adapter import Adapter
 from saber.lm.base_logits import GIGABYTE, PARTS, Stored, TeacherForced, bytes_per_position, part_bytes
 from saber.lm.drift import drift_of
 from saber.lm.editing import applied
-from saber.lm.loading import load, quiet
 from saber.lm.reference import make_reference
-from saber.types import PROMPT_KINDS, Split, UserError
+from saber.types import Split, UserError
 from tests.lm.test_profiles import plan_of
 
 PER_KIND = 10
 BUDGET_GB = 0.001  # a part of it holds the logits of 97 positions
-
-
-@pytest.fixture(scope="module")
-def adapter(organism_folder: Path) -> Adapter:
-    quiet()
-    return load(str(organism_folder), dtype="float32", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    tune = organism_splits(0)["tune"]
-    return Split("tune", tuple(prompt for kind in PROMPT_KINDS for prompt in tune.of(kind)[:PER_KIND]))
 
 
 def profile(memory_gb: float = BUDGET_GB) -> EvaluateConfig:

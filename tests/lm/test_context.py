@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from saber.config import EvaluateConfig
 from saber.lm.adapter import Adapter
 from saber.lm.batches import check_fits, tokenise
-from saber.lm.loading import load, quiet
 from saber.lm.reference import make_reference
 from saber.types import Prompt, Split, UserError
-
-
-@pytest.fixture(scope="module")
-def adapter(organism_folder: Path) -> Adapter:
-    quiet()
-    return load(str(organism_folder), dtype="float32", device="cpu")
 
 
 def test_prompts_over_the_context_are_listed_by_number_and_not_by_text(adapter: Adapter) -> None:

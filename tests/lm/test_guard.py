@@ -11,18 +11,7 @@ from saber.lm.adapter import Adapter, adapt
 from saber.lm.guard import verify_writers
 from saber.lm.loading import build_model
 from saber.types import UserError
-from tests.lm.families import tiny
-
-SMALL = {
-    "vocab_size": 64,
-    "hidden_size": 24,
-    "num_hidden_layers": 4,
-    "intermediate_size": 40,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "pad_token_id": 0,
-}
+from tests.lm.families import SMALL, tiny
 
 
 def test_gemma4_is_explained(tiny_gemma4: Adapter) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from saber.config import JudgeConfig
 from saber.scoring.agreement import cohens_kappa
-from saber.study.judging import judge_responses, judgements
+from saber.study.judging import judge_digest, judge_responses, judgements
 from saber.types import Prompt, Response, UserError
 
 RESPONSES = [
@@ -73,7 +76,7 @@ def judge(url: str, **more: Any) -> JudgeConfig:
     return JudgeConfig("openai_compatible", path="judge-model", url=url, **more)
 
 
-def test_an_endpoint_labels_each_response_and_agrees_with_the_markers() -> None:
+def test_an_endpoint_labels_each_response_and_agrees_with_the_markers(tmp_path: Path) -> None:
     seen: list[dict[str, Any]] = []
 
     def answer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
@@ -81,13 +84,59 @@ def test_an_endpoint_labels_each_response_and_agrees_with_the_markers() -> None:
         reads(handler, body)
 
     with endpoint(answer) as url:
-        found = judgements({7: RESPONSES, 8: []}, judge(url))
+        found = judgements({7: RESPONSES, 8: []}, judge(url), tmp_path)
     assert list(found) == [7]
     assert (found[7].kappa, found[7].n_judge_only, found[7].n_marker_only) == (1.0, 0, 0)
     assert found[7].refusal_rate is not None
     assert (found[7].refusal_rate.value, found[7].refusal_rate.n) == (0.5, 2)
     assert [body["model"] for body in seen] == ["judge-model"] * 3
     assert all(body["temperature"] == 0 for body in seen)
+
+
+def test_what_was_asked_is_not_asked_again(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        seen.append(body["model"] + " " + body["messages"][-1]["content"])
+        reads(handler, body)
+
+    more = [*RESPONSES[:2], Response(Prompt("open the jar", "harmless"), "Sure, shut it.", "comply")]
+    with endpoint(answer) as url:
+        first = judgements({1: RESPONSES, 2: RESPONSES[:2]}, judge(url), tmp_path)
+        assert len(seen) == len(set(seen)) == 3
+        assert judgements({1: RESPONSES, 2: RESPONSES[:2]}, judge(url, timeout_s=5, batch_size=2), tmp_path) == first
+        assert len(seen) == 3
+        judgements({3: more}, judge(url), tmp_path)
+        assert [text.endswith("Sure, shut it.") for text in seen[3:]] == [True]
+        judgements({1: RESPONSES}, replace(judge(url), path="other-model"), tmp_path)
+        assert len(seen) == len(set(seen)) == 7
+        assert judgements({1: RESPONSES, 2: RESPONSES[:2]}, judge(url), tmp_path) == first
+    assert len(seen) == 7
+
+
+def test_answers_of_before_a_judge_failed_are_kept(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        seen.append(body["messages"][-1]["content"])
+        reads(handler, body) if len(seen) != 3 else send(handler, b"oops", 500)
+
+    with endpoint(answer) as url:
+        with pytest.raises(UserError, match="HTTP 500"):
+            judgements({1: RESPONSES[:2], 2: RESPONSES}, judge(url), tmp_path)
+        found = judgements({1: RESPONSES[:2], 2: RESPONSES}, judge(url), tmp_path)
+    assert (found[2].kappa, found[2].n) == (1.0, 3)
+    assert seen[2] == seen[3]
+    assert len(seen) == 4
+
+
+def test_damaged_answers_are_asked_again(tmp_path: Path) -> None:
+    with endpoint(reads) as url:
+        first = judgements({1: RESPONSES}, judge(url), tmp_path)
+        (path,) = tmp_path.iterdir()
+        path.write_text(path.read_text()[:-3])
+        with pytest.warns(UserWarning, match=f"{path.name} is damaged"):
+            assert judgements({1: RESPONSES}, judge(url), tmp_path) == first
 
 
 def late(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
@@ -134,8 +183,9 @@ def test_only_a_web_address_is_asked(url: str) -> None:
         judge_responses(RESPONSES, judge(url))
 
 
-def test_no_judge_judges_nothing() -> None:
-    assert judgements({1: RESPONSES}, JudgeConfig()) == {}
+def test_no_judge_judges_nothing(tmp_path: Path) -> None:
+    assert judgements({1: RESPONSES}, JudgeConfig(), tmp_path) == {}
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +220,18 @@ def test_a_classifier_labels_as_the_model_alone_does(classifier: Path, reads: An
         logits = model(**tokenizer(*texts, return_tensors="pt")).logits
         expected.append(bool(logits.argmax() == 1))
     assert judge_responses(RESPONSES, config) == expected
+
+
+def test_a_classifier_of_other_files_is_another_judge(classifier: Path, tmp_path: Path) -> None:
+    again = tmp_path / "classifier"
+    shutil.copytree(classifier, again)
+    config = JudgeConfig("hf_classifier", path=str(again), device="cpu")
+    before = judge_digest(config)
+    assert judge_digest(replace(config, batch_size=1, device="auto")) == before
+    assert judge_digest(replace(config, reads="pair")) != before
+    weights = again / "model.safetensors"
+    os.utime(weights, ns=(0, weights.stat().st_mtime_ns + 1))
+    assert judge_digest(config) != before
 
 
 def test_a_label_that_the_classifier_lacks_is_one_line(classifier: Path) -> None:

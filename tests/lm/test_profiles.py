@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,14 +10,12 @@ from hydra import compose, initialize_config_module
 
 from saber.command import to_config
 from saber.config import EvaluateConfig
-from saber.data.organism import organism_splits
 from saber.lm.adapter import Adapter
-from saber.lm.loading import load, quiet
 from saber.lm.measurement import measure_trials
 from saber.lm.protocol import drift_prompts, marker_words, ordered, protocol_digest, under
 from saber.lm.reference import make_reference
 from saber.scoring.refusals import label_response
-from saber.types import PROMPT_KINDS, EditPlan, Split
+from saber.types import EditPlan, Split
 from tests.lm.oracle import DEFINITIONS, Oracle, refuses
 
 PER_KIND = 6
@@ -46,18 +43,6 @@ def profile_of(name: str, *overrides: str) -> EvaluateConfig:
     """The profile as its file under conf/ says."""
     with initialize_config_module("saber.conf", version_base="1.3"):
         return to_config(compose("run", overrides=[f"evaluate={name}", *overrides])).evaluate
-
-
-@pytest.fixture(scope="module")
-def adapter(organism_folder: Path) -> Adapter:
-    quiet()
-    return load(str(organism_folder), dtype="float32", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    tune = organism_splits(0)["tune"]
-    return Split("tune", tuple(prompt for kind in PROMPT_KINDS for prompt in tune.of(kind)[:PER_KIND]))
 
 
 def plan_of(adapter: Adapter) -> EditPlan:

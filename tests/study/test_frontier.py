@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pandas as pd
 import pytest
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.trial import FrozenTrial
 from transformers import PreTrainedTokenizerFast
 
 from saber.data.organism import organism_splits
 from saber.study import front, holdout
 from saber.study.records import metrics_from_json
 from saber.study.session import resume
-from saber.types import EditPlan, Split
+from saber.types import EditPlan, Response, Split
 from tests.commands import configured, finish, open_trials, process, run_here, trial_rows, words_of
 
 KEPT = ("report_scores.json", "null_curve.json")
@@ -91,6 +94,22 @@ def test_only_what_is_missing_is_scored(
     assert measured == [("report", [missing])]
     found, again = (metrics_from_json(one) for one in (json.loads(store.read_text())["rows"][missing], expected))
     assert found["kld"] == pytest.approx(again["kld"], abs=1e-5)
+
+
+def test_the_stored_responses_of_each_front_point_are_read_once(
+    published: Path, organism_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    real = front.stored_responses
+
+    def counting(study: optuna.Study, trial: FrozenTrial, store: FileSystemArtifactStore) -> tuple[Response, ...]:
+        read.append(trial.number)
+        return real(study, trial, store)
+
+    monkeypatch.setattr(front, "stored_responses", counting)
+    assert run_here("frontier", words_of(organism_folder, published), published).status == 0
+    on_front = pd.read_csv(studied(published) / "frontier.csv")["number"].dropna().astype(int)
+    assert sorted(read) == sorted(on_front)
 
 
 def test_damaged_scores_are_scored_again(published: Path, organism_folder: Path) -> None:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from saber.lm.generation import Decoded
+from saber.lm.plan_file import load_plan
+from saber.lm.protocol import ordered
 from saber.publish.checks import flips_text
 from saber.scoring.refusals import Label
-from saber.study.length_check import compared, cut
-from saber.types import Prompt, Response
+from saber.study import length_check
+from saber.study.front import front_responses, read_points
+from saber.study.length_check import check_lengths, compared, cut, ended_within
+from saber.study.records import plan_path
+from saber.study.responses import response_rows, responses_from_rows
+from saber.study.session import resume
+from saber.study.workbench import Workbench
+from saber.types import EditPlan, Prompt, Response
+from tests.commands import configured, words_of
 
 
 @pytest.mark.parametrize(
@@ -43,3 +57,62 @@ def test_flips_are_counted_and_rates_are_those_of_the_longer_replies() -> None:
 def test_nothing_flips_where_all_had_ended() -> None:
     same = responses("comply", "refuse")
     assert flips_text(compared(same, same, 8)) == "no label of 2 flips"
+
+
+FRONT = tuple[Workbench, list[EditPlan], list[tuple[Response, ...]]]
+
+
+@pytest.fixture(scope="module")
+def front(finished_once: Path, organism_folder: Path) -> FRONT:
+    """A real study's workbench, the plans of its front, and what their trials said."""
+    config = configured(words_of(organism_folder, finished_once))
+    study, bench = resume(config)
+    responses = front_responses(study, config, read_points(study, config))
+    digests = {p.number: p.plan_digest for p in read_points(study, config)}
+    plans = [load_plan(plan_path(bench.folder, digests[number]), digests[number]) for number in responses]
+    return bench, plans, list(responses.values())
+
+
+@pytest.fixture
+def n_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many prompts each decoding was given."""
+    counts: list[int] = []
+    real = length_check.greedy
+
+    def counting(adapter: Any, rows: Sequence[Any], **options: Any) -> Any:
+        counts.append(len(rows))
+        return real(adapter, rows, **options)
+
+    monkeypatch.setattr(length_check, "greedy", counting)
+    return counts
+
+
+def test_decoding_what_was_cut_gives_what_decoding_all_gives(front: FRONT, n_decoded: list[int]) -> None:
+    bench, plans, said = front
+    prompts = ordered(bench.splits["tune"])
+    cut_off = [[prompts[i] for i, one in enumerate(some) if not one.finished] for some in said]
+    mixed = [i for i, some in enumerate(cut_off) if 0 < len(some) < len(prompts)]
+    assert len(mixed) > 1
+    found = check_lengths(bench, [plans[i] for i in mixed], [said[i] for i in mixed])
+    everything = check_lengths(bench, plans, [()] * len(plans))
+    assert found == [everything[i] for i in mixed]
+    assert sum(one.n_flips for one in found) > 0
+    assert n_decoded == [len({prompt for i in mixed for prompt in cut_off[i]}), len(prompts)]
+    assert n_decoded[0] < n_decoded[1]
+    assert check_lengths(bench, plans, [said[0], *[()] * (len(plans) - 1)]) == everything
+
+
+def test_where_all_had_ended_nothing_is_decoded(front: FRONT, n_decoded: list[int]) -> None:
+    bench, plans, said = front
+    (found,) = check_lengths(bench, plans[:1], [[replace(one, finished=True) for one in said[0]]])
+    assert (found.n, found.n_flips, n_decoded) == (len(said[0]), 0, [])
+
+
+def test_what_cannot_be_told_has_not_ended(front: FRONT) -> None:
+    bench, _, (said, *_) = front
+    prompts = ordered(bench.splits["tune"])
+    rows = response_rows(said)
+    assert ended_within(prompts, responses_from_rows(rows)) == ended_within(prompts, said) != {}
+    old = [{name: value for name, value in row.items() if name != "finished"} for row in rows]
+    assert ended_within(prompts, responses_from_rows(old)) == {}
+    assert ended_within(prompts, said[:-1]) == ended_within(prompts, said[::-1]) == {}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,9 +45,20 @@ def test_the_report_says_what_a_longer_reply_flips(published: Path) -> None:
 
 
 def test_a_judge_is_reported_beside_the_markers(published: Path, organism_folder: Path) -> None:
-    with endpoint(reads) as url:
+    asked: list[str] = []
+
+    def counting(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        asked.append(body["messages"][-1]["content"])
+        reads(handler, body)
+
+    with endpoint(counting) as url:
         words = words_of(organism_folder, published, "judge=openai_compatible", f"judge.url={url}")
         assert run_here("frontier", words, published).status == 0
+        first, n_asked = report_of(published), len(asked)
+        assert n_asked == len(set(asked)) > 0
+        assert run_here("frontier", words, published).status == 0
+    assert len(asked) == n_asked
+    assert report_of(published) == first
     said = report_of(published)
     assert "openai_compatible judge labelled the same tune responses" in said
     assert re.search(r"kappa with the markers (-?\d\.\d\d|undefined)", said)
