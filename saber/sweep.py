@@ -9,15 +9,19 @@ from saber.config import Config
 
 
 def sweep(config: Config) -> None:
-    """Drive the study to its number of trials, then print its front and what to do next."""
+    """Drive the study to its number of trials, then print its front and what to do next; or only say what it costs."""
     from saber.publish.dashboard import dress_dashboard
     from saber.publish.frontier_page import next_commands
     from saber.publish.table import front_table
     from saber.study.front import quick_frontier, spoken_overrides
-    from saber.study.session import run_study
+    from saber.study.session import predict, run_study
     from saber.study.terminal import terminal
 
     console = terminal()
+    if config.study.dry_run:
+        for line in predict(config):
+            console.print(line, soft_wrap=True, highlight=False)
+        return
     study, bench = run_study(config, console)
     front = quick_frontier(study, config, bench)
     commands = [f"python -m saber.frontier {spoken_overrides(config)}", *next_commands(config)]

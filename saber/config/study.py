@@ -50,6 +50,7 @@ class ConstraintConfig:
 class StudyConfig:
     """The search: its name and folder, how many trials, which sampler, what is improved.
 
+    ``dry_run`` measures a few trials, says what the study will cost, and begins nothing.
     ``n_trials`` counts finished trials in the whole study; ``"+20"`` asks for twenty more than last time.
     ``storage`` is any SQLAlchemy URL, by default an SQLite file in the study's folder; a database that goes away while
     the study runs is waited for, ``storage_patience_s`` seconds.
@@ -65,4 +66,5 @@ class StudyConfig:
     enqueue: tuple[Mapping[str, Any], ...] = ()
     refusal_cap: float = Field(default=0.10, ge=0.0, le=1.0)
     storage: str | None = None
+    dry_run: bool = False
     storage_patience_s: float = Field(default=120.0, ge=0.0)

@@ -23,6 +23,18 @@ from saber.types import UserError
 TARGET = "n_trials"
 
 
+def more_trials(n_trials: str) -> int:
+    """How many more trials ``"+20"`` asks for.
+
+    Raises:
+        UserError: it is not of that form.
+    """
+    match = re.fullmatch(r"\+(\d+)", n_trials)
+    if match is None:
+        raise UserError(f"study.n_trials: expected a number such as 60 or +20, found {n_trials!r}")
+    return int(match[1])
+
+
 def wanted_trials(study: optuna.Study, n_trials: int | str) -> int:
     """How many finished trials the study should have: a number, or ``"+20"`` more than it was last asked for.
 
@@ -34,11 +46,9 @@ def wanted_trials(study: optuna.Study, n_trials: int | str) -> int:
     finished = len(finished_trials(study))
     if isinstance(n_trials, int):
         wanted = n_trials
-    elif match := re.fullmatch(r"\+(\d+)", n_trials):
-        last = int(study.user_attrs.get(TARGET, 0))
-        wanted = last if finished < last else last + int(match[1])
     else:
-        raise UserError(f"study.n_trials: expected a number such as 60 or +20, found {n_trials!r}")
+        last = int(study.user_attrs.get(TARGET, 0))
+        wanted = last if finished < last else last + more_trials(n_trials)
     if wanted < 1:
         raise UserError(f"study.n_trials: expected at least 1, found {wanted}")
     return wanted

@@ -16,8 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from saber.config import Config
 from saber.keys import config_keys, value_of
 from saber.study.database_lock import database_lock
+from saber.study.forecast import forecast, spoken
 from saber.study.launch import check_launch, n_outstanding, workers_of
-from saber.study.loop import drive, wanted_trials
+from saber.study.loop import drive, more_trials, wanted_trials
 from saber.study.mirror import mirrored
 from saber.study.patience import first_line, passes
 from saber.study.progress import Progress
@@ -46,11 +47,7 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
         UserError: nothing to search, another driver at work, or a study begun with other questions.
     """
     calm_optuna()
-    knobs = parse_space(config)
-    if not knobs:
-        raise UserError("expected a space to search, found none: add +sweep=organism or space.* keys")
-    if len(config.study.objectives) not in (2, 3):
-        raise UserError(f"expected 2 or 3 study.objectives, found {len(config.study.objectives)}")
+    knobs = searched(config)
     check_launch(config.launch)
     url = storage_url(config)
     with (
@@ -76,6 +73,33 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
         ):
             drive(mirrored(study), config, knobs, workers, progress, n_trials)
     return study, bench
+
+
+def predict(config: Config) -> list[str]:
+    """Say what the study will cost, without beginning it.
+
+    Raises:
+        UserError: nothing to search, or a model or data that cannot be loaded.
+    """
+    calm_optuna()
+    knobs = searched(config)
+    bench = open_workbench(config, knobs)
+    n_trials = config.study.n_trials
+    return spoken(forecast(bench, knobs, n_trials if isinstance(n_trials, int) else more_trials(n_trials)))
+
+
+def searched(config: Config) -> tuple[Knob, ...]:
+    """The knobs of a study that can be run.
+
+    Raises:
+        UserError: nothing to search, or neither 2 nor 3 objectives.
+    """
+    knobs = parse_space(config)
+    if not knobs:
+        raise UserError("expected a space to search, found none: add +sweep=organism or space.* keys")
+    if len(config.study.objectives) not in (2, 3):
+        raise UserError(f"expected 2 or 3 study.objectives, found {len(config.study.objectives)}")
+    return knobs
 
 
 @contextmanager
