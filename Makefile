@@ -1,6 +1,8 @@
 # Two commands for a newcomer: `make demo` and `make test`. `make check` is what CI runs.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes, a file of tests to each: they share fixtures within a file, and two cores are what CI has.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: demo test check clean
 
@@ -21,14 +23,14 @@ demo: .venv/installed
 	@echo "  $(BIN)/optuna-dashboard sqlite:///sweeps/organism/study.db --artifact-dir sweeps/organism/artifacts --host 127.0.0.1"
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 clean:
 	rm -rf .venv build dist *.egg-info
