@@ -10,7 +10,8 @@ from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
 
-SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names reach the file system: no separators, no leading dot
+# Names reach the file system: no separators, no leading dot, and room for the name of a point behind them.
+SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
 @dataclass(frozen=True, config=STRICT)
