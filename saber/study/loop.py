@@ -35,7 +35,7 @@ def wanted_trials(study: optuna.Study, n_trials: int | str) -> int:
     finished = len(finished_trials(study))
     if isinstance(n_trials, int):
         wanted = n_trials
-    elif match := re.fullmatch(r"\+(\d+)", n_trials):
+    elif match := re.fullmatch(r"\+(\d{1,9})", n_trials):
         last = int(study.user_attrs.get(TARGET, 0))
         wanted = last if finished < last else last + int(match[1])
     else:

@@ -122,7 +122,7 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 def make_sampler(study: StudyConfig, n_finished: int, n_trials: int, n_batch: int) -> BaseSampler:
     """The configured sampler, seeded by (seed, finished trials): a resumed one must not repeat its first draws."""
-    seed = study.seed * 1_000_003 + n_finished
+    seed = (study.seed * 1_000_003 + n_finished) % 2**32  # NumPy takes no larger one
     kind = study.sampler
     if kind == "auto":
         kind = "gp" if n_trials <= GP_TRIALS and n_batch <= GP_BATCH else "tpe"
