@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from saber.types import UserError
+from saber.vocabulary import shown
 
 SHIPPED = files("saber.scoring") / "marker_lists"
 SUFFIXES = (".yaml", ".yml")
@@ -93,4 +94,4 @@ def spellings(phrase: Any, name: str) -> Iterable[str]:
 
 
 def _brief(value: Any) -> str:
-    return repr(value)[:80]
+    return shown(value)[:80]
