@@ -156,8 +156,9 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError as error:
         there = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(f"no file {path} (from {Path.cwd()}){nearest(path.name, there)}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # a ValueError where the name is none that a file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"cannot read {path}: {reason}") from error
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

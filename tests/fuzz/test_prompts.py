@@ -123,6 +123,8 @@ def test_every_row_is_a_prompt(folder: Path, rows: list[Row], newline: str, as_c
         st.text("~/.\0\nab\ud800", min_size=1, max_size=8).map(lambda text: f"{text}.csv"),
     )
 )
+@example(path="\0/a.csv")
+@example(path="\ud800.csv")
 def test_any_name_of_a_file(path: str) -> None:
     no_hub = mock.patch.dict(sys.modules, {"datasets": None})
     with or_one_line(), no_hub:
