@@ -30,6 +30,12 @@ CASES = {
     "rows of a table": 200,
     "the name of a prompt file": 100,
     "prompts to be dealt": 300,
+    "a damaged plan": 500,
+    "a damaged cache": 400,
+    "damaged base logits": 300,
+    "damaged scores": 300,
+    "damaged responses": 200,
+    "a file of markers": 400,
 }
 TIMES = int(os.environ.get("SABER_FUZZ", "0"))
 LONGEST = 12_000  # characters of an error, each of them an escape such as \U0010ffff
