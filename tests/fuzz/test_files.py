@@ -7,16 +7,19 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
 
 from saber.lm.base_logits import Stored
 from saber.lm.cache import Cached, cached
 from saber.lm.plan_file import load_plan, save_plan
 from saber.study.kept import Kept
-from saber.types import EditPlan, Round
+from saber.study.responses import stored_responses, upload_responses
+from saber.types import EditPlan, Prompt, Response, Round
 from tests.fuzz import fuzzed, or_one_line
 from tests.lm.plans import unit
 
@@ -25,6 +28,10 @@ PLAN = EditPlan(
     tuple(Round(unit(6, 2, seed).T.contiguous(), torch.full((2, 3, 3), 0.25 + seed)) for seed in range(2)),
     row_norm=True,
     source={"study": "s", "trial": 3},
+)
+RESPONSES = (
+    Response(Prompt("How?", "harmful", "c", True), "Sure.", "comply", None, None, {}),
+    Response(Prompt("Why?", "capability"), "Because.\u2028", "comply", None, True, {"kld": 0.25}),
 )
 VALUE = {"texts": ["Sure.", "I cannot"], "n": 2}
 TENSORS = {"logits": torch.linspace(-1, 1, 12).reshape(3, 4), "scalar": torch.tensor(3.0), "x": torch.eye(2).bool()}
@@ -145,6 +152,23 @@ def test_damaged_base_logits_are_refused_or_the_same(folder: Path, how: list[Dam
         (found,) = Stored([path])
         for name, tensor in POSITIONS.items():
             assert same(getattr(found.batch if name in ("input_ids", "attention_mask") else found, name), tensor)
+
+
+@fuzzed("damaged responses")
+@given(how=damages)
+@example(how=[swapped(b"Sure", b"Nope")])
+@example(how=[lambda _: b"[" * 100_000])
+def test_damaged_responses_are_left_out_or_the_same(folder: Path, how: list[Damage]) -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    store = FileSystemArtifactStore(folder)
+    upload_responses(trial, RESPONSES, folder, store)
+    (meta,) = get_all_artifact_meta(trial)
+    assert stored_responses(study, study.get_trials()[0], store) == RESPONSES
+    damage(folder / meta.artifact_id, how)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert stored_responses(study, study.get_trials()[0], store) in (RESPONSES, ())
 
 
 @fuzzed("damaged scores")
