@@ -36,6 +36,10 @@ CASES = {
     "damaged scores": 300,
     "damaged responses": 200,
     "a file of markers": 400,
+    "a damaged checkpoint": 300,
+    "where a study is kept": 40,
+    "the name of a study": 300,
+    "the name of a point that is asked for": 200,
 }
 TIMES = int(os.environ.get("SABER_FUZZ", "0"))
 LONGEST = 12_000  # characters of an error, each of them an escape such as \U0010ffff

@@ -13,10 +13,12 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
+from safetensors.torch import save_file
 
 from saber.lm.base_logits import Stored
 from saber.lm.cache import Cached, cached
 from saber.lm.plan_file import load_plan, save_plan
+from saber.lm.tensor_file import places, read_tensor
 from saber.study.kept import Kept
 from saber.study.responses import stored_responses, upload_responses
 from saber.types import EditPlan, Prompt, Response, Round
@@ -152,6 +154,22 @@ def test_damaged_base_logits_are_refused_or_the_same(folder: Path, how: list[Dam
         (found,) = Stored([path])
         for name, tensor in POSITIONS.items():
             assert same(getattr(found.batch if name in ("input_ids", "attention_mask") else found, name), tensor)
+
+
+@fuzzed("a damaged checkpoint")
+@given(how=damages)
+@example(how=[lambda _: b"\xff" * 8 + b"{}"])
+@example(how=[lambda _: b"\2" + b"\0" * 7 + b"[]"])
+@example(how=[swapped(b"dtype", b"dtypo")])
+def test_the_places_in_a_damaged_checkpoint_are_refused_or_lie_in_it(folder: Path, how: list[Damage]) -> None:
+    path = folder / "model.safetensors"
+    save_file(POSITIONS, path)
+    damage(path, how)
+    with or_one_line():
+        for place in places(path).values():
+            assert 0 <= place.start <= place.end <= path.stat().st_size
+            tensor = read_tensor(place)
+            assert tuple(tensor.shape) == place.shape
 
 
 @fuzzed("damaged responses")
