@@ -42,13 +42,13 @@ def open_storage(config: Config, *, create: bool) -> optuna.storages.RDBStorage:
     """
     folder = study_folder(config)
     url = storage_url(config)
-    if not create and config.study.storage is None and not (folder / "study.db").exists():
-        raise UserError(f"expected a study in {folder}, found none: run python -m saber.sweep first")
     try:
+        if not create and config.study.storage is None and not (folder / "study.db").exists():
+            raise UserError(f"expected a study in {folder}, found none: run python -m saber.sweep first")
         folder.mkdir(parents=True, exist_ok=True)
         engine = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
         return optuna.storages.RDBStorage(url, engine_kwargs=engine)
-    except (OSError, SQLAlchemyError) as error:
+    except (ImportError, LookupError, OSError, SQLAlchemyError, ValueError) as error:  # no driver, or an odd URL
         raise UserError(f"expected to open the study's database in {folder}, found: {_first(error)}") from error
 
 
