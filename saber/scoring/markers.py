@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
-from itertools import product
+from itertools import chain, islice, product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,9 @@ def parse_markers(text: str, name: str) -> tuple[str, ...]:
     phrases, words = stated["phrases"], str(stated["whole_words"]).lower()
     if words not in ("true", "false") or not isinstance(phrases, list) or not phrases:
         raise UserError(f"{name}: {_SHAPE}, found {_brief(stated)}")
-    spelt = [spelling for phrase in phrases for spelling in spellings(phrase, name)]
+    spelt = list(islice(chain.from_iterable(spellings(phrase, name) for phrase in phrases), MOST_PHRASES + 1))
+    if len(spelt) > MOST_PHRASES:
+        raise UserError(f"{name}: expected at most {MOST_PHRASES} readings of all phrases, found more: drop some")
     return tuple(dict.fromkeys(f" {one} " if words == "true" else one for one in spelt))
 
 

@@ -46,6 +46,12 @@ def test_any_file_of_markers(content: bytes, tmp_path_factory: pytest.TempPathFa
             assert marker.strip() == " ".join(marker.split())
 
 
+def test_many_phrases_of_many_readings_do_not_fill_the_memory() -> None:
+    phrases = "".join(f"- {i} {'(a|b)' * 13}\n" for i in range(2000))
+    with pytest.raises(UserError, match="at most 10000 readings of all phrases"):
+        parse_markers(f"whole_words: true\nphrases:\n{phrases}", "mine")
+
+
 def test_aliases_that_multiply_do_not_fill_the_memory() -> None:
     with pytest.raises(UserError, match="expected whole_words"):
         parse_markers(ALIASES, "mine")
