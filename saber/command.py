@@ -13,15 +13,27 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from saber.config import Config
 from saber.keys import config_keys, nearest, parse_config, with_values
 from saber.masking import masked
-from saber.vocabulary import UserError
+from saber.vocabulary import UserError, one_line
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
 NOT_OURS = re.compile(r"Could not override '([^']+)'")
+# What Hydra lets through of odd words and files.
+NOT_COMPOSED = (
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    YAMLError,
+)
 MORE_TRIALS = re.compile(r"^study\.n_trials=(\+\d+)$")
 
 
@@ -65,7 +77,14 @@ def _compose() -> list[tuple[DictConfig, list[str]]]:
     def main(values: DictConfig) -> None:
         composed.append((values, list(HydraConfig.get().overrides.task)))
 
-    main()
+    try:
+        main()
+    except MissingConfigException:
+        raise
+    except NOT_COMPOSED as error:
+        raise UserError(
+            f"expected words and files that compose, found {type(error).__name__}: {error}; mend them"
+        ) from error
     return composed
 
 
@@ -75,10 +94,13 @@ def to_config(values: DictConfig, overrides: Sequence[str] = ()) -> Config:
     Raises:
         UserError: a value that must be given is missing, a key is unknown, or a value is out of bounds.
     """
-    missing = sorted(OmegaConf.missing_keys(values))
+    try:
+        missing = sorted(OmegaConf.missing_keys(values))
+        plain: Any = OmegaConf.to_container(values, resolve=True)
+    except RecursionError as error:
+        raise UserError("expected a configuration of a few levels, found hundreds: flatten it") from error
     if missing:
         raise UserError(f"expected a value for {', '.join(missing)}, found none: give it, or add +sweep=organism")
-    plain: Any = OmegaConf.to_container(values, resolve=True)
     return parse_config({**plain, "overrides": list(overrides)})
 
 
@@ -124,6 +146,12 @@ def spell_out(argument: str) -> str:
 
 def explain(error: Exception) -> str:
     """One line for an error of ours, Hydra's or OmegaConf's, with the nearest names where a name is unknown."""
+    if isinstance(error, UserError):
+        return str(error)
+    return one_line(_first_lines(error))
+
+
+def _first_lines(error: Exception) -> str:
     text = str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         name = str(error.missing_cfg_file)
@@ -134,4 +162,4 @@ def explain(error: Exception) -> str:
     if match := NOT_OURS.search(text):
         return f"unknown key {match[1]}{nearest(match[1], config_keys())}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0] + (f" ({lines[1]})" if len(lines) > 1 and not isinstance(error, UserError) else "")
+    return (lines or [type(error).__name__])[0] + (f" ({lines[1]})" if len(lines) > 1 else "")

@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from saber.config import Config
-from saber.vocabulary import UserError
+from saber.config.plain import check_plain
+from saber.vocabulary import UserError, shown
 
 
 def parse_config(values: Mapping[str, Any]) -> Config:
@@ -20,13 +21,15 @@ def parse_config(values: Mapping[str, Any]) -> Config:
         UserError: an unknown key (with the nearest names), a wrong type or a value out of bounds.
     """
     try:
+        check_plain(values)
         return TypeAdapter(Config).validate_python(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
         if first["type"] == "unexpected_keyword_argument":
             raise UserError(f"unknown key {path}{nearest(path, config_keys())}") from error
-        raise UserError(f"{path}: {first['msg'].lower()}, found {first['input']!r}") from error
+        expected = first["msg"][:1].lower() + first["msg"][1:]
+        raise UserError(f"{path}: {expected}, found {shown(first['input'])}") from error
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:

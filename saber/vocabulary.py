@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Literal
+
+LONGEST = 1200  # characters of an error
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 120
+_SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 8
 
 PromptKind = Literal["harmful", "harmless", "borderline", "capability"]
 PROMPT_KINDS: tuple[PromptKind, ...] = ("harmful", "harmless", "borderline", "capability")
@@ -16,3 +22,19 @@ SPLIT_NAMES: tuple[SplitName, ...] = ("probe", "tune", "report")
 
 class UserError(Exception):
     """A mistake that the user can mend: one line saying what was expected, what was found, what to do."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+def one_line(text: str) -> str:
+    """Text on one line, with what a terminal would not show, or would obey, written as an escape; long ones are cut."""
+    joined = " ".join(filter(None, (line.strip() for line in text.splitlines())))
+    if len(joined) > LONGEST:
+        joined = f"{joined[: LONGEST // 2]} ... {joined[-LONGEST // 2 :]}"  # what to do stands at the end
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in joined)
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: its beginning, where it is long, however large it is."""
+    return _SHORT.repr(value)

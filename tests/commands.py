@@ -49,10 +49,10 @@ def words_of(organism: Path, folder: Path, *more: str) -> list[str]:
     ]
 
 
-def run_here(name: str, words: Sequence[str], folder: Path) -> Said:
-    """Run ``saber.<name>`` in this process, in ``folder``."""
+def run_here(name: str, words: Sequence[str], folder: Path, instead: Callable[[Config], None] | None = None) -> Said:
+    """Run ``saber.<name>``, or what else is to be done with its configuration, in this process, in ``folder``."""
     out, err = io.StringIO(), io.StringIO()
-    task = getattr(importlib.import_module(f"saber.{name}"), name)
+    task = instead or getattr(importlib.import_module(f"saber.{name}"), name)
     with (
         contextlib.chdir(folder),
         contextlib.redirect_stdout(out),

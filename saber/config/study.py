@@ -10,7 +10,9 @@ from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
 
-SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # names reach the file system: no separators, no leading dot
+# Names reach the file system: no separators, no leading dot, and room for the name of a point behind them.
+SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+IN_URL = r"^[^?{}]*$"  # the folder stands in a database's URL, where Optuna fills in {} and ? begins a query
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -57,7 +59,7 @@ class StudyConfig:
     """
 
     name: str = Field(pattern=SAFE_NAME)
-    dir: str = "sweeps"
+    dir: str = Field(default="sweeps", pattern=IN_URL)
     n_trials: int | str = 60
     seed: int = Field(default=0, ge=0)
     sampler: Literal["auto", "gp", "tpe", "nsga2", "random"] = "auto"

@@ -11,6 +11,7 @@ from pathlib import Path
 from saber.config import PromptSource
 from saber.keys import nearest
 from saber.types import Prompt, UserError
+from saber.vocabulary import shown
 
 FIELDS = ("prompt", "category", "pair_id", "answer")
 MAX_LISTED = 5  # how many bad rows, columns or categories an error names
@@ -125,18 +126,27 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _is_file(path: str) -> bool:
-    return Path(path).suffix.lower() in _READERS or Path(path).expanduser().is_file()
+    return Path(path).suffix.lower() in _READERS or _expanded(path).is_file()
 
 
 def _read_file(source: PromptSource) -> list[Record]:
     """The rows of a local file, by its suffix."""
-    path = Path(source.path).expanduser()
+    path = _expanded(source.path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise UserError(f"expected a file that ends in {', '.join(_READERS)}, found {path}: convert it")
     if source.subset or source.revision or source.split != "train":
         raise UserError(f"subset, split and revision are for hub data sets, {path} is a file: remove them")
     return list(reader(path, _read_text(path)))
+
+
+def _expanded(path: str) -> Path:
+    try:
+        expanded = Path(path).expanduser()
+        expanded.is_file()
+        return expanded
+    except (OSError, RuntimeError, ValueError) as error:  # no such home, too long, or no name for a file
+        raise UserError(f"expected a file or a data set, found {shown(path)} ({error}): name another") from error
 
 
 def _read_text(path: Path) -> str:
@@ -146,8 +156,9 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError as error:
         there = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(f"no file {path} (from {Path.cwd()}){nearest(path.name, there)}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # a ValueError where the name is none that a file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"cannot read {path}: {reason}") from error
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -170,17 +181,23 @@ def _json_file(path: Path, text: str) -> Iterator[Record]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
-        except json.JSONDecodeError as error:
+            values = json.loads(line, parse_constant=_no_number)
+        except (RecursionError, ValueError) as error:
+            told = error if isinstance(error, json.JSONDecodeError) else None
+            column, reason = (told.colno, told.msg.lower()) if told else (1, str(error))
             raise UserError(
-                f"{path}, line {number}: expected one JSON object a line, found bad JSON at column {error.colno}"
-                f" ({error.msg.lower()}): mend it"
+                f"{path}, line {number}: expected one JSON object a line, found bad JSON at column {column}"
+                f" ({reason}): mend it"
             ) from error
         if not isinstance(values, dict):
             raise UserError(
                 f"{path}, line {number}: expected one JSON object a line, found a {type(values).__name__}: split it"
             )
         yield f"line {number}", values
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number in JSON")
 
 
 def _csv_file(path: Path, text: str) -> Iterator[Record]:

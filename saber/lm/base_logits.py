@@ -15,13 +15,12 @@ from tempfile import mkdtemp
 
 import torch
 from jaxtyping import Bool, Float, Int
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from saber.config import EvaluateConfig
 from saber.lm.adapter import Adapter
 from saber.lm.batches import Batch, pad_left
-from saber.lm.cache import Cached, cache_path, cached
+from saber.lm.cache import DAMAGE, Cached, cache_path, cached, read_cached
 from saber.types import UserError
 
 GIGABYTE = 10**9
@@ -62,7 +61,7 @@ class Rows:
 
 
 class Stored:
-    """Batches on disk, read one at a time; they were checked when they were stored. A scratch folder goes with it."""
+    """Batches on disk, read one at a time and checked each time. A scratch folder goes with it."""
 
     def __init__(self, paths: Sequence[Path], scratch: Path | None = None) -> None:
         self._paths = tuple(paths)
@@ -199,9 +198,8 @@ def _cacheable(adapter: Adapter, rows: Rows, indices: Sequence[int]) -> Cached:
 
 def _read(path: Path) -> TeacherForced:
     try:
-        with safe_open(path, framework="pt") as file:
-            return _from_tensors({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+        return _from_tensors(read_cached(path).tensors)
+    except (OSError, *DAMAGE) as error:
         raise UserError(f"expected base logits in {path}, found: {error}; run again") from error
 
 

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from saber.types import UserError, digest_json
 
-CODE_VERSION = 1  # raise it when what is computed for a key changes
+CODE_VERSION = 2  # raise it when what is computed for a key changes
+DAMAGE = (SafetensorError, LookupError, TypeError, ValueError, RuntimeError)  # what reading a damaged file gives
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +43,13 @@ def cached(folder: Path, name: str, key: Mapping[str, object], build: Callable[[
     path = cache_path(folder, name, key)
     if path.exists():
         try:
-            return _read(path)
-        except (SafetensorError, KeyError, ValueError) as error:
+            return read_cached(path)
+        except DAMAGE as error:
             warnings.warn(f"cache {path.name} is damaged ({error}); it is built again", stacklevel=2)
     made = build()
+    value = json.dumps(made.value)
     try:
-        write_tensors(path, made.tensors, {"value": json.dumps(made.value), "sum": _sum(made.tensors)})
+        write_tensors(path, made.tensors, {"value": value, "sum": _sum(made.tensors, value)})
     except OSError as error:
         raise UserError(f"expected to write the cache {path}, found: {error}; free space or permit it") from error
     return made
@@ -70,18 +72,25 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         partial.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> Cached:
+def read_cached(path: Path) -> Cached:
+    """Read a cache file and check that it is as it was written.
+
+    Raises:
+        Exception: one of `DAMAGE`, where it is not, or OSError where it cannot be read.
+    """
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if metadata["sum"] != _sum(tensors):
+    if metadata["sum"] != _sum(tensors, metadata["value"]):
         raise ValueError("its checksum differs")
     return Cached(tensors, json.loads(metadata["value"]))
 
 
-def _sum(tensors: Mapping[str, Tensor]) -> str:
-    sha = hashlib.blake2b(digest_size=16)
+def _sum(tensors: Mapping[str, Tensor], value: str) -> str:
+    """A checksum of everything that is read: names, dtypes, shapes, numbers, and the JSON value."""
+    sha = hashlib.blake2b(value.encode(), digest_size=16)
     for name in sorted(tensors):
-        sha.update(name.encode())
-        sha.update(tensors[name].detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        tensor = tensors[name].detach().cpu().contiguous()
+        sha.update(f"\0{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        sha.update(tensor.flatten().view(torch.uint8).numpy().data)
     return sha.hexdigest()

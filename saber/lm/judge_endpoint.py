@@ -28,7 +28,11 @@ def ask(responses: Sequence[Response], judge: JudgeConfig) -> list[bool]:
     Raises:
         UserError: the endpoint cannot be reached, is late, fails, or answers anything but one of the two words.
     """
-    if urlsplit(judge.url).scheme not in ("http", "https"):
+    try:
+        scheme = urlsplit(judge.url).scheme
+    except ValueError:  # half an IPv6 address
+        scheme = ""
+    if scheme not in ("http", "https"):
         raise UserError(f"expected judge.url to be http://..., found {judge.url or 'none'}")
     return [_ask_one(one, judge, number) for number, one in enumerate(responses)]
 
@@ -70,7 +74,7 @@ def _post(judge: JudgeConfig, body: dict[str, Any]) -> Any:
         reason = getattr(error, "reason", error)
         text = _late(judge) if isinstance(reason, TimeoutError) else f"cannot reach the judge at {judge.url}: {reason}"
         raise UserError(text) from error
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise UserError(f"expected JSON from the judge at {judge.url}, found something else") from error
 
 

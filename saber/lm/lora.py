@@ -107,7 +107,7 @@ def merge_adapter(adapter: Adapter, folder: Path) -> None:
         raise UserError(f"expected an adapter in {folder}, found: {error}") from error
     for writer in adapter.writers:
         name = f"{PREFIX}{writer.name}.lora_"
-        if f"{name}A.weight" not in tensors:
+        if not {f"{name}A.weight", f"{name}B.weight"} <= tensors.keys():
             continue
         a, b = tensors.pop(f"{name}A.weight"), tensors.pop(f"{name}B.weight")
         bias = tensors.pop(f"{name}B.bias", None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
-from saber.lm.cache import write_tensors
+from saber.lm.cache import DAMAGE, write_tensors
 from saber.types import EditPlan, Round, UserError
 
 
@@ -32,14 +32,15 @@ def load_plan(path: Path, digest: str | None = None) -> EditPlan:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             about = json.loads(metadata["plan"])
+            wanted = digest if digest is not None else metadata["digest"]
             rounds = tuple(
                 Round(file.get_tensor(f"{i}.directions"), file.get_tensor(f"{i}.strengths"))
                 for i in range(about["n_rounds"])
             )
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"expected a plan in {path}, found: {error}") from error
-    plan = EditPlan(rounds, about["row_norm"], about["source"])
-    wanted = digest if digest is not None else metadata["digest"]
-    if plan.digest != wanted:
-        raise UserError(f"expected plan {wanted} in {path}, found {plan.digest}: the file is damaged")
+        plan = EditPlan(rounds, about["row_norm"], dict(about["source"]))
+        found = plan.digest
+    except (OSError, *DAMAGE) as error:
+        raise UserError(f"expected a plan in {path}, found: {error or type(error).__name__}") from error
+    if found != wanted:
+        raise UserError(f"expected plan {wanted} in {path}, found {found}: the file is damaged")
     return plan

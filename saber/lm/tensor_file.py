@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from saber.types import UserError
@@ -36,10 +37,10 @@ def places(file: Path) -> dict[str, Place]:
         UserError: the file is no safetensors file.
     """
     try:
-        with file.open("rb") as stream:
+        with safe_open(file, framework="pt"), file.open("rb") as stream:  # safetensors' own checks of the header
             (size,) = SIZE_OF_HEADER.unpack(stream.read(SIZE_OF_HEADER.size))
             header = json.loads(stream.read(size))
-    except (struct.error, ValueError) as error:
+    except (OSError, SafetensorError) as error:
         raise UserError(f"expected a safetensors file at {file}, found: {error}") from error
     base = SIZE_OF_HEADER.size + size
     return {

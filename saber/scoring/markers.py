@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
-from itertools import product
+from itertools import chain, islice, product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from saber.types import UserError
+from saber.vocabulary import shown
 
 SHIPPED = files("saber.scoring") / "marker_lists"
 SUFFIXES = (".yaml", ".yml")
@@ -69,7 +70,9 @@ def parse_markers(text: str, name: str) -> tuple[str, ...]:
     phrases, words = stated["phrases"], str(stated["whole_words"]).lower()
     if words not in ("true", "false") or not isinstance(phrases, list) or not phrases:
         raise UserError(f"{name}: {_SHAPE}, found {_brief(stated)}")
-    spelt = [spelling for phrase in phrases for spelling in spellings(phrase, name)]
+    spelt = list(islice(chain.from_iterable(spellings(phrase, name) for phrase in phrases), MOST_PHRASES + 1))
+    if len(spelt) > MOST_PHRASES:
+        raise UserError(f"{name}: expected at most {MOST_PHRASES} readings of all phrases, found more: drop some")
     return tuple(dict.fromkeys(f" {one} " if words == "true" else one for one in spelt))
 
 
@@ -93,4 +96,4 @@ def spellings(phrase: Any, name: str) -> Iterable[str]:
 
 
 def _brief(value: Any) -> str:
-    return repr(value)[:80]
+    return shown(value)[:80]

@@ -11,7 +11,7 @@ from saber.files import write_atomically
 from saber.lm.measurement import Measured
 from saber.lm.outcomes import outcomes_of
 from saber.study.records import metrics_from_json, metrics_to_json
-from saber.types import Metrics, Outcomes
+from saber.types import Metrics, Outcomes, digest_json
 
 
 class Kept:
@@ -23,14 +23,25 @@ class Kept:
         if path.exists():
             try:
                 stored = json.loads(path.read_text())
-                self.rows = stored["rows"] if stored["key"] == key else {}
-            except (ValueError, KeyError, TypeError) as error:
+                self.rows = _checked(stored) if stored["key"] == key else {}
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 warnings.warn(f"{path.name} is damaged ({error}); it is scored again", stacklevel=2)
 
     def add(self, rows: dict[str, Any]) -> None:
         """Add rows and write the file atomically."""
         self.rows |= rows
-        write_atomically(self.path, json.dumps({"key": self.key, "rows": self.rows}))
+        write_atomically(self.path, json.dumps({"key": self.key, "sum": _sum(self.rows), "rows": self.rows}))
+
+
+def _checked(stored: Any) -> dict[str, Any]:
+    if stored["sum"] != _sum(stored["rows"]):
+        raise ValueError("its checksum differs")
+    return dict(stored["rows"])
+
+
+def _sum(rows: Any) -> str:
+    """A checksum of the rows as JSON gives them back, where a tuple is a list."""
+    return digest_json(json.loads(json.dumps(rows)))
 
 
 def measured_to_json(measured: Measured) -> Any:

@@ -29,7 +29,7 @@ def more_trials(n_trials: str) -> int:
     Raises:
         UserError: it is not of that form.
     """
-    match = re.fullmatch(r"\+(\d+)", n_trials)
+    match = re.fullmatch(r"\+(\d{1,9})", n_trials)
     if match is None:
         raise UserError(f"study.n_trials: expected a number such as 60 or +20, found {n_trials!r}")
     return int(match[1])

@@ -28,20 +28,26 @@ CODES: dict[str, tuple[str, int]] = {
     "data.n_capability": ("ncap", 1),
 }
 
+LONGEST = 90  # characters, so that a folder is named after study and point
+LARGEST = 10**9  # beyond it a value is written as it is, not in hundredths
+
 
 def point_name(params: Mapping[str, Any], taken: Collection[str], number: int) -> str:
     """Name a point; a name that is taken gets the trial number."""
     known = [key for key in CODES if key in params]
     others = sorted(key for key in params if key not in CODES)
-    name = "_".join([_coded(key, params[key]) for key in known] + [_spelt(key, params[key]) for key in others])
+    words = [_coded(key, params[key]) for key in known] + [_spelt(key, params[key]) for key in others]
+    name = "_".join(filter(None, words))
+    if len(name) > LONGEST:
+        name = f"{name[:LONGEST]}_n{number}"
     name = name or "point"
     return f"{name}_n{number}" if name in taken else name
 
 
 def _coded(key: str, value: Any) -> str:
     code, unit = CODES[key]
-    if unit == 1:
-        return f"{code}{value}"
+    if unit == 1 or abs(value) > LARGEST:
+        return re.sub(r"[^A-Za-z0-9]+", "", f"{code}{value}")
     width = len(str(unit)) - 1
     return f"{code}{round(float(value) * unit):0{width}d}"
 

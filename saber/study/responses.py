@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upl
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.trial import FrozenTrial, Trial
 
-from saber.types import Prompt, Response
+from saber.types import DIGEST_LENGTH, Prompt, Response
 
 PREFIX = "responses-"
 
@@ -54,21 +56,40 @@ def responses_from_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[Response, ..
 
 
 def upload_responses(trial: Trial, responses: Sequence[Response], folder: Path, store: FileSystemArtifactStore) -> None:
-    """Store a trial's responses; the dashboard shows a JSONL artifact as a table."""
-    path = folder / "cache" / f"{PREFIX}{trial.number}.jsonl"
+    """Store a trial's responses under a name with their digest; the dashboard shows a JSONL artifact as a table."""
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in response_rows(responses))
+    path = folder / "cache" / f"{PREFIX}{trial.number}-{_digest(text.encode())}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in response_rows(responses)))
+    path.write_text(text, encoding="utf-8")
     upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial)
     path.unlink()
 
 
 def stored_responses(study: optuna.Study, trial: FrozenTrial, store: FileSystemArtifactStore) -> tuple[Response, ...]:
-    """What a trial's model answered; nothing where the artifact was moved away."""
+    """What a trial's model answered; nothing where the artifact was moved away, or is not what was stored."""
     for meta in get_all_artifact_meta(trial, storage=study._storage):
         if meta.filename.startswith(PREFIX):
             try:
                 with store.open_reader(meta.artifact_id) as file:
-                    return responses_from_rows([json.loads(line) for line in file])
+                    raw = file.read()
             except ArtifactNotFound:
                 return ()
+            try:
+                return _parsed(raw, meta.filename)
+            except (LookupError, RecursionError, TypeError, ValueError) as error:
+                told = f"the responses of trial {trial.number} are damaged ({error}); they are left out"
+                warnings.warn(told, stacklevel=2)
+                return ()
     return ()
+
+
+def _parsed(raw: bytes, name: str) -> tuple[Response, ...]:
+    """The responses of an artifact, checked against the digest in its name; earlier ones have none there."""
+    digest = name.removesuffix(".jsonl").split("-")[2:]
+    if digest not in ([], [_digest(raw)]):
+        raise ValueError("their checksum differs")
+    return responses_from_rows([json.loads(line) for line in raw.splitlines()])
+
+
+def _digest(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()[:DIGEST_LENGTH]

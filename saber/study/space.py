@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -13,8 +14,10 @@ import optuna
 from saber.config import Config
 from saber.keys import config_keys, key_type, nearest, value_of, with_values
 from saber.types import UserError
+from saber.vocabulary import shown
 
 SEARCHABLE = ("edit.", "data.n_probe", "data.n_capability")
+ROUNDING = 1e-9  # 0.3 - 0.1 is a little less than 0.2
 RANGE_WORDS = {"low", "high", "step", "log"}
 
 
@@ -37,7 +40,8 @@ class Knob:
             low, high, step = int(self.low or 0), int(self.high or 0), int(self.step or 1)
             return trial.suggest_int(self.key, low, high, step=step, log=self.log)
         value = trial.suggest_float(self.key, self.low or 0.0, self.high or 0.0, step=self.step, log=self.log)
-        return round(value, 9)  # a grid point such as 0.825, not 0.8250000000000001
+        rounded = round(value, 9)  # a grid point such as 0.825, not 0.8250000000000001
+        return rounded if self.holds(rounded) else value
 
     def holds(self, value: Any) -> bool:
         """Whether a value lies in the range or among the choices."""
@@ -50,10 +54,18 @@ class Knob:
         """The values whose combinations are checked before a study starts."""
         if self.choices:
             return self.choices
-        kind = int if key_type(self.key) is int else float
-        return (kind(self.low or 0), kind(self.high or 0))
+        return (self.low or 0, self.high or 0)
 
 
+DECIDING = {
+    "edit.scope",
+    "edit.kernel.direction",
+    "edit.purify",
+    "edit.extraction",
+    "edit.strength",
+    "edit.layer_strategy",
+    "edit.max_iterations",
+}  # what the conditions ask for
 # A key under one of these prefixes changes the plan only where its condition holds.
 CONDITIONS: dict[str, Callable[[Config], bool]] = {
     "edit.reach": lambda c: c.edit.scope == "band",
@@ -90,8 +102,11 @@ def parse_space(config: Config) -> tuple[Knob, ...]:
         UserError: an unknown key or word, a range that is empty, a value the key does not allow, or a key that changes
             no plan.
     """
-    knobs = tuple(_knob(key, spec) for key, spec in _leaves(config.space, ""))
+    knobs = [_knob(key, spec) for key, spec in _leaves(config.space, "")]
     known = set(config_keys())
+    twice = [key for key, n in Counter(knob.key for knob in knobs).items() if n > 1]
+    if twice:
+        raise UserError(f"space: expected {twice[0]} once, found it nested and dotted: drop one")
     for knob in knobs:
         if knob.key not in known:
             raise UserError(f"space: unknown key {knob.key}{nearest(knob.key, sorted(known))}")
@@ -99,10 +114,9 @@ def parse_space(config: Config) -> tuple[Knob, ...]:
             raise UserError(
                 f"space: {knob.key} changes no plan; search keys under edit., data.n_probe or data.n_capability"
             )
-        for value in knob.extremes:
-            with_values(config, {knob.key: value})
-    deciding = [k for k in knobs if k.choices or k.key == "edit.max_iterations"]
-    ordered = tuple(sorted(knobs, key=lambda k: (k not in deciding, _is_conditional(k.key))))
+    knobs = [_typed(knob, config) for knob in knobs]
+    deciding = [k for k in knobs if k.key in DECIDING]
+    ordered = tuple(sorted(knobs, key=lambda k: (not k.choices and k not in deciding, _is_conditional(k.key))))
     _check_all_matter(ordered, deciding, config)
     return ordered
 
@@ -115,18 +129,37 @@ def _check_all_matter(knobs: Sequence[Knob], deciding: Sequence[Knob], config: C
     """Refuse a space with a key that does nothing whatever the others are."""
     settings = [
         with_values(config, dict(zip([k.key for k in deciding], values, strict=True)))
-        for values in itertools.product(*(k.extremes for k in deciding))
+        for values in itertools.product(*(_ends(k) for k in deciding))
     ]
     for knob in knobs:
         if not any(matters(knob.key, one) for one in settings):
             raise UserError(f"space: searching {knob.key} does nothing with the other edit values as they are; drop it")
 
 
+def _ends(knob: Knob) -> tuple[Any, ...]:
+    """Every word, and of numbers the least and the largest: what others depend on is whether there are several."""
+    if all(isinstance(value, str) for value in knob.extremes):
+        return knob.extremes
+    return (min(knob.extremes), max(knob.extremes))
+
+
+def _typed(knob: Knob, config: Config) -> Knob:
+    """The knob with values of its key's own type: ``"4"`` for a whole number is 4, 1.5 is a mistake."""
+    allowed = [value_of(with_values(config, {knob.key: value}), knob.key) for value in knob.extremes]
+    if not knob.choices:
+        if key_type(knob.key) is int and (knob.step or 1) % 1:
+            raise UserError(f"space.{knob.key}: expected a whole number for step, found {knob.step}")
+        return knob
+    if len(set(allowed)) < len(allowed):
+        raise UserError(f"space.{knob.key}: expected different choices, found {shown(list(knob.choices))}")
+    return replace(knob, choices=tuple(allowed))
+
+
 def _leaves(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name, value in node.items():
         key = f"{prefix}{name}"
         if not isinstance(value, Mapping):
-            raise UserError(f"space.{key}: expected {{low, high, step|log}} or {{choices}}, found {value!r}")
+            raise UserError(f"space.{key}: expected {{low, high, step|log}} or {{choices}}, found {shown(value)}")
         if "choices" in value or value.keys() & RANGE_WORDS:
             yield key, value
         else:
@@ -136,23 +169,32 @@ def _leaves(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping
 def _knob(key: str, spec: Mapping[str, Any]) -> Knob:
     unknown = set(spec) - RANGE_WORDS - {"choices"}
     if unknown:
-        raise UserError(f"space.{key}: unknown word {sorted(unknown)[0]!r}; use low, high, step, log or choices")
+        raise UserError(f"space.{key}: unknown word {shown(min(unknown))}; use low, high, step, log or choices")
     if "choices" in spec:
         if len(spec) > 1 or not isinstance(spec["choices"], list | tuple) or len(spec["choices"]) < 2:
-            raise UserError(f"space.{key}: expected two or more choices and nothing else, found {dict(spec)}")
+            raise UserError(f"space.{key}: expected two or more choices and nothing else, found {shown(dict(spec))}")
         return Knob(key, choices=tuple(spec["choices"]))
     low, high = _number(key, spec, "low"), _number(key, spec, "high")
     step = _number(key, spec, "step") if "step" in spec else None
-    log = bool(spec.get("log", False))
-    if low >= high or (step is not None and step <= 0) or (log and (step is not None or low <= 0)):
-        raise UserError(f"space.{key}: expected low < high and either step > 0 or log with low > 0, found {dict(spec)}")
+    log = spec.get("log", False)
+    if not isinstance(log, bool):
+        raise UserError(f"space.{key}: expected true or false for log, found {shown(log)}")
+    if (
+        low >= high
+        or (step is not None and not 0 < step <= (high - low) * (1 + ROUNDING))
+        or (log and (step is not None or low <= 0))
+    ):
+        raise UserError(
+            f"space.{key}: expected low < high and either 0 < step <= high - low or log with low > 0,"
+            f" found {shown(dict(spec))}"
+        )
     return Knob(key, low=low, high=high, step=step, log=log)
 
 
 def _number(key: str, spec: Mapping[str, Any], word: str) -> float:
     value = spec.get(word)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"space.{key}: expected a finite number for {word}, found {dict(spec)}")
+        raise UserError(f"space.{key}: expected a finite number for {word}, found {shown(dict(spec))}")
     return value
 
 

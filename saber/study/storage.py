@@ -61,9 +61,9 @@ def open_storage(config: Config, *, create: bool, check: Check | None = None) ->
         UserError: it cannot be opened or written, or ``create`` is false and there is none.
     """
     folder = study_folder(config)
-    if not create and config.study.storage is None and not (folder / "study.db").exists():
-        raise UserError(f"expected a study in {folder}, found none: run python -m saber.sweep first")
     try:
+        if not create and config.study.storage is None and not (folder / "study.db").exists():
+            raise UserError(f"expected a study in {folder}, found none: run python -m saber.sweep first")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"expected to write in {folder}, found: {error}; permit it or choose study.dir") from error
@@ -85,7 +85,7 @@ def open_database(url: str, patience_s: float, check: Check | None = None) -> Pa
             f"study.storage: expected the driver of {public(url)}, found none; pip install -e '.[postgres]' for"
             " PostgreSQL"
         ) from error
-    except (OSError, RuntimeError, SQLAlchemyError, StorageInternalError) as error:
+    except (LookupError, OSError, RuntimeError, SQLAlchemyError, StorageInternalError, ValueError) as error:
         raise UserError(f"expected to open the database {public(url)}, found: {first_line(error)}") from error
 
 
@@ -161,7 +161,7 @@ def make_sampler(study: StudyConfig, n_begun: int, n_trials: int, n_batch: int) 
 
     Trials begun, not finished: one that was killed before any trial finished has drawn all the same.
     """
-    seed = study.seed * 1_000_003 + n_begun
+    seed = (study.seed * 1_000_003 + n_begun) % 2**32  # NumPy takes no larger one
     kind = study.sampler
     if kind == "auto":
         kind = "gp" if n_trials <= GP_TRIALS and n_batch <= GP_BATCH else "tpe"

@@ -152,6 +152,7 @@ def late(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
         (lambda h, _: send(h, b"no", 404), r"found HTTP 404"),
         (lambda h, _: send(h, b"<html>"), r"expected JSON from the judge at \S+, found something else"),
         (lambda h, _: send(h, b"\xff\xfe"), r"expected JSON from the judge"),
+        (lambda h, _: send(h, b"[" * 100_000), r"expected JSON from the judge"),
         (lambda h, _: send(h, b"{}"), r"expected choices\[0\].message.content"),
         (lambda h, _: send(h, b'{"choices": []}'), r"expected choices\[0\].message.content"),
         (lambda h, _: send(h, b"[1]"), r"expected choices\[0\].message.content"),
@@ -177,7 +178,7 @@ def test_nobody_there_is_one_line() -> None:
         judge_responses(RESPONSES, judge(url))
 
 
-@pytest.mark.parametrize("url", ["", "file:///etc/hosts", "localhost:8000"])
+@pytest.mark.parametrize("url", ["", "file:///etc/hosts", "localhost:8000", "http://[::1"])
 def test_only_a_web_address_is_asked(url: str) -> None:
     with pytest.raises(UserError, match=r"expected judge.url to be http"):
         judge_responses(RESPONSES, judge(url))

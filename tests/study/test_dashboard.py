@@ -103,7 +103,7 @@ def test_every_trial_has_its_responses_as_a_table(shown: dict[str, Any], served:
     assert len(shown["trials"]) == 4
     for trial in shown["trials"]:
         (artifact,) = trial["artifacts"]
-        assert artifact["filename"] == f"responses-{trial['number']}.jsonl"
+        assert artifact["filename"].startswith(f"responses-{trial['number']}-")
         place = f"{address}/artifacts/{shown['study_id']}/{trial['trial_id']}/{artifact['artifact_id']}"
         rows = [json.loads(line) for line in get(place).decode().splitlines()]
         assert {"harmful", "harmless", "borderline", "capability"} == {row["kind"] for row in rows}

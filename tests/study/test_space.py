@@ -54,6 +54,16 @@ def test_values_have_the_keys_own_type_and_stay_on_the_grid() -> None:
         assert len(str(alpha)) <= 5
 
 
+def test_a_range_below_the_rounding_of_a_grid_is_not_rounded_out_of_its_bounds() -> None:
+    asked = ask(config({"edit.decay": {"low": 1e-13, "high": 1e-11, "log": True}}))
+    assert all(1e-13 <= one["config"].edit.decay <= 1e-11 for one in asked)
+
+
+def test_choices_have_the_keys_own_type() -> None:
+    (knob,) = parse_space(config({"edit.n_directions": {"choices": ["2", "3\n"]}}))
+    assert knob.choices == (2, 3)
+
+
 def test_a_key_is_asked_for_only_where_it_matters() -> None:
     space = {"edit.scope": {"choices": ["layer", "band"]}, "edit.reach": {"low": 1, "high": 3}}
     asked = [one["params"] for one in ask(config(space))]
@@ -73,6 +83,14 @@ def test_a_key_is_asked_for_only_where_it_matters() -> None:
         ({"edit.alpha_base": 3}, r"expected {low, high, step\|log} or {choices}, found 3"),
         ({"edit.scope": {"choices": ["band", "bnad"]}}, "edit.scope: input should be 'layer', 'band'"),
         ({"edit.scope": {"choices": ["band"]}}, "expected two or more choices"),
+        ({"edit.alpha_base": {"choices": [1.0, 1]}}, "expected different choices"),
+        ({"edit.alpha_base": {"low": 1, "high": 2, "log": "no"}}, "expected true or false for log, found 'no'"),
+        ({"edit.n_directions": {"low": 1.5, "high": 3}}, "edit.n_directions: input should be a valid integer"),
+        ({"edit.n_directions": {"low": 1, "high": 3, "step": 0.5}}, "expected a whole number for step"),
+        (
+            {"edit.alpha_base": {"low": 1, "high": 2}, "edit": {"alpha_base": {"low": 0, "high": 1}}},
+            "nested and dotted",
+        ),
         ({"edit.reach": {"low": 1, "high": 3}}, "searching edit.reach does nothing"),
         ({"evaluate.max_new_tokens": {"low": 1, "high": 3}}, "evaluate.max_new_tokens changes no plan"),
     ],
@@ -116,6 +134,7 @@ def test_conditions_follow_the_configuration() -> None:
         ({"edit.max_iterations": 4, "edit.n_directions": 4, "edit.scope": "band"}, "it4_d4_band"),
         ({"edit.kernel.mlp.peak": 0.75}, "kmp075"),
         ({"edit.norm_preserve": "../../x"}, "x"),
+        ({"edit.alpha_base": 1e308}, "a1e308"),
     ],
 )
 def test_points_are_named_from_what_was_searched(params: dict[str, Any], name: str) -> None:

@@ -69,9 +69,12 @@ def ensure_organism(out: Path, seed: int = 0, steps: int | None = None, progress
 
 
 def stored_recipe(out: Path) -> str | None:
-    """Return the recipe digest of the organism in a folder, ``None`` if there is none."""
+    """Return the recipe digest of the organism in a folder, ``None`` if there is none or its file is damaged."""
     info = out / INFO_FILE
-    return str(json.loads(info.read_text())["recipe"]) if info.is_file() else None
+    try:
+        return str(json.loads(info.read_text())["recipe"]) if info.is_file() else None
+    except (LookupError, RecursionError, TypeError, ValueError):
+        return None
 
 
 def _settings(steps: int | None) -> TrainingSettings:
