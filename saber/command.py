@@ -75,11 +75,12 @@ def _compose() -> list[tuple[DictConfig, list[str]]]:
 
     @hydra.main(version_base="1.3", config_path="pkg://saber.conf", config_name="run")
     def main(values: DictConfig) -> None:
-        composed.append((values, list(HydraConfig.get().overrides.task)))
+        words: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)  # as they were given
+        composed.append((values, words))
 
     try:
         main()
-    except MissingConfigException:
+    except (HydraException, OmegaConfBaseException):  # some are a ValueError too, and `explain` knows them
         raise
     except NOT_COMPOSED as error:
         raise UserError(

@@ -30,7 +30,7 @@ def power(words: Sequence[str]) -> None:
     """Print how many prompts a rate needs to be known to ``half_width``.
 
     Raises:
-        UserError: the words are not ``half_width=`` and a number between 0 and 1.
+        UserError: the words are not ``half_width=`` and a number between 0.000001 and 1.
     """
     from saber.publish.power import power_table
     from saber.study.terminal import terminal
@@ -41,7 +41,7 @@ def power(words: Sequence[str]) -> None:
     except ValueError:
         table = None
     if table is None:
-        raise UserError(f"expected power half_width=<between 0 and 1>, found {' '.join([POWER, *words])}")
+        raise UserError(f"expected power half_width=<between 0.000001 and 1>, found {' '.join([POWER, *words])}")
     terminal().print(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from saber.command import in_one_line
 from saber.vocabulary import UserError
 
 USAGE = "expected out=<folder> seed=<whole number>"
+SEED = re.compile("[0-9]{1,18}")
 
 
 def organism(arguments: list[str]) -> None:
@@ -19,7 +21,7 @@ def organism(arguments: list[str]) -> None:
         OSError: the folder cannot be written.
     """
     values = dict(argument.partition("=")[::2] for argument in arguments)
-    if set(values) != {"out", "seed"} or not values["seed"].isdigit() or not values["out"]:
+    if set(values) != {"out", "seed"} or not SEED.fullmatch(values["seed"]) or not values["out"]:
         raise UserError(f"{USAGE}, found {' '.join(arguments) or 'nothing'}")
     from saber.data.organism import make_organism
 

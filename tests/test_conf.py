@@ -10,9 +10,11 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from saber.command import spell_out, to_config
+from saber.config import Config
 from saber.keys import config_keys, key_type, value_of, with_values
 from saber.study.space import check_point, parse_space
 from saber.types import UserError
+from tests.commands import run_here
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = sorted(p.relative_to(CONF) for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.name != "sweep")
@@ -60,6 +62,13 @@ def test_keys_of_the_schema_can_be_set_and_more_trials_keep_their_sign() -> None
         assert spell_out(untouched) == untouched
 
 
+def test_the_words_are_kept_as_they_were_given(tmp_path: Path) -> None:
+    kept: list[Config] = []
+    words = ["+sweep=organism", "export.dir=${oc.env:HOME}"]
+    assert run_here("sweep", words, tmp_path, kept.append).status == 0
+    assert kept[0].overrides == ("+sweep=organism", "++export.dir=${oc.env:HOME}")
+
+
 @pytest.mark.parametrize(
     ("module", "arguments", "message"),
     [
@@ -73,6 +82,13 @@ def test_keys_of_the_schema_can_be_set_and_more_trials_keep_their_sign() -> None
         ("evaluate", ["+sweep=organism"], "expected checkpoint="),
         ("writers", ["model.path=/nowhere/at/all"], "could not reach model '/nowhere/at/all'"),
         ("organism", ["out=x"], "expected out=<folder> seed=<whole number>, found out=x"),
+        (
+            "sweep",
+            ["study=null"],
+            "expected words and files that compose, found ValueError: Config group override must",
+        ),
+        ("sweep", ["study.name=${{study.name}}"], "Recursive interpolation detected"),
+        ("frontier", ["+sweep=organism", "study.name=../x"], "study.name: string should match pattern"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(module: str, arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -24,24 +24,26 @@ class Kept:
             try:
                 stored = json.loads(path.read_text())
                 self.rows = _checked(stored) if stored["key"] == key else {}
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 warnings.warn(f"{path.name} is damaged ({error}); it is scored again", stacklevel=2)
 
     def add(self, rows: dict[str, Any]) -> None:
         """Add rows and write the file atomically."""
         self.rows |= rows
-        write_atomically(self.path, json.dumps({"key": self.key, "sum": _sum(self.rows), "rows": self.rows}))
+        write_atomically(self.path, json.dumps({"key": self.key, "sums": _sums(self.rows), "rows": self.rows}))
 
 
 def _checked(stored: Any) -> dict[str, Any]:
-    if stored["sum"] != _sum(stored["rows"]):
-        raise ValueError("its checksum differs")
-    return dict(stored["rows"])
+    """The stored rows, each compared with its checksum."""
+    rows = dict(stored["rows"])
+    if not _sums(rows).items() <= stored["sums"].items():
+        raise ValueError("a checksum differs")
+    return rows
 
 
-def _sum(rows: Any) -> str:
-    """A checksum of the rows as JSON gives them back, where a tuple is a list."""
-    return digest_json(json.loads(json.dumps(rows)))
+def _sums(rows: dict[str, Any]) -> dict[str, str]:
+    """A checksum of each row under its name, as JSON gives them back: a tuple is a list, a key is text."""
+    return {name: digest_json([name, row]) for name, row in json.loads(json.dumps(rows)).items()}
 
 
 def measured_to_json(measured: Measured) -> Any:

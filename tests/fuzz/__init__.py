@@ -38,6 +38,8 @@ CASES = {
     "a file of markers": 400,
     "a damaged checkpoint": 300,
     "where a study is kept": 40,
+    "a half width": 150,
+    "the words of an organism": 150,
     "the name of a study": 300,
     "the name of a point that is asked for": 200,
 }

@@ -157,6 +157,8 @@ def run_with(given_words: list[str], folder: Path) -> list[Config]:
 @example(words_given=["study=null"])
 @example(words_given=["edit=3"])
 @example(words_given=["+=organism"])
+@example(words_given=["study.name=${study.name}"])
+@example(words_given=["export.dir=${nope}"])
 @example(words_given=["edit=" + "a" * 5000])
 @example(words_given=["edit.reach=1" + "0" * 5000])
 @example(words_given=["+space.x=" + "[" * 200 + "]" * 200])

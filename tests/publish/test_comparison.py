@@ -124,5 +124,5 @@ def test_power_prints_how_many_prompts_are_needed() -> None:
 def test_a_power_that_cannot_be_is_one_line(words: list[str]) -> None:
     done = say("power", *words)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: expected power half_width=<between 0 and 1>, found power")
+    assert done.stderr.startswith("error: expected power half_width=<between 0.000001 and 1>, found power")
     assert done.stderr.count("\n") == 1

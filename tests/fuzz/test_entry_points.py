@@ -1,0 +1,44 @@
+"""The two entry points that take words of their own, given odd ones."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from unittest import mock
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from saber.evaluate import power
+from saber.organism import organism
+from tests.fuzz import fuzzed, odd_number, odd_text, or_one_line
+
+spelt = st.one_of(odd_text, odd_number.map(str), st.floats(0, 1).map(str), st.text("0123456789²٣"))
+
+
+@fuzzed("a half width")
+@given(words=st.lists(st.one_of(spelt.map("half_width={}".format), odd_text), max_size=2))
+@example(words=["half_width=1e-300"])
+@example(words=["half_width=1e-12"])
+@example(words=["half_width=0.9999999999999999"])
+def test_any_half_width(words: list[str]) -> None:
+    with or_one_line(), contextlib.redirect_stdout(io.StringIO()):
+        power(words)
+
+
+@fuzzed("the words of an organism")
+@given(
+    words=st.one_of(
+        st.lists(st.one_of(spelt.map("seed={}".format), odd_text.map("out={}".format), odd_text), max_size=3),
+        spelt.map(lambda seed: ["out=x", f"seed={seed}"]),
+    )
+)
+@example(words=["out=x", "seed=²"])
+@example(words=["out=x", "seed=" + "9" * 4400])
+def test_any_words_for_an_organism(words: list[str]) -> None:
+    made: list[tuple[Path, int]] = []
+    take = mock.patch("saber.data.organism.make_organism", lambda out, seed: made.append((out, seed)))
+    with take, or_one_line(), contextlib.redirect_stdout(io.StringIO()):
+        organism(words)
+    assert all(0 <= seed < 10**18 for _, seed in made)
