@@ -19,6 +19,7 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,14 @@ from saber.keys import with_values
 from saber.lm.reference import make_reference
 from saber.study.evaluator import evaluate
 from saber.study.loop import drive
+from saber.study.mirror import mirrored
 from saber.study.progress import Progress
 from saber.study.records import finished_trials
 from saber.study.session import calm_optuna, identity
 from saber.study.space import parse_space
 from saber.study.storage import make_sampler, open_study
 from saber.study.workbench import Workbench, open_workbench
+from saber.study.workers import InProcess
 from saber.types import Split
 
 MANY = 1_000_000
@@ -96,6 +99,7 @@ class Sweep:
         self.bench = only(self.bench, kinds, {"harmful": options.n_harmful, "harmless": options.n_harmless})
         self.study = open_study(self.config, identity(self.config, self.knobs, self.bench))
         self.study.sampler = make_sampler(self.config.study, 0, MANY, self.config.launch.trials_per_batch)
+        self.study = mirrored(self.study)
         self.quiet = Console(file=io.StringIO())
 
     def ready(self) -> dict[str, Any]:
@@ -119,7 +123,8 @@ class Sweep:
         wanted = n_done + int(request["run"])
         started = time.perf_counter()
         progress = Progress(self.quiet, wanted, n_done)
-        drive(self.study, self.config, self.knobs, lambda some: evaluate(self.bench, some), progress, wanted)
+        workers = InProcess(partial(evaluate, self.bench), self.config.launch.trials_per_batch)
+        drive(self.study, self.config, self.knobs, workers, progress, wanted)
         seconds = time.perf_counter() - started
         return {"seconds": seconds, "trials": [self.row(trial) for trial in finished_trials(self.study)[n_done:]]}
 

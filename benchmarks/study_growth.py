@@ -78,11 +78,13 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from saber.keys import with_values
     from saber.study.evaluator import Outcome
     from saber.study.loop import drive
+    from saber.study.mirror import mirrored
     from saber.study.progress import Progress
     from saber.study.records import complete_trials, finished_trials, metrics_from_json
     from saber.study.session import calm_optuna
     from saber.study.space import parse_space
     from saber.study.storage import IDENTITY, load_study, make_sampler
+    from saber.study.workers import InProcess
 
     steps["imports"] = clock() - started
 
@@ -119,7 +121,8 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     wanted = n_done + options.asks
     last[0] = begun = clock()
-    drive(study, config, knobs, answer_at_once, Stamped(Console(file=io.StringIO()), wanted, n_done), wanted)
+    progress = Stamped(Console(file=io.StringIO()), wanted, n_done)
+    drive(mirrored(study), config, knobs, InProcess(answer_at_once, 1), progress, wanted)
     loop = (clock() - begun) / options.asks
 
     bare: list[float] = []
