@@ -126,7 +126,7 @@ def find_point(points: Sequence[FrontierPoint], wanted: str) -> FrontierPoint:
             return point
     front = [point.name for point in points if point.on_front]
     raise UserError(
-        f"expected a point of the study, found point={wanted}; there are aggressive, balanced, conservative"
+        f"expected a point of the study, found point={wanted!r}; there are aggressive, balanced, conservative"
         f" (under study.refusal_cap), any trial number, and {', '.join(front)}"
     )
 
