@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 
+from saber.study.database_lock import GRACE_S
 from tests.study.fault_driver import LOOP
 from tests.study.fault_study import FaultyStudy, alive
 
@@ -40,7 +41,8 @@ def _signalled(number: int, expected: set[int]) -> Fault:
 
 def second_driver(study: FaultyStudy, chance: random.Random) -> str | None:
     """Another driver of the same study, on PostgreSQL with a folder of its own as if from another machine."""
-    pid = study.start_slowly(chance.randrange(2), trial_s=1.0)
+    slow = 2 * GRACE_S if study.url else 0.5  # a lock in a database is waited for that long
+    pid = study.start_slowly(chance.randrange(2), trial_s=slow)
     log = study.folder.parent / f"{study.name}.second.log"
     elsewhere = {"dir": str(study.folder / "elsewhere")} if study.url else {}
     status = study.run(log=str(log), **elsewhere)
