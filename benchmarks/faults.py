@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from tests.study.campaign import campaign
+from tests.study.fault_study import Drivers
 from tests.study.postgres import server
 
 
@@ -16,9 +17,10 @@ def main(n_faults: int, seed: int, storages: list[str]) -> None:
     """One campaign on each storage, its table in Markdown."""
     for storage in storages:
         with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+            drivers = stack.enter_context(contextlib.closing(Drivers()))
             running = stack.enter_context(server()) if storage == "postgres" else None
             started = time.monotonic()
-            report = campaign(Path(folder), seed, n_faults, running)
+            report = campaign(Path(folder), seed, n_faults, drivers, running)
             print(f"{storage}, seed {seed}: {time.monotonic() - started:.0f} s\n\n{report.table()}\n", flush=True)
 
 

@@ -17,7 +17,7 @@ from yaml import YAMLError
 
 from saber.config import Config
 from saber.keys import config_keys, nearest, parse_config, with_values
-from saber.masking import masked
+from saber.masking import masked, public
 from saber.vocabulary import UserError, one_line
 
 USER_MISTAKE = 2
@@ -45,9 +45,19 @@ def run(task: Callable[[Config], None], argv: Sequence[str] | None = None) -> in
 
     def every_configuration() -> None:
         for config in apart([to_config(values, overrides) for values, overrides in _compose()]):
+            _say_what_is_trusted(config)
             task(config)
 
     return in_one_line(every_configuration)
+
+
+def _say_what_is_trusted(config: Config) -> None:
+    if config.model.trust_remote_code:
+        print(
+            f"model.trust_remote_code: Python files that come with {public(config.model.path)} run on this machine with"
+            " your rights, and can do all that you can; read them first",
+            file=sys.stderr,
+        )
 
 
 def in_one_line(action: Callable[[], None]) -> int:

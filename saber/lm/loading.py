@@ -29,6 +29,8 @@ from saber.config import ModelConfig
 from saber.lm.adapter import Adapter, adapt
 from saber.types import DIGEST_LENGTH, UserError
 
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
 
 def load(
     path: str,
@@ -43,12 +45,13 @@ def load(
     """Load a chat model and its tokenizer from a folder or the hub, its linear maps in four bits if so asked.
 
     Raises:
-        UserError: nothing can be loaded from there, the checkpoint does not fill every weight, or bitsandbytes is not
-            there to quantise with.
+        UserError: nothing can be loaded from there, its weights are a pickle, the checkpoint does not fill every
+            weight, or bitsandbytes is not there to quantise with.
     """
     place = "cuda" if device == "auto" and torch.cuda.is_available() else device
     place = "cpu" if place == "auto" else place
     common = {"revision": revision, "trust_remote_code": trust_remote_code}
+    _refuse_pickle(path)
     packing = _four_bits(place) if quantise == "4bit" else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **common)
@@ -104,6 +107,7 @@ def load_classifier(path: str, *, device: str = "auto", revision: str | None = N
         UserError: there is none.
     """
     place = "cuda" if device == "auto" and torch.cuda.is_available() else device
+    _refuse_pickle(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
         model = AutoModelForSequenceClassification.from_pretrained(path, revision=revision, use_safetensors=True)
@@ -113,8 +117,28 @@ def load_classifier(path: str, *, device: str = "auto", revision: str | None = N
     return model.to("cpu" if place == "auto" else place).eval(), tokenizer
 
 
+def _refuse_pickle(path: str) -> None:
+    """Pass unless a folder's weights are pickles only; nothing of one is ever read.
+
+    Raises:
+        UserError: they are.
+    """
+    folder = Path(path)
+    pickles = sorted(one.name for end in PICKLES for one in folder.glob(f"*{end}")) if folder.is_dir() else []
+    if pickles and not any(folder.glob("*.safetensors")):
+        raise UserError(
+            f"expected weights as safetensors in {path}, found {pickles[0]}: a pickle, and reading one runs whatever"
+            " code its author put there; have it converted where that does no harm, or choose another checkpoint"
+        )
+
+
 def _not_loaded(path: str, error: Exception) -> str:
     """One line on what could not be loaded, and what to do."""
+    if "trust_remote_code" in str(error):
+        return (
+            f"expected a model that transformers knows at {path}, found one that comes with Python code of its own;"
+            " model.trust_remote_code=true runs that code with your rights: read it first"
+        )
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if Path(path).exists():
         return f"expected a model in {path}, found: {first}"

@@ -22,7 +22,7 @@ from saber.lm.loading import load_as
 from saber.lm.lora import merge_adapter, save_adapter
 from saber.lm.measurement import measure
 from saber.lm.plan_file import load_plan, save_plan
-from saber.masking import public_values
+from saber.masking import public, public_values
 from saber.publish.card import render_card
 from saber.study.front import find_point, frontier_of, read_points
 from saber.study.records import metrics_to_json, plan_path
@@ -53,7 +53,7 @@ def export_point(study: optuna.Study, config: Config, bench: Workbench) -> Expor
     find_point(read_points(study, config), config.point)  # a mistaken name is told before anything is scored
     frontier = frontier_of(study, config, bench)
     point = find_point(frontier.points, config.point)
-    target = Path(config.export.dir) / f"{frontier.study}_{point.name}"
+    target = Path(config.export.dir).expanduser() / f"{frontier.study}_{point.name}"
     if target.exists() and not (target / OURS).exists():
         raise UserError(f"expected {target} to be free or one of our exports, found something else: move it away")
     plan = load_plan(plan_path(bench.folder, point.plan_digest), point.plan_digest)
@@ -122,7 +122,7 @@ def _write(bench: Workbench, plan: EditPlan, folder: Path) -> Adapter:
 
 def _write_adapter(bench: Workbench, plan: EditPlan, folder: Path) -> Adapter:
     """Write the adapter and add what is read back to the base."""
-    save_adapter(bench.adapter, plan, folder, str(bench.adapter.model.name_or_path))
+    save_adapter(bench.adapter, plan, folder, public(str(bench.adapter.model.name_or_path)))
     bench.adapter.tokenizer.save_pretrained(folder)
     merge_adapter(bench.adapter, folder)
     return bench.adapter

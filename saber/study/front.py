@@ -16,7 +16,7 @@ from saber.config import Config
 from saber.keys import with_values
 from saber.lm.outcomes import outcomes_of
 from saber.lm.planning import rank_with, select
-from saber.masking import masked, public, public_values
+from saber.masking import public, public_values
 from saber.scoring.pareto import hypervolume, hypervolume_shares, pareto_mask
 from saber.scoring.score import scale_to_unit, score
 from saber.study.holdout import BASE, report_scores
@@ -126,7 +126,7 @@ def find_point(points: Sequence[FrontierPoint], wanted: str) -> FrontierPoint:
             return point
     front = [point.name for point in points if point.on_front]
     raise UserError(
-        f"expected a point of the study, found point={wanted}; there are aggressive, balanced, conservative"
+        f"expected a point of the study, found point={wanted!r}; there are aggressive, balanced, conservative"
         f" (under study.refusal_cap), any trial number, and {', '.join(front)}"
     )
 
@@ -208,9 +208,9 @@ def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Fronti
 
 
 def spoken_overrides(config: Config) -> str:
-    """The command line's overrides without those that name one task, and without passwords."""
+    """The command line's overrides without those that name one task, and without passwords and homes."""
     own = ("study.n_trials=", "point=", "checkpoint=", "against=", "splits=", "judge", "to=", "to_dir=")
-    words = [masked(word.removeprefix("++")) for word in config.overrides]
+    words = [public(word.removeprefix("++")) for word in config.overrides]
     return shlex.join(word for word in words if not word.startswith(own))
 
 

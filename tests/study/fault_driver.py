@@ -6,9 +6,9 @@ is simulated: what a trial gives is a function of its parameters, so that it can
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -71,8 +71,10 @@ def configured(request: dict[str, Any]) -> Config:
 class Simulated:
     """Stands for the model: plans and measurements, with the faults of the request put into some of its calls."""
 
-    def __init__(self, inject: dict[str, list[int]]) -> None:
-        self.inject = inject
+    def __init__(self, request: dict[str, Any]) -> None:
+        self.inject: dict[str, list[int]] = request.get("inject", {})
+        self.trial_s: float = request.get("trial_s", TRIAL_S)
+        self.mark: tuple[int, str] = request.get("mark", (-1, ""))  # made when this call begins
         self.calls = 0
         self.params: dict[str, dict[str, float]] = {}
 
@@ -90,7 +92,9 @@ class Simulated:
 
     def measure(self, _a: Any, _s: Any, _p: Any, _r: Any, plans: Sequence[CompiledPlan]) -> list[Measured]:
         call, self.calls = self.calls, self.calls + 1
-        time.sleep(TRIAL_S)
+        if call == self.mark[0]:
+            Path(self.mark[1]).touch()
+        time.sleep(self.trial_s)
         if call in self.inject.get("oom", []):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         text = LOOP if call in self.inject.get("loop", []) else "yes"
@@ -125,13 +129,22 @@ def drive(request: dict[str, Any]) -> int:
     out = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, 1)
     os.dup2(out, 2)
-    simulated = Simulated(request.get("inject", {}))
+    simulated = Simulated(request)
     session.open_workbench = open_workbench
     evaluator.plan_trials = simulated.plan
     evaluator.measure_trials = simulated.measure  # type: ignore[assignment]
     storage.SQLITE_BUSY_S = 0.2  # type: ignore[assignment]
-    config = dataclasses.replace(configured(request))
-    status = in_one_line(lambda: session.run_study(config, Console(width=160)) and None)
+    config = configured(request)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in what it starts in the background
+
+    def run() -> None:  # Ctrl-C counts in here only: a real driver's start and end are not what is tested
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            session.run_study(config, Console(width=160))
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    status = in_one_line(run)
     sys.stdout.flush()
     sys.stderr.flush()
     return status
@@ -140,6 +153,7 @@ def drive(request: dict[str, Any]) -> int:
 def serve() -> None:
     """Fork a driver for every request and say its pid; wait for one and say its status."""
     torch.set_num_threads(1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)

@@ -271,5 +271,5 @@ def test_another_point_is_exported_by_name_and_an_unknown_one_is_not(
 
     said = export(organism_folder, published, "point=nh1_a1_g1")
     assert said.status == 2
-    assert "found point=nh1_a1_g1; there are aggressive, balanced, conservative" in said.err
+    assert "found point='nh1_a1_g1'; there are aggressive, balanced, conservative" in said.err
     assert said.err.count("\n") == 1

@@ -25,7 +25,10 @@ from saber.study.session import resume
 from saber.study.storage import LIBPQ, one_driver
 from saber.types import UserError
 from tests.commands import configured, finish, process, run_here, wait_until, words_of
+from tests.small_data import few_prompts
 from tests.study.postgres import PASSWORD, Server, free_port
+
+N_TRIALS = 10
 
 
 @pytest.fixture
@@ -60,7 +63,9 @@ def everything_in(folder: Path) -> Iterator[tuple[Path, bytes]]:
 def test_a_server_that_goes_away_is_waited_for_and_no_password_is_written_anywhere(
     postgres: Server, url: str, organism_folder: Path, tmp_path: Path
 ) -> None:
-    words = words_of(organism_folder, tmp_path, "study.n_trials=8", f"study.storage={url}")
+    words = words_of(
+        organism_folder, tmp_path, f"study.n_trials={N_TRIALS}", f"study.storage={url}", *few_prompts(tmp_path)
+    )
     with process("sweep", words, tmp_path) as sweep:
         wait_until(lambda: "COMPLETE" in states(url) and "RUNNING" in states(url), sweep)
         postgres.stop()
@@ -70,9 +75,13 @@ def test_a_server_that_goes_away_is_waited_for_and_no_password_is_written_anywhe
     assert said.status == 0, said.err
     assert "the study's database is away (" in said.out
     assert "the study's database is back after " in said.out
-    assert states(url) == ["COMPLETE"] * 8
+    assert states(url) == ["COMPLETE"] * N_TRIALS
     told = said.out + said.err
-    for command, more in (("frontier", ()), ("export", ("point=balanced",)), ("sweep", ("study.n_trials=9",))):
+    for command, more in (
+        ("frontier", ()),
+        ("export", ("point=balanced",)),
+        ("sweep", (f"study.n_trials={N_TRIALS + 1}",)),
+    ):
         again = run_here(command, [*words, *more], tmp_path)
         assert again.status == 0, again.err
         told += again.out + again.err
