@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,12 @@ def tiny_gemma4() -> Adapter:
 def organism_folder(request: pytest.FixtureRequest) -> Path:
     """An organism trained for few steps: it refuses nearly everything, and edits change what it says.
 
-    It is trained once (some 20 s) and kept in pytest's own cache until the recipe changes.
+    It is trained once (some 20 s) and kept in pytest's own cache until the recipe changes; of several test processes
+    the first trains it and the others wait.
     """
-    out = request.config.cache.mkdir("organism") / f"{FEW_STEPS}-steps"
-    ensure_organism(out, seed=0, steps=FEW_STEPS)
+    folder = request.config.cache.mkdir("organism")
+    out = folder / f"{FEW_STEPS}-steps"
+    with open(folder / "training.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ensure_organism(out, seed=0, steps=FEW_STEPS)
     return out
