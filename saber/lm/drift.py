@@ -49,7 +49,7 @@ def drift_of(
     for part in reference.drift:
         nats = torch.empty(n_trials, len(part.row), device=device)
         likely = torch.empty(n_trials, len(part.row), dtype=torch.long, device=device)
-        for rows in _rows_at_once(part, batch_size // n_trials):
+        for rows in _rows_at_once(part, batch_size, n_trials):
             _force(adapter, part, rows, reference, nats, likely, last_tokens)
         prompt = part.prompt.to(device)
         for name, where in zip(POSITIONS, (part.is_first, part.is_prompt, part.is_response), strict=True):
@@ -70,9 +70,11 @@ def beginning(reply: list[int], found: list[int]) -> tuple[int, ...]:
     return tuple(reply)
 
 
-def _rows_at_once(part: TeacherForced, n_rows: int) -> Iterator[slice]:
-    step = max(1, n_rows)
-    return (slice(start, start + step) for start in range(0, len(part.batch.input_ids), step))
+def _rows_at_once(part: TeacherForced, batch_size: int, n_trials: int) -> Iterator[slice]:
+    """As many rows as keep trials x rows within the batch size, and within the part's own rows: its memory budget."""
+    n_rows = len(part.batch.input_ids)
+    step = max(1, min(batch_size, n_rows) // n_trials)
+    return (slice(start, start + step) for start in range(0, n_rows, step))
 
 
 def _replies(

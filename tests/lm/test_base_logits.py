@@ -58,6 +58,27 @@ def test_every_batch_and_pass_keeps_to_its_part_of_the_budget(adapter: Adapter, 
         assert part.batch.input_ids.numel() * bytes_per_position(adapter) <= limit  # the pass's whole output
 
 
+@pytest.mark.parametrize("n_trials", [1, 3])
+def test_trials_side_by_side_keep_to_the_budget_too(
+    adapter: Adapter, split: Split, tmp_path: Path, n_trials: int
+) -> None:
+    reference = make_reference(adapter, split, profile(), cache=tmp_path)
+    sizes: list[tuple[int, int]] = []
+
+    def note(_module: object, _args: object, kwargs: dict[str, torch.Tensor]) -> None:
+        rows, width = kwargs["input_ids"].shape
+        sizes.append((rows, width))
+
+    handle = adapter.model.register_forward_pre_hook(note, with_kwargs=True)
+    with applied(adapter, [plan_of(adapter)] * n_trials):
+        drift_of(adapter, reference, n_trials=n_trials, batch_size=256)
+    handle.remove()
+    allowed = part_bytes(profile())
+    assert any(rows > 1 for rows, _ in sizes)
+    for rows, width in sizes:  # one row of every trial is the least that a pass can hold
+        assert rows == n_trials or rows * width * bytes_per_position(adapter) <= allowed
+
+
 def test_only_one_batch_is_in_memory_at_a_time(
     adapter: Adapter, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
