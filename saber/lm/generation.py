@@ -30,6 +30,11 @@ class Decoded:
         """Whether the row ended by itself."""
         return self.end is not None
 
+    @property
+    def whole(self) -> Tokens:
+        """All that was said, the end token included."""
+        return self.tokens if self.end is None else (*self.tokens, self.end)
+
 
 @torch.inference_mode()
 def greedy(

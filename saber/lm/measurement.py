@@ -18,7 +18,7 @@ from saber.lm.outcomes import drift_by_category, rates, retained
 from saber.lm.passes import run
 from saber.lm.protocol import marker_words, ordered, protocol_digest
 from saber.lm.reference import Reference, make_reference
-from saber.method.separability import layer_fisher_ratio
+from saber.method.separability import residual_refusal
 from saber.scoring.answers import is_correct
 from saber.scoring.divergence import drift_profile
 from saber.scoring.refusals import label_response
@@ -79,7 +79,7 @@ def measure_trials(
         by_prompt = {name: seen.drift_nats[name][t] for name in POSITIONS}
         responses = with_drift(label(adapter, prompts, seen.replies[t], profile), by_prompt, profile)
         metrics = Metrics(
-            rates(responses) | drifts(by_prompt, profile) | residual_refusal(seen.residuals[t], prompts, layers[t]),
+            rates(responses) | drifts(by_prompt, profile) | residual(seen.residuals[t], prompts, layers[t]),
             retained(responses),
             protocol,
             split.name,
@@ -90,19 +90,18 @@ def measure_trials(
     return measured
 
 
-def residual_refusal(
+def residual(
     residuals: Float[Tensor, "layer prompt d_model"], prompts: Sequence[Prompt], edited: Sequence[int]
 ) -> dict[str, Estimate]:
-    """Mean layer Fisher ratio of the split's harmful and harmless prompts over the edited layers, or over all.
+    """The residual proxy of the split's own harmful and harmless prompts; n is the number of layers.
 
-    It is left out where the split lacks one of the two kinds; n is the number of layers.
+    It is left out where the split lacks one of the two kinds.
     """
     harmful, harmless = ([i for i, p in enumerate(prompts) if p.kind == kind] for kind in ("harmful", "harmless"))
     if min(len(harmful), len(harmless)) < 2:
         return {}
-    layers = list(edited) or list(range(len(residuals)))
-    value = float(layer_fisher_ratio(residuals[layers][:, harmful], residuals[layers][:, harmless]).mean())
-    return {"residual_refusal": Estimate(value, len(layers), value, value)}
+    value = residual_refusal(residuals[:, harmful], residuals[:, harmless], edited)
+    return {"residual_refusal": Estimate(value, len(edited) or len(residuals), value, value)}
 
 
 def label(

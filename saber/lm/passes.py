@@ -70,5 +70,5 @@ def run(
     if reference.drafts is not None:
         for replies in decoded:
             for i, one in enumerate(replies):
-                reference.drafts.learn(i, [*one.tokens, *([one.end] if one.end is not None else [])])
+                reference.drafts.learn(i, one.whole)
     return Seen(drift.nats, decoded, seen.residuals)

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from saber.method.placement import place, reach_of_kernel, reach_of_scope
 from saber.method.ranking import Ranking, interpolate_layers, rank
 from saber.method.refinement import RoundOutcome, StopReason, stop_reason
 from saber.method.selection import best_directions, candidate_layers, layers_in_band
-from saber.method.separability import layer_fisher_ratio
+from saber.method.separability import residual_refusal
 from saber.method.strength import blended_strength, decomposed_strengths
 from saber.types import WRITER_KINDS, Activations, EditPlan, ProbeSet, RankedDirection, Round, WriterKind
 
@@ -98,7 +97,8 @@ def _probe_again(adapter: Adapter, probes: ProbeSet, drafts: Sequence[_Draft], b
     for draft, activations in zip(drafts, captured, strict=True):
         edit = draft.request.edit
         draft.activations = activations.first(draft.request.n_probe, draft.request.n_capability)
-        residual = residual_refusal(draft.activations, _plan(draft))
+        seen, edited = draft.activations, _plan(draft).edited_layers
+        residual = residual_refusal(seen.harmful, seen.harmless, edited)
         draft.outcomes.append(RoundOutcome(draft.rounds[-1].directions[0], residual))
         draft.stopped = stop_reason(
             draft.outcomes,
@@ -189,10 +189,3 @@ def reach_of(edit: EditConfig, n_layers: int) -> Float[Tensor, "layer layer kind
         }
         return reach_of_kernel(n_layers, tents=tents, everywhere=edit.kernel.direction == "global")
     return reach_of_scope(n_layers, scope=edit.scope, reach=edit.reach)
-
-
-def residual_refusal(activations: Activations, plan: EditPlan) -> float:
-    """Mean layer Fisher ratio over the edited layers, after the edit; over all layers if none is edited."""
-    layers = list(plan.edited_layers) or list(range(activations.n_layers))
-    ratios = layer_fisher_ratio(activations.harmful[layers], activations.harmless[layers])
-    return float(torch.mean(ratios))

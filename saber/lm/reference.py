@@ -71,10 +71,9 @@ def make_reference(
     stored = build() if cache is None else cached(cache, f"responses-{split.name}", key, build)
     responses = _decoded(stored)
     wanted = [i for i, prompt in enumerate(prompts) if prompt.kind in profile.drift_kinds]
-    replies = [[*one.tokens, *([one.end] if one.end is not None else [])] for one in responses]
     drift = teacher_forced(
         adapter,
-        Rows(tuple(rows[i] + replies[i] for i in wanted), tuple(len(rows[i]) for i in wanted)),
+        Rows(tuple([*rows[i], *responses[i].whole] for i in wanted), tuple(len(rows[i]) for i in wanted)),
         profile,
         folder=None if cache is None else cache / f"logits-{split.name}-{digest_json(key)}",
         name=split.name,

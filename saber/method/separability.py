@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -31,6 +31,16 @@ def layer_fisher_ratio(
     """The same ratio in d dimensions: |mu_H - mu_S|^2 / (tr Sigma_H + tr Sigma_S)."""
     gap = (harmful.mean(dim=-2) - harmless.mean(dim=-2)).square().sum(dim=-1)
     return safe_ratio(gap, harmful.var(dim=-2).sum(dim=-1) + harmless.var(dim=-2).sum(dim=-1))
+
+
+def residual_refusal(
+    harmful: Float[Tensor, "layer n_harmful d_model"],
+    harmless: Float[Tensor, "layer n_harmless d_model"],
+    edited: Sequence[int],
+) -> float:
+    """The seed's residual proxy: mean layer Fisher ratio over the edited layers, or over all, after the edit."""
+    layers = list(edited) or list(range(len(harmful)))
+    return float(layer_fisher_ratio(harmful[layers], harmless[layers]).mean())
 
 
 def cross_validated_fisher_ratios(

@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +12,7 @@ from rich.text import Text
 from saber.config import Config
 from saber.files import write_atomically
 from saber.publish.figures.overlay import overlay_figure
-from saber.publish.report import FIGURE_CONFIG
+from saber.publish.page import drawn, render_page
 from saber.publish.wording import counted, label, listed, number_text, objective_text, plain
 from saber.study.studies import StudyFront, StudyFronts
 from saber.types import digest_json
@@ -50,17 +47,8 @@ def overlay_path(fronts: StudyFronts, config: Config) -> Path:
 
 def render_overlay(fronts: StudyFronts) -> str:
     """The page; every name in it is escaped."""
-    environment = Environment(
-        loader=PackageLoader("saber.publish"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    drawn = overlay_figure(fronts).to_html(
-        full_html=False, include_plotlyjs=False, div_id="figure-overlay", config=FIGURE_CONFIG, default_width="100%"
-    )
-    return environment.get_template("overlay.html.j2").render(
+    return render_page(
+        "overlay.html.j2",
         title=", ".join(plain(one.study) for one in fronts.studies),
         objectives=listed([objective_text(one) for one in fronts.objectives]),
         metrics=[label(one.metric) for one in fronts.objectives],
@@ -73,8 +61,7 @@ def render_overlay(fronts: StudyFronts) -> str:
         ],
         volume=volume_text(fronts),
         prompts=prompts_text(fronts),
-        figure=Markup(drawn),
-        plotly_js=Markup(get_plotlyjs()),
+        figure=drawn(overlay_figure(fronts), "overlay"),
     )
 
 

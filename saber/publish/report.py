@@ -6,21 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from saber.files import write_atomically
 from saber.publish.apart import DRIFT, REFUSAL, neighbour_header, neighbour_rows, tell_apart
 from saber.publish.columns import Cell, cell, front_rows
 from saber.publish.figures import CATALOGUE
+from saber.publish.page import drawn, render_page
 from saber.publish.reading import held_out, marked_points, read_result
 from saber.publish.selective import SELECTIVE_HEADER, selective_rows, selective_text
 from saber.publish.wording import estimate_text, listed, mixed_protocols, objective_text, plain
 from saber.types import Frontier, Metrics
-
-FIGURE_CONFIG = {"displaylogo": False, "displayModeBar": False, "responsive": True}
 
 
 @dataclass(frozen=True)
@@ -50,14 +46,8 @@ def write_report(frontier: Frontier, path: Path, commands: Sequence[str], notes:
 
 def render_report(frontier: Frontier, commands: Sequence[str], notes: Sequence[str]) -> str:
     """The report as one HTML page; every name in it is escaped."""
-    environment = Environment(
-        loader=PackageLoader("saber.publish"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "report.html.j2",
         frontier=frontier,
         facts=_facts(frontier),
         tiles=_tiles(frontier),
@@ -70,13 +60,12 @@ def render_report(frontier: Frontier, commands: Sequence[str], notes: Sequence[s
         selective_text=selective_text(frontier),
         selective_header=SELECTIVE_HEADER,
         selective=selective_rows(frontier),
-        pictures={drawing.key: _picture(drawing.key, drawing.title, drawing.caption, drawing.draw(frontier))
-                  for drawing in CATALOGUE},
+        pictures={one.key: Picture(one.key, one.title, one.caption, drawn(one.draw(frontier), one.key))
+                  for one in CATALOGUE},
         mixed_protocols=_mixed(frontier),
         commands=[plain(command) for command in commands],
         notes=[plain(note) for note in notes],
         estimate_text=estimate_text,
-        plotly_js=Markup(get_plotlyjs()),
     )  # fmt: skip
 
 
@@ -121,10 +110,3 @@ def _mixed(frontier: Frontier) -> list[str]:
         measured += [point.tune, point.report]
     measured += [one.tune for one in frontier.curve]
     return mixed_protocols(measured)
-
-
-def _picture(key: str, title: str, caption: str, figure: go.Figure) -> Picture:
-    drawn = figure.to_html(
-        full_html=False, include_plotlyjs=False, div_id=f"figure-{key}", config=FIGURE_CONFIG, default_width="100%"
-    )
-    return Picture(key, title, caption, Markup(drawn))

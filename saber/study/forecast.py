@@ -12,6 +12,7 @@ import optuna
 import torch
 
 from saber.config import Config
+from saber.lm.base_logits import GIGABYTE
 from saber.lm.batches import tokenise
 from saber.study.evaluator import evaluate
 from saber.study.memory import Room
@@ -19,7 +20,6 @@ from saber.study.space import Knob, suggest
 from saber.study.workbench import Workbench, announce
 
 TRIALS_AT_ONCE = (1, 2, 4, 8)
-GIGABYTE = 10**9
 
 
 @dataclass(frozen=True)

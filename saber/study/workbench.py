@@ -54,7 +54,7 @@ class Workbench:
 
     def report_reference(self) -> Reference:
         """The base's side on the held-out report split: read at the end only, for front points."""
-        return _reference(self.adapter, self.splits["report"], self.config, self.model_digest)
+        return _reference(self.adapter, self.splits["report"], self.config, self.folder / "cache", self.model_digest)
 
 
 def announce(text: str) -> None:
@@ -83,17 +83,16 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     verify_writers(adapter)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
-    reference = _reference(adapter, splits["tune"], config, digest)
+    reference = _reference(adapter, splits["tune"], config, folder / "cache", digest)
     activations = _activations(adapter, probes, config, folder / "cache", digest)
     return Workbench(config, adapter, digest, splits, probes, activations, reference, folder)
 
 
-def _reference(adapter: Adapter, split: Split, config: Config, digest: str) -> Reference:
+def _reference(adapter: Adapter, split: Split, config: Config, folder: Path, digest: str) -> Reference:
     """The base's side of a split, from the study's cache or made."""
 
     def make(rows: int) -> Reference:
         profile = replace(config.evaluate, batch_size=rows)
-        folder = study_folder(config) / "cache"
         return make_reference(adapter, split, profile, cache=folder, model_digest=digest, say=announce)
 
     return with_fewer_rows(make, config.evaluate.batch_size, announce)
@@ -120,14 +119,7 @@ def in_full_dtype(bench: Workbench) -> Workbench:
     config = with_values(bench.config, {"model.quantise": "none"})
     adapter = load_base(config)
     digest = weights_digest(adapter.model)
-    reference = make_reference(
-        adapter,
-        bench.splits["tune"],
-        config.evaluate,
-        cache=bench.folder / "cache",
-        model_digest=digest,
-        say=announce,
-    )
+    reference = _reference(adapter, bench.splits["tune"], config, bench.folder / "cache", digest)
     return replace(bench, config=config, adapter=adapter, model_digest=digest, reference=reference)
 
 

@@ -119,17 +119,23 @@ def same(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.dtype == other.dtype and torch.equal(one, other)
 
 
+def damaged(folder: Path, name: str, value: Cached, how: list[Damage]) -> Path:
+    """A cache file written afresh and damaged."""
+    for path in folder.glob(f"{name}-*"):
+        path.unlink()
+    cached(folder, name, {}, lambda: value)
+    (path,) = folder.glob(f"{name}-*")
+    damage(path, how)
+    return path
+
+
 @fuzzed("a damaged cache")
 @given(how=damages)
 @example(how=[swapped(b"Sure", b"Nope")])
 @example(how=[swapped(b"[3,4]", b"[4,3]")])
 @example(how=[swapped(b"F32", b"I32")])
 def test_a_damaged_cache_is_built_again_or_the_same(folder: Path, how: list[Damage]) -> None:
-    for path in folder.glob("a-*"):
-        path.unlink()
-    cached(folder, "a", {}, lambda: Cached(TENSORS, VALUE))
-    (path,) = folder.glob("a-*")
-    damage(path, how)
+    damaged(folder, "a", Cached(TENSORS, VALUE), how)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         found = cached(folder, "a", {}, lambda: Cached(TENSORS, VALUE))
@@ -145,11 +151,7 @@ def test_a_damaged_cache_is_built_again_or_the_same(folder: Path, how: list[Dama
 @example(how=[swapped(b"is_first", b"is_fIrst")])
 @example(how=[flipped(1.0, 4)])
 def test_damaged_base_logits_are_refused_or_the_same(folder: Path, how: list[Damage]) -> None:
-    for path in folder.glob("0000-*"):
-        path.unlink()
-    cached(folder, "0000", {}, lambda: Cached(POSITIONS, None))
-    (path,) = folder.glob("0000-*")
-    damage(path, how)
+    path = damaged(folder, "0000", Cached(POSITIONS, None), how)
     with or_one_line():
         (found,) = Stored([path])
         for name, tensor in POSITIONS.items():

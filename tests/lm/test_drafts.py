@@ -71,7 +71,7 @@ def test_trials_with_drafts_of_their_own_decode_as_without_any_in_fewer_passes(t
         drafts = Drafts(len(ROWS), cache)
         for trial in plain:
             for i, one in enumerate(trial):
-                drafts.learn(i, [*one.tokens, *([one.end] if one.end is not None else [])])
+                drafts.learn(i, one.whole)
         handle = adapter.model.register_forward_pre_hook(count)
         again = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, n_trials=2, drafts=drafts)
         handle.remove()

@@ -58,14 +58,14 @@ def test_a_draft_right_or_wrong_changes_nothing(case: str) -> None:
         return
     drafts = Drafts(len(ROWS), cache)
     for i, one in enumerate(plain[:4]):
-        right = [*one.tokens, *([one.end] if one.end is not None else [])]
+        right = one.whole
         drafts.learn(i, [*right[: i + 1], 50, 51, 52, 53])  # wrong after one, two, three or four tokens
     known = [[tuple(one.tokens[:2]) if i == 4 else () for i, one in enumerate(plain)]]
     for _ in range(2):
         found = greedy(adapter, ROWS, max_new_tokens=6, batch_size=size, known=known, drafts=drafts)
         assert found == [plain]
         for i, one in enumerate(plain):
-            drafts.learn(i, [*one.tokens, *([one.end] if one.end is not None else [])])
+            drafts.learn(i, one.whole)
 
 
 @every_family

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +17,9 @@ from saber.data.splits import check_disjoint
 from saber.lm.adapter import Adapter
 from saber.lm.batches import Batch, pad_left, tokenise
 from saber.lm.generation import greedy
-from saber.lm.loading import load, quiet
 from saber.lm.measurement import Measured, measure_trials
 from saber.lm.reference import make_reference
-from saber.types import PROMPT_KINDS, EditPlan, Split, UserError
+from saber.types import EditPlan, Split, UserError
 from tests.lm.test_profiles import plan_of
 
 PER_KIND = 6
@@ -29,22 +27,10 @@ PROFILE = EvaluateConfig(max_new_tokens=12)
 SUPPRESSED = [5, 6, 7, 400]
 
 
-@pytest.fixture(scope="module")
-def loaded(organism_folder: Path) -> Adapter:
-    quiet()
-    return load(str(organism_folder), dtype="float32", device="cpu")
-
-
 @pytest.fixture
-def adapter(loaded: Adapter) -> Adapter:
-    """A model and a tokenizer of one's own, to break."""
-    return dataclasses.replace(loaded, tokenizer=copy.deepcopy(loaded.tokenizer))
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    tune = organism_splits(0)["tune"]
-    return Split("tune", tuple(prompt for kind in PROMPT_KINDS for prompt in tune.of(kind)[:PER_KIND]))
+def adapter(adapter: Adapter) -> Adapter:
+    """The shared model with a tokenizer of one's own, to break."""
+    return dataclasses.replace(adapter, tokenizer=copy.deepcopy(adapter.tokenizer))
 
 
 def measured(adapter: Adapter, split: Split, plan: EditPlan | None = None) -> Measured:

@@ -19,27 +19,16 @@ from saber.lm.batches import tokenise
 from saber.lm.drift import POSITIONS, drift_of
 from saber.lm.editing import applied, bake
 from saber.lm.generation import end_tokens, greedy
-from saber.lm.loading import load, weights_digest
+from saber.lm.loading import weights_digest
 from saber.lm.measurement import Measured, label, measure, measure_trials
 from saber.lm.outcomes import rates, retained
 from saber.lm.protocol import drift_prompts, ordered, protocol_digest
 from saber.lm.reference import Reference, make_reference
 from saber.method.separability import layer_fisher_ratio
-from saber.types import PROMPT_KINDS, EditPlan, ProbeSet, Prompt, Response, Split, UserError
+from saber.types import EditPlan, ProbeSet, Prompt, Response, Split, UserError
 
 PROFILE = EvaluateConfig(max_new_tokens=8, batch_size=32, n_bootstrap=100)
-A_KIND = 10  # prompts of each kind
-
-
-@pytest.fixture(scope="module")
-def adapter(organism_folder: Path) -> Adapter:
-    return load(str(organism_folder), dtype="float32", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    whole = organism_splits(0)["tune"]
-    return Split("tune", tuple(prompt for kind in PROMPT_KINDS for prompt in whole.of(kind)[:A_KIND]))
+PER_KIND = 10  # prompts of each kind
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +142,7 @@ def test_what_the_forced_pass_leaves_open_ends_as_decoding_all_of_it_would(
         (plain,) = greedy(adapter, rows, max_new_tokens=PROFILE.max_new_tokens, batch_size=64)
     lengths = set()
     for i, beginning in zip(reference.drifting, drift.beginnings[0], strict=True):
-        whole = (*plain[i].tokens, *((plain[i].end,) if plain[i].end is not None else ()))
+        whole = plain[i].whole
         assert beginning == whole[: len(beginning)]
         lengths.add(len(beginning) - len(whole))
     assert 0 in lengths
@@ -233,7 +222,7 @@ def test_rates_are_what_a_hand_counts(
     for category, estimate in one.metrics.retained.items():
         among = [r for r in one.responses if r.prompt.kind == "harmful" and r.prompt.category == category]
         assert (estimate.value, estimate.n) == share([r.label == "refuse" for r in among])
-    assert sum(estimate.n for estimate in one.metrics.retained.values()) == A_KIND
+    assert sum(estimate.n for estimate in one.metrics.retained.values()) == PER_KIND
 
 
 def response(
