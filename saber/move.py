@@ -17,9 +17,7 @@ def move(config: Config) -> None:
 
     n_trials, moved = move_study(config)
     words = masked(f"study.storage={moved.study.storage} study.dir={moved.study.dir}")
-    kept = " ".join(
-        word for word in spoken_overrides(config).split() if not word.startswith(("study.storage=", "study.dir="))
-    )
+    kept = spoken_overrides(config, "study.storage=", "study.dir=")
     console = terminal()
     console.print(f"study {config.study.name}: {n_trials} trials copied; the old database stays as it was; next:")
     console.print(f"  python -m saber.sweep {kept} {words}", soft_wrap=True, highlight=False)

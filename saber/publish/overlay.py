@@ -15,6 +15,7 @@ from saber.publish.figures.overlay import overlay_figure
 from saber.publish.page import drawn, render_page
 from saber.publish.wording import counted, label, listed, number_text, objective_text, plain
 from saber.study.studies import StudyFront, StudyFronts
+from saber.study.workbench import study_folder
 from saber.types import digest_json
 
 LONGEST_NAME = 80
@@ -42,7 +43,7 @@ def overlay_path(fronts: StudyFronts, config: Config) -> Path:
     names = [one.study for one in fronts.studies]
     name = "+".join(names)
     name = name if len(name) <= LONGEST_NAME else f"{len(names)}-studies-{digest_json(names)}"
-    return Path(config.study.dir) / "compared" / f"{name}.html"
+    return study_folder(config).parent / "compared" / f"{name}.html"
 
 
 def render_overlay(fronts: StudyFronts) -> str:

@@ -13,7 +13,9 @@ import pytest
 
 from saber.command import apart
 from saber.keys import with_values
+from saber.publish.overlay import overlay_path
 from saber.scoring.pareto import hypervolume
+from saber.study.front import spoken_overrides
 from saber.study.studies import read_fronts
 from saber.types import UserError
 from tests.commands import configured, database, finish, process, run_here, words_of
@@ -25,6 +27,22 @@ def another(folder: Path, name: str) -> None:
     storage = f"sqlite:///{database(folder, name)}"
     optuna.copy_study(from_study_name="organism", from_storage=storage, to_storage=storage, to_study_name=name)
     optuna.delete_study(study_name="organism", storage=storage)
+
+
+def test_an_overlay_lies_in_the_home_that_the_studies_folder_names(
+    finished: Path, organism_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(finished))
+    config = configured([*words_of(organism_folder, finished), "studies=[organism]"])
+    at_home = with_values(config, {"study.dir": "~/sweeps"})
+    page = overlay_path(read_fronts(at_home), at_home)
+    assert page == finished / "sweeps" / "compared" / "organism.html"
+
+
+def test_words_are_said_again_but_for_those_that_do_not_hold(organism_folder: Path, tmp_path: Path) -> None:
+    words = ["+space.edit.decay={low: 0.5, high: 1.0}", "study.dir=/some where", "study.storage=sqlite:///x.db"]
+    config = with_values(configured(words_of(organism_folder, tmp_path)), {"overrides": words})
+    assert spoken_overrides(config, "study.dir=", "study.storage=") == "'+space.edit.decay={low: 0.5, high: 1.0}'"
 
 
 def test_two_fronts_are_overlaid_with_their_hypervolumes(finished: Path, organism_folder: Path) -> None:
