@@ -76,6 +76,8 @@ class EditConfig:
     reach: int = Field(default=1, ge=0)
     component_scale: ComponentScale = ComponentScale()
     kernel: KernelConfig = KernelConfig()
+    reader: Literal["direction", "least_drift"] = "direction"
+    reader_ridge: float = Field(default=1.0, gt=0.0)
     norm_preserve: Literal["none", "row"] = "none"
     max_iterations: int = Field(default=4, ge=1)
     decay: float = Field(default=1.0, gt=0.0)

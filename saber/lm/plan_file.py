@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from torch import Tensor
 from saber.lm.cache import DAMAGE, write_tensors
 from saber.types import EditPlan, Round, UserError
 
+NAMES = tuple(field.name for field in dataclasses.fields(Round))
+
 
 def save_plan(plan: EditPlan, path: Path) -> None:
     """Write a plan atomically."""
     tensors: dict[str, Tensor] = {}
     for i, one in enumerate(plan.rounds):
-        tensors[f"{i}.directions"] = one.directions
-        tensors[f"{i}.strengths"] = one.strengths
+        tensors |= {f"{i}.{name}": tensor for name, tensor in one.tensors.items()}
     about = {"n_rounds": len(plan.rounds), "row_norm": plan.row_norm, "source": dict(plan.source)}
     write_tensors(path, tensors, {"plan": json.dumps(about), "digest": plan.digest})
 
@@ -33,8 +35,9 @@ def load_plan(path: Path, digest: str | None = None) -> EditPlan:
             metadata = file.metadata() or {}
             about = json.loads(metadata["plan"])
             wanted = digest if digest is not None else metadata["digest"]
+            names = set(file.keys())
             rounds = tuple(
-                Round(file.get_tensor(f"{i}.directions"), file.get_tensor(f"{i}.strengths"))
+                Round(**{name: file.get_tensor(f"{i}.{name}") for name in NAMES if f"{i}.{name}" in names})
                 for i in range(about["n_rounds"])
             )
         plan = EditPlan(rounds, about["row_norm"], dict(about["source"]))

@@ -15,6 +15,7 @@ from saber.lm.adapter import Adapter
 from saber.lm.compiled import CompiledPlan, compile_plan
 from saber.method.placement import place, reach_of_kernel, reach_of_scope
 from saber.method.ranking import Ranking, interpolate_layers, rank
+from saber.method.reading import readers_of
 from saber.method.refinement import RoundOutcome, StopReason, stop_reason
 from saber.method.selection import best_directions, candidate_layers, layers_in_band
 from saber.method.separability import residual_refusal
@@ -123,7 +124,12 @@ def add_round(draft: _Draft) -> None:
     scaled = scale(selected, ranking, edit, factor=edit.decay ** len(draft.rounds))
     n_layers = draft.activations.n_layers
     by_kind: Mapping[WriterKind, float] = {kind: getattr(edit.component_scale, kind) for kind in WRITER_KINDS}
-    draft.rounds.append(place(scaled, reach_of(edit, n_layers), by_kind))
+    placed = place(scaled, reach_of(edit, n_layers), by_kind)
+    if edit.reader == "least_drift":
+        seen = draft.activations
+        readers = readers_of(placed, seen.harmless, seen.capability, ridge=edit.reader_ridge)
+        placed = dataclasses.replace(placed, readers=readers)
+    draft.rounds.append(placed)
 
 
 def rank_with(activations: Activations, edit: EditConfig) -> Ranking:

@@ -96,10 +96,11 @@ def _compile_round(one: Round, writer: Writer) -> WriterEdit | None:
     if len(meeting) == 0:
         return None
     q, kept = orthonormalise(one.directions[meeting].float())
-    q, a = q.to(writer.device), strengths[meeting][kept].float().to(writer.device)
+    p = q if one.readers is None else _dual(q, one.readers[meeting[kept], writer.layer])
+    q, p, a = q.to(writer.device), p.to(writer.device), strengths[meeting][kept].float().to(writer.device)
     if writer.gain is None:
-        return WriterEdit(q, a, q)
-    return WriterEdit(*_behind_gain(q, a, writer.gain.to(writer.device)))
+        return WriterEdit(q, a, p)
+    return WriterEdit(*_behind_gain(q, p, a, writer.gain.to(writer.device)))
 
 
 def orthonormalise(
@@ -132,13 +133,22 @@ def _gram_schmidt(columns: Float[Tensor, "d_model n"]) -> tuple[Float[Tensor, "d
     return basis.float(), torch.tensor(kept)
 
 
+def _dual(q: Float[Tensor, "d_model rank"], readers: Float[Tensor, "rank d_model"]) -> Float[Tensor, "d_model rank"]:
+    """P = Z (Q^T Z)^-1: the mixtures of readers Z with P^T Q = I."""
+    z = readers.double().T
+    return torch.linalg.solve((q.double().T @ z).T, z.T).T.float()
+
+
 def _behind_gain(
-    q: Float[Tensor, "d_model rank"], a: Float[Tensor, " rank"], gain: Float[Tensor, " d_model"]
+    q: Float[Tensor, "d_model rank"],
+    p: Float[Tensor, "d_model rank"],
+    a: Float[Tensor, " rank"],
+    gain: Float[Tensor, " d_model"],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(U, a, V) behind an elementwise gain; solved in float64, as V^T A can be badly scaled."""
     w = gain.double().unsqueeze(1)
-    v = w * q.double()
+    v = w * p.double()
     ridge = (GAIN_RIDGE * w.abs().median()) ** 2
-    regular = v / (w.square() + ridge)
+    regular = w * q.double() / (w.square() + ridge)
     u = torch.linalg.solve((v.T @ regular).T, regular.T).T
     return u.float(), a, v.float()

@@ -58,7 +58,7 @@ def portable(outcome: Outcome) -> Outcome:
     if outcome.planned is None:
         return outcome
     plan = outcome.planned.plan
-    rounds = tuple(Round(one.directions.cpu(), one.strengths.cpu()) for one in plan.rounds)
+    rounds = tuple(Round(**{name: tensor.cpu() for name, tensor in one.tensors.items()}) for one in plan.rounds)
     selected = tuple(
         dataclasses.replace(one, direction=dataclasses.replace(one.direction, vector=one.direction.vector.cpu()))
         for one in outcome.planned.selected

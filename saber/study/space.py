@@ -63,6 +63,7 @@ DECIDING = {
     "edit.purify",
     "edit.extraction",
     "edit.strength",
+    "edit.reader",
     "edit.layer_strategy",
     "edit.max_iterations",
 }  # what the conditions ask for
@@ -72,6 +73,7 @@ CONDITIONS: dict[str, Callable[[Config], bool]] = {
     "edit.kernel.": lambda c: c.edit.scope == "kernel",
     "edit.kernel.direction_position": lambda c: c.edit.kernel.direction == "global",
     "edit.purify_rank": lambda c: c.edit.purify == "subspace",
+    "edit.reader_ridge": lambda c: c.edit.reader == "least_drift",
     "edit.n_directions": lambda c: c.edit.extraction != "dim",
     "edit.entanglement_threshold": lambda c: c.edit.strength == "blended",
     "edit.layer_top_k": lambda c: c.edit.layer_strategy == "top_k",

@@ -67,10 +67,19 @@ class Round:
 
     ``strengths[i, l, k]`` scales direction ``i`` at the writers of layer ``l`` and kind ``WRITER_KINDS[k]``; 0 leaves
     that writer alone. ``strengths`` may cover fewer layers than the model has; the rest are not edited.
+    ``readers[i, l]`` is what direction ``i`` is read with at layer ``l``, up to a mixture with the others that act
+    there; without them a direction is read with itself, which is the orthogonal projection.
     """
 
     directions: Float[Tensor, "direction d_model"]
     strengths: Float[Tensor, "direction layer kind"]
+    readers: Float[Tensor, "direction layer d_model"] | None = None
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What it holds, by name."""
+        held = {"directions": self.directions, "strengths": self.strengths}
+        return held if self.readers is None else {**held, "readers": self.readers}
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +132,7 @@ class EditPlan:
         """Twelve hex digits of what the edit does (not of ``source``, which only says where it came from)."""
         sha = hashlib.sha256(f"plan/1 row_norm={self.row_norm}".encode())
         for one in self.rounds:
-            for tensor in (one.directions, one.strengths):
+            for tensor in one.tensors.values():
                 sha.update(str(tuple(tensor.shape)).encode())
                 sha.update(tensor.detach().float().contiguous().cpu().numpy().tobytes())
         return sha.hexdigest()[:DIGEST_LENGTH]

@@ -33,6 +33,20 @@ def two_rounds(adapter: Adapter, seed: int) -> EditPlan:
     return EditPlan(rounds)
 
 
+def oblique(adapter: Adapter, seed: int, row_norm: bool = False) -> EditPlan:
+    """Two rounds whose directions are read with other vectors than themselves."""
+    generator = torch.Generator().manual_seed(seed)
+    rounds = tuple(
+        Round(
+            one.directions,
+            one.strengths,
+            one.directions.unsqueeze(1) + 0.1 * torch.randn(3, adapter.n_layers, adapter.d_model, generator=generator),
+        )
+        for one in two_rounds(adapter, seed).rounds
+    )
+    return EditPlan(rounds, row_norm)
+
+
 def logits(adapter: Adapter, tokens: torch.Tensor = TOKENS) -> torch.Tensor:
     """The logits of every position."""
     with torch.no_grad():

@@ -17,7 +17,7 @@ from saber.lm.writer_edit import WriterEdit, compile_low_rank, orthonormalise
 from saber.types import EditPlan, Round, UserError
 from tests.conftest import TINY_GEMMA4, randomise
 from tests.lm.families import tiny
-from tests.lm.plans import TOKENS, everywhere, logits, two_rounds, unit
+from tests.lm.plans import TOKENS, everywhere, logits, oblique, two_rounds, unit
 
 
 @pytest.fixture(params=["gemma4", "llama"])
@@ -31,6 +31,8 @@ PLANS: list[Callable[[Adapter], EditPlan]] = [
     lambda a: everywhere(a, 0.9, row_norm=True),
     lambda a: two_rounds(a, 7),
     lambda a: EditPlan(two_rounds(a, 9).rounds, row_norm=True),
+    lambda a: oblique(a, 5),
+    lambda a: oblique(a, 6, row_norm=True),
 ]
 
 
@@ -53,6 +55,20 @@ def test_each_of_three_trials_in_a_batch_equals_its_own_run(adapter: Adapter) ->
     for plan, group in zip(plans, together, strict=True):
         with applied(adapter, [plan]):
             torch.testing.assert_close(group, logits(adapter), atol=2e-5, rtol=1e-5)
+
+
+def test_a_direction_is_taken_out_whatever_it_is_read_with(adapter: Adapter) -> None:
+    (one, _) = oblique(adapter, 3).rounds
+    full = torch.ones_like(one.strengths)
+    plan, orthogonal = EditPlan((Round(one.directions, full, one.readers),)), EditPlan((Round(one.directions, full),))
+    for writer in adapter.writers:
+        edit, usual = compile_low_rank(plan, writer), compile_low_rank(orthogonal, writer)
+        assert edit is not None
+        assert usual is not None
+        assert float((edit.v.T @ edit.u - torch.eye(3)).abs().max()) < 1e-4
+        assert float((edit.v - usual.v).norm()) > 0.1
+        if writer.gain is None:
+            assert float(edit.on_columns(one.directions.T).abs().max()) < 1e-5
 
 
 def test_strength_zero_is_bit_identical_alone_and_beside_others(adapter: Adapter) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from saber.lm.plan_file import load_plan, save_plan
-from saber.types import EditPlan, UserError
+from saber.types import EditPlan, Round, UserError
 
 
 def a_plan(alpha: float = 0.5, row_norm: bool = True) -> EditPlan:
@@ -23,6 +23,17 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert again.digest == plan.digest
     assert again.row_norm
     assert torch.equal(again.rounds[0].strengths, plan.rounds[0].strengths)
+
+
+def test_readers_are_written_and_told_apart(tmp_path: Path) -> None:
+    bare = a_plan()
+    (one,) = bare.rounds
+    plan = EditPlan((Round(one.directions, one.strengths, torch.rand(2, 2, 6)),), bare.row_norm)
+    save_plan(plan, tmp_path / "p.safetensors")
+    again = load_plan(tmp_path / "p.safetensors")
+    assert again.digest == plan.digest != bare.digest
+    for one, other in zip(again.rounds[0].tensors.values(), plan.rounds[0].tensors.values(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_the_digest_tells_plans_apart() -> None:

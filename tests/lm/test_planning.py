@@ -107,6 +107,8 @@ KNOBS: dict[str, tuple[dict[str, Any], Any]] = {
     },
     "kernel.direction": (KERNEL, "global"),
     "kernel.direction_position": ({**KERNEL, "kernel.direction": "global"}, 0.3),
+    "reader": ({}, "least_drift"),
+    "reader_ridge": ({"reader": "least_drift"}, 0.1),
     "norm_preserve": ({}, "row"),
     "max_iterations": ({}, 1),
     "decay": ({}, 0.5),

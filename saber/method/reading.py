@@ -1,0 +1,60 @@
+"""Read: what a writer's output is read with before a direction is taken out of it.
+
+An edit takes Q diag(a) P^T y from a write y. With P = Q the projection is orthogonal, and it disturbs every prompt
+whose write happens to lean on a direction. With any other P of P^T Q = I, what a write has more of a direction is taken
+out just as well: Q c is mapped to 0. The one that leaves harmless and capability prompts most alone is the linearly
+constrained minimum-variance beamformer (Frost 1972).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saber.types import Round
+
+
+def least_drift_readers(
+    directions: Float[Tensor, "k d_model"],
+    harmless: Float[Tensor, "n_harmless d_model"],
+    capability: Float[Tensor, "n_capability d_model"],
+    *,
+    ridge: float,
+) -> Float[Tensor, "k d_model"]:
+    """Z = R (I + M / (ridge m))^-1 of unit directions R, with M = (E[s s^T] + E[c c^T]) / 2 and m = tr M / d_model.
+
+    P = Z^T (R Z^T)^-1 then minimises E|P^T x|^2 + ridge m |P|^2 over harmless and capability activations x, subject to
+    P^T R^T = I. A large ``ridge`` gives Z = R, the orthogonal projection.
+    """
+    rows = torch.cat([x.double() / (2 * len(x)) ** 0.5 for x in (harmless, capability)])
+    r = directions.double().to(rows.device)
+    m = rows.square().sum() / rows.shape[1]
+    if m == 0.0:
+        return directions
+    scale = ridge * m
+    if len(rows) < rows.shape[1]:  # Woodbury's identity: the smaller of the two systems
+        small = scale * torch.eye(len(rows), dtype=rows.dtype, device=rows.device) + rows @ rows.T
+        read = r - torch.linalg.solve(small, rows @ r.T).T @ rows
+    else:
+        eye = torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
+        read = torch.linalg.solve(eye + rows.T @ rows / scale, r.T).T
+    return read.float()
+
+
+def readers_of(
+    one: Round,
+    harmless: Float[Tensor, "layer n_harmless d_model"],
+    capability: Float[Tensor, "layer n_capability d_model"],
+    *,
+    ridge: float,
+) -> Float[Tensor, "direction layer d_model"]:
+    """The least-drift readers of a round's directions at every layer where they act, zero elsewhere."""
+    n_directions, n_layers, _ = one.strengths.shape
+    readers = torch.zeros(n_directions, n_layers, one.directions.shape[1])
+    for layer in range(n_layers):
+        acting = torch.nonzero(one.strengths[:, layer].abs().sum(dim=1)).flatten()
+        if len(acting):
+            found = least_drift_readers(one.directions[acting], harmless[layer], capability[layer], ridge=ridge)
+            readers[acting, layer] = found.cpu()
+    return readers
