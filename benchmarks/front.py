@@ -20,6 +20,7 @@ import fcntl
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +69,20 @@ def share(cells: Sequence[Cell], worker: str) -> list[Cell]:
 
 
 def read_rows(folder: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
-    """The finished cells by their keys; of two lines of one cell the later counts."""
+    """The finished cells by their keys; of two lines of one cell the later counts, and half a line is none."""
     path = folder / ROWS
-    lines = path.read_text().splitlines() if path.exists() else []
+    text = path.read_text() if path.exists() else ""
+    lines = text[: text.rfind("\n") + 1].splitlines()
     return {(row["method"], row["organism"], row["seed"]): row for row in map(json.loads, lines)}
 
 
 def append_row(folder: Path, row: dict[str, Any]) -> None:
-    """Add a finished cell in one piece, whoever else is writing."""
-    with (folder / ROWS).open("a") as file:
+    """Add a finished cell, whoever else is writing, in the place of half a line that a killed process left."""
+    with (folder / ROWS).open("ab+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        file.write(json.dumps(row) + "\n")
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        file.write((json.dumps(row) + "\n").encode())
 
 
 def run_missing(cells: Sequence[Cell], setting: Setting, say: Callable[[str], None], run: Run) -> None:
@@ -102,6 +106,12 @@ def run_missing(cells: Sequence[Cell], setting: Setting, say: Callable[[str], No
 def run_any(cell: Cell, setting: Setting) -> dict[str, Any]:
     """Run a cell as its method needs."""
     return run_heretic(cell, setting) if cell.method == HERETIC else run_cell(cell, setting)
+
+
+def say_now(console: Console, text: str) -> None:
+    """Say that a cell is done when it is done, in a file too."""
+    console.print(text, highlight=False)
+    console.file.flush()
 
 
 def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -129,7 +139,7 @@ def main() -> None:
         cells = share(cells_of(options), options.worker)
         setting.folder.mkdir(parents=True, exist_ok=True)
         if not options.show:
-            run_missing(cells, setting, lambda text: console.print(text, highlight=False), run_any)
+            run_missing(cells, setting, partial(say_now, console), run_any)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error

@@ -22,6 +22,7 @@ Row = Mapping[str, Any]
 KLDS = ("response", "first", "prompt")
 REFERENCES: Mapping[str, tuple[float, float]] = {"0.1": (1.0, 0.1), "0.5": (1.0, 0.5)}
 SPLITS = ("tune", "report")
+SHOWN = (("report", "response", "0.1"), ("report", "first", "0.5"))  # ours, and the prototypes'
 N_RESAMPLES = 10_000
 
 
@@ -88,10 +89,44 @@ def winners_curse(row: Row) -> dict[str, dict[str, float]]:
     return found
 
 
+def course(row: Row, kld: str, reference: str) -> list[float]:
+    """The hypervolume on tune after each trial; numbers of trials that failed count too."""
+    found: list[float] = []
+    for n in range(1, row["n_trials"] + 1):
+        until = [trial["tune"] for trial in row["trials"] if trial["number"] < n]
+        found.append(hypervolume(plane(until, kld), np.array(REFERENCES[reference])))
+    return found
+
+
 def scored(row: Row) -> dict[str, Any]:
     """A cell without its trials, with what they come to."""
     kept = {name: value for name, value in row.items() if name not in ("trials", "report")}
-    return kept | {"n_front": len(row["report"]), "hypervolume": hypervolumes(row), "curse": winners_curse(row)}
+    return kept | {
+        "n_front": len(row["report"]),
+        "hypervolume": hypervolumes(row),
+        "course": {f"{kld} {reference}": course(row, kld, reference) for _, kld, reference in SHOWN},
+        "curse": winners_curse(row),
+    }
+
+
+def within_time(row: Row, seconds: float, shown: str) -> float:
+    """The hypervolume on tune that a cell had after so many seconds of search, its trials taken as equally long.
+
+    A cell that was done by then is taken as it ended, which is less than it could have reached.
+    """
+    n = min(int(seconds / (row["search_s"] / row["n_trials"])), row["n_trials"])
+    return float(row["course"][shown][n - 1]) if n else 0.0
+
+
+def at_equal_time(rows: Sequence[Row], method: str, other: str, shown: str) -> tuple[float, float, float] | None:
+    """A method's hypervolume on tune when the other's search had ended, over what that had then."""
+    theirs = {(row["organism"], row["seed"]): row for row in rows if row["method"] == other}
+    ours = {
+        cell: within_time(row, theirs[cell]["search_s"], shown)
+        for row in rows
+        if row["method"] == method and (cell := (row["organism"], row["seed"])) in theirs
+    }
+    return ratio(ours, {cell: row["course"][shown][-1] for cell, row in theirs.items()})
 
 
 def by_cell(rows: Sequence[Row], method: str, split: str, kld: str, reference: str) -> dict[tuple[str, int], float]:

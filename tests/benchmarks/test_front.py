@@ -55,6 +55,16 @@ def test_a_finished_cell_is_skipped_until_its_configuration_changes(tmp_path: Pa
     )
 
 
+def test_half_a_line_is_no_cell_and_is_written_over(tmp_path: Path, named_organism: Path) -> None:
+    first, second = (row_of(Cell("saber", named_organism, seed), Setting(tmp_path, 8, 32)) for seed in (0, 1))
+    append_row(tmp_path, first)
+    with (tmp_path / "front.jsonl").open("a") as file:
+        file.write(json.dumps(second)[:40])
+    assert list(read_rows(tmp_path).values()) == [first]
+    append_row(tmp_path, second)
+    assert list(read_rows(tmp_path).values()) == [first, second]
+
+
 def test_cells_are_filtered_by_name_and_shared_among_workers(tmp_path: Path) -> None:
     words = [str(tmp_path), "--organisms", "a/seed0", "a/seed1", "--seeds", "0", "1", "--cells"]
     some = cells_of(options_of([*words, "saber", "heretic", "seed1"]))

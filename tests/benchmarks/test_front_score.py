@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from front_score import chosen, front_of, hypervolumes, ratio, scored, winners_curse
+from front_score import at_equal_time, chosen, front_of, hypervolumes, ratio, scored, winners_curse, within_time
 
 
 def point(refusal: float, response: float, first: float | None = None) -> dict[str, float]:
@@ -26,7 +26,8 @@ def row() -> dict[str, Any]:
     }
     report = {"4": point(0.1, 0.06, 0.9), "5": point(0.4, 0.02, 0.02), "9": point(0.3, 0.06, 0.3)}
     trials = [{"number": number, "tune": one} for number, one in tune.items()]
-    return {"method": "saber", "trials": trials, "report": report}
+    about = {"method": "saber", "organism": "a", "seed": 0, "n_trials": 10, "search_s": 20.0}
+    return about | {"trials": trials, "report": report}
 
 
 def test_the_front_is_chosen_on_tune_for_each_kld_and_equal_points_once(row: dict[str, Any]) -> None:
@@ -71,3 +72,18 @@ def test_a_ratio_is_of_the_cells_that_both_have_with_an_interval_from_three_on()
     assert two[0] == pytest.approx(4 / 3)
     assert math.isnan(two[1])
     assert ratio({("d", 0): 1.0}, theirs) is None
+
+
+def test_at_equal_time_a_slow_method_has_its_first_trials_and_a_fast_one_all(row: dict[str, Any]) -> None:
+    ours = scored(row)
+    course = ours["course"]["response 0.1"]
+    assert course[:4] == [0.0] * 4
+    assert course[4] == pytest.approx(0.05)
+    assert course[5] == course[9] == pytest.approx(0.5 * 0.09 + 0.5 * 0.05)
+    assert within_time(ours, 11.0, "response 0.1") == course[4]  # five trials of 2 s
+    assert within_time(ours, 1.9, "response 0.1") == 0.0
+    assert within_time(ours, 99.0, "response 0.1") == course[9]
+    theirs = ours | {"method": "heretic", "search_s": 11.0}
+    found = at_equal_time([ours, theirs], "saber", "heretic", "response 0.1")
+    assert found is not None
+    assert found[0] == pytest.approx(course[4] / course[9])
