@@ -87,7 +87,7 @@ METHODS: Mapping[str, Method] = {
             "edit=arditi",
             *ONE_LAYER,
             "++edit.purify=subspace",
-            *_space(PROBES, f"{STRENGTH_AND_LAYER}, purify_rank: {{low: 1, high: 32}}"),
+            *_space(PROBES, f"{STRENGTH_AND_LAYER}, purify_rank: {{low: 1, high: 16}}"),
             "study.enqueue=[{data.n_probe: 128, edit.alpha_base: 1.0, edit.kernel.direction_position: 0.6,"
             " edit.purify_rank: 8}]",
         ),
