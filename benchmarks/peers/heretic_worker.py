@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from adapted import edited_weights
 from lines import Answer, Request, claim_stdout, prompts_of, serve
 
 answers = claim_stdout()
@@ -44,12 +45,20 @@ SETS = {
 }
 
 
+def prompts_for(name: str, options: argparse.Namespace) -> list[str]:
+    """The prompts of one of Heretic's four sets; drift is measured on capability prompts too where asked."""
+    split, kind, size = SETS[name]
+    texts = prompts_of(options.organism, split, kind, getattr(options, size))
+    if name == "good_evaluation_prompts" and options.drift_on_capability:
+        texts += prompts_of(options.organism, split, "capability")
+    return texts
+
+
 def write_settings(options: argparse.Namespace, folder: Path) -> None:
     """Heretic's ``config.toml``: the organism, its prompts, a token limit, no system prompt; the rest is default."""
     settings: dict[str, Any] = {
         "model": str(options.organism),
         "system_prompt": "",  # it always sends a system turn, and the organism's template drops an empty one
-        "response_prefix": "",  # what it finds by itself on the organism; saves its search for one
         "max_response_length": options.tokens,
         "batch_size": options.batch_size,
         "n_trials": options.trials,
@@ -57,25 +66,16 @@ def write_settings(options: argparse.Namespace, folder: Path) -> None:
         "seed": options.seed,
         "study_checkpoint_dir": str(folder / "checkpoints"),
     }
+    if not options.find_prefix:
+        settings["response_prefix"] = ""  # what it finds by itself on the organism; saves its search for one
     if options.markers is not None:
         settings["refusal_markers"] = json.loads(options.markers.read_text())
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
-    for name, (split, kind, size) in SETS.items():
+    for name in SETS:
         path = folder / f"{name}.txt"
-        path.write_text("\n".join(prompts_of(options.organism, split, kind, getattr(options, size))) + "\n")
+        path.write_text("\n".join(prompts_for(name, options)) + "\n")
         lines += [f"[{name}]", f"dataset = {json.dumps(str(path))}"]
     (folder / "config.toml").write_text("\n".join(lines) + "\n")
-
-
-def edited_weights(model: Any) -> dict[str, torch.Tensor]:
-    """W + B A of every adapted linear map, by its name in the model that the adapters were put on."""
-    return {
-        f"{name.removeprefix('base_model.model.')}.weight": (
-            module.base_layer.weight.data + module.get_delta_weight("default")
-        ).contiguous()
-        for name, module in model.named_modules()
-        if hasattr(module, "get_delta_weight") and hasattr(module, "base_layer")
-    }
 
 
 class Served:
@@ -98,6 +98,9 @@ class Served:
             "n_harmless": len(self.evaluator.good_prompts),
             "threads": torch.get_num_threads(),
             "row_normalization": self.settings.row_normalization.value,
+            "response_prefix": self.settings.response_prefix,
+            "n_startup_trials": self.settings.n_startup_trials,
+            "sampler": type(self.study.sampler).__name__,
         }
         serve(answers, ready, self.handle)
         raise SystemExit(0)
@@ -142,6 +145,8 @@ def main() -> None:
     parser.add_argument("--n-probe", type=int, help="probe prompts of each kind, all by default")
     parser.add_argument("--n-harmful", type=int, help="tune prompts, all by default")
     parser.add_argument("--n-harmless", type=int, help="tune prompts, all by default")
+    parser.add_argument("--drift-on-capability", action="store_true", help="good prompts: harmless and capability ones")
+    parser.add_argument("--find-prefix", action="store_true", help="let it look for a common prefix of the replies")
     parser.add_argument("--markers", type=Path, help="a JSON list of refusal substrings, Heretic's own 33 by default")
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=0, help="0 lets Heretic choose")

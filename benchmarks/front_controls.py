@@ -1,0 +1,215 @@
+"""Controls: the default sweep with one part of the method taken away, so that the difference says what it is worth.
+
+What a configuration can say is said there (`Control.fixed`); the rest replaces one function of the core while the
+cell runs, search and report alike, and puts it back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+from saber.config import Config, EditConfig
+from saber.keys import with_values
+from saber.lm import planning, writer_edit
+from saber.method import ranking
+from saber.method.extraction import orient
+from saber.method.placement import reach_of_kernel
+from saber.method.purification import remove_subspace
+from saber.method.ranking import Ranking, interpolate_layers
+from saber.types import Activations, Direction, RankedDirection
+
+Patch = Callable[[int], AbstractContextManager[None]]
+STRENGTHS = ("edit.alpha_entangled", "edit.entanglement_threshold")
+ROUNDS = ("edit.decay", "edit.tolerance", "edit.stable_cosine", "edit.patience")
+
+
+def nothing(_seed: int) -> AbstractContextManager[None]:
+    """Replace nothing."""
+    return nullcontext()
+
+
+@dataclass(frozen=True)
+class Control:
+    """One thing changed: keys with a ``fixed`` value, keys that so decide nothing, and what is replaced in the core."""
+
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    idle: tuple[str, ...] = ()
+    patch: Patch = nothing
+
+    def applied_to(self, config: Config) -> Config:
+        """The configuration with those keys fixed, and neither searched nor named in a known point."""
+        gone = {*self.fixed, *self.idle}
+        enqueue = [{k: v for k, v in point.items() if k not in gone} for point in config.study.enqueue]
+        space = without(config.space, gone)
+        return with_values(config, {"space": space, "study.enqueue": tuple(enqueue), **self.fixed})
+
+
+def without(space: Mapping[str, Any], keys: set[str], prefix: str = "") -> dict[str, Any]:
+    """A space, nested or dotted, less some keys."""
+    kept: dict[str, Any] = {}
+    for name, value in space.items():
+        path = f"{prefix}{name}"
+        if path not in keys:
+            below = any(key.startswith(f"{path}.") for key in keys)
+            kept[name] = without(value, keys, f"{path}.") if below else value
+    return kept
+
+
+@contextmanager
+def one_alpha(_seed: int = 0) -> Iterator[None]:
+    """Entanglement off: every direction, or part of one, has the strength alpha_base."""
+    parts = planning.decomposed_strengths
+
+    def whole(_entanglement: float, *, alpha_base: float, **_: Any) -> float:
+        return alpha_base
+
+    def both(direction: Tensor, basis: Tensor, *, alpha_base: float, **_: Any) -> list[tuple[Tensor, float]]:
+        return parts(direction, basis, alpha_base=alpha_base, alpha_entangled=alpha_base)
+
+    with patch.object(planning, "blended_strength", whole), patch.object(planning, "decomposed_strengths", both):
+        yield
+
+
+@contextmanager
+def random_directions(seed: int) -> Iterator[None]:
+    """As many unit vectors as were extracted, drawn evenly from the space that purification leaves."""
+    extract, shared_basis = ranking.extract, ranking.shared_basis
+    protected: list[Tensor] = []
+
+    def remember(*args: Any, **kwargs: Any) -> Tensor:
+        protected[:] = [shared_basis(*args, **kwargs)]
+        return protected[0]
+
+    def draw(harmful: Tensor, harmless: Tensor, **kwargs: Any) -> Tensor:
+        found = extract(harmful, harmless, **kwargs)
+        generator = torch.Generator().manual_seed(_seed_of(seed, harmful))
+        drawn = remove_subspace(torch.randn(found.shape, generator=generator).to(found), protected[0])
+        return orient(drawn / drawn.norm(dim=1, keepdim=True), harmful, harmless)
+
+    with patch.object(ranking, "shared_basis", remember), patch.object(ranking, "extract", draw):
+        yield
+
+
+def _seed_of(seed: int, tensor: Tensor) -> int:
+    """The same for the same search seed and activations: a trial run again gives the same plan."""
+    digest = hashlib.sha256(f"{seed}".encode() + tensor.contiguous().cpu().numpy().tobytes()).digest()
+    return int.from_bytes(digest[:6], "big")
+
+
+@contextmanager
+def _ranked(change: Callable[[Callable[..., Ranking], Activations, EditConfig], Ranking]) -> Iterator[None]:
+    """Replace how a trial ranks what it sees."""
+    rank_with = planning.rank_with
+
+    def changed(activations: Activations, edit: EditConfig) -> Ranking:
+        return change(rank_with, activations, edit)
+
+    with patch.object(planning, "rank_with", changed):
+        yield
+
+
+def shuffled_labels(seed: int) -> AbstractContextManager[None]:
+    """Each trial takes its probes for harmful or harmless at random, as many of each; refinement sees them as so."""
+
+    def change(rank_with: Callable[..., Ranking], seen: Activations, edit: EditConfig) -> Ranking:
+        n = seen.harmful.shape[1]
+        both = torch.cat([seen.harmful, seen.harmless], dim=1)
+        order = random.Random(f"labels {seed} {n}").sample(range(both.shape[1]), both.shape[1])
+        return rank_with(replace(seen, harmful=both[:, order[:n]], harmless=both[:, order[n:]]), edit)
+
+    return _ranked(change)
+
+
+def _with_ratios(found: Ranking, ratio: Callable[[RankedDirection], float]) -> Ranking:
+    """The same directions, ordered by another number than their Fisher ratio (still times purity)."""
+    directions = tuple(tuple(replace(one, fisher_ratio=ratio(one)) for one in layer) for layer in found.directions)
+    return replace(found, directions=directions)
+
+
+def rank_by_variance(_seed: int = 0) -> AbstractContextManager[None]:
+    """Rank by the share of the paired differences' variation that a direction explains in its layer."""
+
+    def change(rank_with: Callable[..., Ranking], seen: Activations, edit: EditConfig) -> Ranking:
+        gap = seen.harmful - seen.harmless
+        total = gap.square().sum(dim=(1, 2))
+
+        def share(one: RankedDirection) -> float:
+            layer = one.direction.layer
+            return float((gap[layer] @ one.direction.vector).square().sum() / total[layer])
+
+        return _with_ratios(rank_with(seen, edit), share)
+
+    return _ranked(change)
+
+
+def rank_at_random(seed: int) -> AbstractContextManager[None]:
+    """Rank by a number drawn once for each layer and index: one order for the whole search."""
+
+    def drawn(one: RankedDirection) -> float:
+        return random.Random(f"rank {seed} {one.direction.layer} {one.direction.index}").random()
+
+    def change(rank_with: Callable[..., Ranking], seen: Activations, edit: EditConfig) -> Ranking:
+        return _with_ratios(rank_with(seen, edit), drawn)
+
+    return _ranked(change)
+
+
+@contextmanager
+def naive_writers(_seed: int = 0) -> Iterator[None]:
+    """Edit every writer as if no gain stood between its output and the stream: U = V = Q."""
+
+    def plain(q: Tensor, a: Tensor, _gain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return q, a, q
+
+    with patch.object(writer_edit, "_behind_gain", plain):
+        yield
+
+
+@contextmanager
+def biprojected(seed: int = 0) -> Iterator[None]:
+    """Lai's second projection: one layer's direction, at each layer without that layer's own harmless mean."""
+    means: list[Tensor] = []
+
+    def remember(rank_with: Callable[..., Ranking], seen: Activations, edit: EditConfig) -> Ranking:
+        means[:] = list(seen.harmless.mean(dim=1))
+        return rank_with(seen, edit)
+
+    def select(found: Ranking, edit: EditConfig) -> tuple[RankedDirection, ...]:
+        one = interpolate_layers(found, edit.kernel.direction_position)[0]
+        placed = []
+        for layer, mean in enumerate(means):
+            rest = remove_subspace(one.direction.vector.unsqueeze(0), (mean / mean.norm()).unsqueeze(1))[0]
+            placed.append(replace(one, direction=Direction(layer, 0, rest / rest.norm())))
+        return tuple(placed)
+
+    def at_its_own(n_layers: int, *, tents: Any, everywhere: bool) -> Tensor:
+        assert everywhere, "expected edit.kernel.direction=global"
+        return reach_of_kernel(n_layers, tents=tents, everywhere=False)
+
+    with ExitStack() as stack:
+        stack.enter_context(_ranked(remember))
+        stack.enter_context(patch.object(planning, "select", select))
+        stack.enter_context(patch.object(planning, "reach_of_kernel", at_its_own))
+        stack.enter_context(one_alpha(seed))
+        yield
+
+
+CONTROLS: Mapping[str, Control] = {
+    "random-directions": Control(patch=random_directions),
+    "shuffled-labels": Control(patch=shuffled_labels),
+    "one-alpha": Control(idle=STRENGTHS, patch=one_alpha),
+    "rank-by-variance": Control(patch=rank_by_variance),
+    "rank-at-random": Control(patch=rank_at_random),
+    "no-purify": Control(fixed={"edit.purify": "none"}, idle=("edit.purify_rank",)),
+    "one-round": Control(fixed={"edit.max_iterations": 1}, idle=ROUNDS),
+    "naive-writers": Control(patch=naive_writers),
+}

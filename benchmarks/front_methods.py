@@ -1,0 +1,111 @@
+"""The methods of ``front.py``: each the words that are put behind ``+sweep=organism``, and what no word can say.
+
+A peer's method is its published recipe (its preset under conf/edit) with the space that its users would search around
+it; the recipe itself is the first trial, as the default sweep has known points too. Tents that are flat edit all
+writers alike, so that scope ``kernel`` with a ``global`` direction is the scope ``all`` with the direction's layer as
+a number that can be searched.
+
+surgical: arXiv 2601.08489 takes from the difference in means, by ridge regression, what lies along "concept atoms"
+(differences in means of protected capabilities and styles against a neutral set). Our nearest knob takes out all that
+lies in the top q right singular vectors of the harmless and capability probes, uncentred; q is searched. It is a
+projection instead of a ridge, and principal directions instead of named atoms.
+
+kernel: Heretic 1.4.0's ranges. It has the floor as a share of the peak, here it is a strength of its own; it edits no
+per-layer-input gate, so those have none here; distances are shares of depth, of 1 to 5.4 of 9 layers in the organism.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from front_controls import CONTROLS, STRENGTHS, Control, biprojected, one_alpha
+
+HERETIC = "heretic"
+PROBES = "n_probe: {low: 24, high: 128, step: 4}"
+FLAT = "{peak: 1.0, position: 0.5, floor: 1.0, half_width: 1.0}"
+ONE_LAYER = (
+    "++edit.scope=kernel",
+    "++edit.kernel.direction=global",
+    *(f"++edit.kernel.{kind}={FLAT}" for kind in ("attention", "mlp", "per_layer")),
+)
+STRENGTH_AND_LAYER = "alpha_base: {low: 0.2, high: 1.5}, kernel: {direction_position: {low: 0.2, high: 1.0}}"
+ONE_STRENGTH = Control(idle=STRENGTHS, patch=one_alpha)
+UNCHANGED = Control()
+RECIPE = "{data.n_probe: 128, edit.alpha_base: 1.0, edit.kernel.direction_position: 0.6}"
+
+
+@dataclass(frozen=True)
+class Method:
+    """Words behind ``+sweep=organism``, and the control that runs around them."""
+
+    words: tuple[str, ...] = ()
+    control: Control = UNCHANGED
+
+
+def _space(probes: str, edit: str) -> tuple[str, str]:
+    """The words that put another space in the place of the sweep's."""
+    data = f"data: {{{probes}}}, " if probes else ""
+    return ("~space", f"+space={{{data}edit: {{{edit}}}}}")
+
+
+def _tent(kind: str) -> str:
+    """Heretic's four numbers of one kind of writer."""
+    return (
+        f"{kind}: {{peak: {{low: 0.8, high: 1.5}}, position: {{low: 0.6, high: 1.0}},"
+        " floor: {low: 0.0, high: 1.0}, half_width: {low: 0.111, high: 0.6}}"
+    )
+
+
+METHODS: Mapping[str, Method] = {
+    "saber": Method(),
+    "saber-seed": Method(
+        (
+            "edit=saber_seed",
+            *_space(
+                PROBES,
+                "max_iterations: {low: 1, high: 4}, alpha_base: {low: 0.4, high: 1.2, step: 0.025},"
+                " alpha_entangled: {low: 0.0, high: 0.6, step: 0.01},"
+                " entanglement_threshold: {low: 0.2, high: 0.9, step: 0.05}, global_top_k: {low: 4, high: 28}",
+            ),
+            "study.enqueue=[{data.n_probe: 60, edit.alpha_base: 0.825, edit.alpha_entangled: 0.03,"
+            " edit.entanglement_threshold: 0.55, edit.global_top_k: 14, edit.max_iterations: 4}]",
+        )
+    ),
+    "arditi": Method(
+        ("edit=arditi", *ONE_LAYER, *_space(PROBES, STRENGTH_AND_LAYER), f"study.enqueue=[{RECIPE}]"), ONE_STRENGTH
+    ),
+    "projected": Method(
+        ("edit=projected", *ONE_LAYER, *_space(PROBES, STRENGTH_AND_LAYER), f"study.enqueue=[{RECIPE}]"), ONE_STRENGTH
+    ),
+    "biprojected": Method(
+        ("edit=projected", *ONE_LAYER, *_space(PROBES, STRENGTH_AND_LAYER), f"study.enqueue=[{RECIPE}]"),
+        Control(idle=STRENGTHS, patch=biprojected),
+    ),
+    "surgical": Method(
+        (
+            "edit=arditi",
+            *ONE_LAYER,
+            "++edit.purify=subspace",
+            *_space(PROBES, f"{STRENGTH_AND_LAYER}, purify_rank: {{low: 1, high: 16}}"),
+            "study.enqueue=[{data.n_probe: 128, edit.alpha_base: 1.0, edit.kernel.direction_position: 0.6,"
+            " edit.purify_rank: 8}]",
+        ),
+        ONE_STRENGTH,
+    ),
+    "kernel": Method(
+        (
+            "edit=kernel",
+            "++edit.kernel.per_layer={peak: 0.0, position: 0.6, floor: 0.0, half_width: 0.6}",
+            "++data.n_probe=144",
+            *_space(
+                "",
+                "kernel: {direction: {choices: [global, per_layer]},"
+                f" direction_position: {{low: 0.4, high: 0.9}}, {_tent('attention')}, {_tent('mlp')}}}",
+            ),
+            "study.enqueue=[]",
+        )
+    ),
+    HERETIC: Method(),
+    **{name: Method(control=control) for name, control in CONTROLS.items()},
+}

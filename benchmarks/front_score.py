@@ -1,0 +1,160 @@
+"""What a cell's numbers come to: fronts chosen on tune, their hypervolumes on both splits, how much choosing flatters.
+
+A point is a mapping of metric names to values. A cell is a line of ``front.jsonl``: ``trials`` with their numbers on
+tune, ``report`` with those of the points chosen on tune, by trial number.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from itertools import product
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+from saber.scoring.pareto import hypervolume, pareto_mask
+
+Point = Mapping[str, float]
+Row = Mapping[str, Any]
+
+KLDS = ("response", "first", "prompt")
+REFERENCES: Mapping[str, tuple[float, float]] = {"0.1": (1.0, 0.1), "0.5": (1.0, 0.5)}
+SPLITS = ("tune", "report")
+SHOWN = (("report", "response", "0.1"), ("report", "first", "0.5"))  # ours, and the prototypes'
+N_RESAMPLES = 10_000
+
+
+def plane(points: Sequence[Point], kld: str) -> np.ndarray:
+    """Refusal rate and one KLD of each point."""
+    return np.array([[point["refusal_rate"], point[f"kld_{kld}"]] for point in points]).reshape(-1, 2)
+
+
+def front_of(trials: Sequence[Mapping[str, Any]], kld: str) -> list[int]:
+    """Numbers of the trials that no other beats on tune; of equal ones the first."""
+    values = plane([trial["tune"] for trial in trials], kld)
+    if not len(values):
+        return []
+    on_front = np.flatnonzero(pareto_mask(values, ["minimize", "minimize"]))
+    _, first = np.unique(values[on_front], axis=0, return_index=True)
+    return sorted(int(trials[on_front[i]]["number"]) for i in first)
+
+
+def chosen(trials: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Every trial that is on the tune front for at least one of the three KLDs."""
+    return sorted({number for kld in KLDS for number in front_of(trials, kld)})
+
+
+def front_points(row: Row, split: str, kld: str) -> list[Point]:
+    """The points on a cell's tune front for this KLD, as measured on a split."""
+    tune = {trial["number"]: trial["tune"] for trial in row["trials"]}
+    report = {int(number): point for number, point in row["report"].items()}
+    return [(tune if split == "tune" else report)[number] for number in front_of(row["trials"], kld)]
+
+
+def hypervolumes(row: Row) -> dict[str, dict[str, dict[str, float]]]:
+    """By split, KLD and reference: the volume of the front chosen on tune for that KLD."""
+    return {
+        split: {
+            kld: {
+                name: hypervolume(plane(front_points(row, split, kld), kld), np.array(reference))
+                for name, reference in REFERENCES.items()
+            }
+            for kld in KLDS
+        }
+        for split in SPLITS
+    }
+
+
+def winners_curse(row: Row) -> dict[str, dict[str, float]]:
+    """By KLD: mean over the tune front of report minus tune, and the best refusal rate and where it went.
+
+    Points with a KLD of 0.5 or more on tune are left out: nobody would choose them.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for kld, limit in product(KLDS, [REFERENCES["0.5"][1]]):
+        both = zip(front_points(row, "tune", kld), front_points(row, "report", kld), strict=True)
+        pairs = [(tune, report) for tune, report in both if tune[f"kld_{kld}"] < limit]
+        if not pairs:
+            continue
+        best = min(pairs, key=lambda pair: (pair[0]["refusal_rate"], pair[0][f"kld_{kld}"]))
+        found[kld] = {
+            "n": len(pairs),
+            "refusal_rate": mean(report["refusal_rate"] - tune["refusal_rate"] for tune, report in pairs),
+            "kld": mean(report[f"kld_{kld}"] - tune[f"kld_{kld}"] for tune, report in pairs),
+            "lowest_refusal_tune": best[0]["refusal_rate"],
+            "lowest_refusal_report": best[1]["refusal_rate"],
+        }
+    return found
+
+
+def course(row: Row, kld: str, reference: str) -> list[float]:
+    """The hypervolume on tune after each trial; numbers of trials that failed count too."""
+    found: list[float] = []
+    for n in range(1, row["n_trials"] + 1):
+        until = [trial["tune"] for trial in row["trials"] if trial["number"] < n]
+        found.append(hypervolume(plane(until, kld), np.array(REFERENCES[reference])))
+    return found
+
+
+def scored(row: Row) -> dict[str, Any]:
+    """A cell without its trials, with what they come to."""
+    kept = {name: value for name, value in row.items() if name not in ("trials", "report")}
+    return kept | {
+        "n_front": len(row["report"]),
+        "hypervolume": hypervolumes(row),
+        "course": {f"{kld} {reference}": course(row, kld, reference) for _, kld, reference in SHOWN},
+        "curse": winners_curse(row),
+    }
+
+
+def within_time(row: Row, seconds: float, shown: str) -> float:
+    """The hypervolume on tune that a cell had after so many seconds of search, its trials taken as equally long.
+
+    A cell that was done by then is taken as it ended, which is less than it could have reached.
+    """
+    n = min(int(seconds / (row["search_s"] / row["n_trials"])), row["n_trials"])
+    return float(row["course"][shown][n - 1]) if n else 0.0
+
+
+def at_equal_time(rows: Sequence[Row], method: str, other: str, shown: str) -> tuple[float, float, float] | None:
+    """A method's hypervolume on tune when the other's search had ended, over what that had then."""
+    theirs = {(row["organism"], row["seed"]): row for row in rows if row["method"] == other}
+    ours = {
+        cell: within_time(row, theirs[cell]["search_s"], shown)
+        for row in rows
+        if row["method"] == method and (cell := (row["organism"], row["seed"])) in theirs
+    }
+    return ratio(ours, {cell: row["course"][shown][-1] for cell, row in theirs.items()})
+
+
+def by_cell(rows: Sequence[Row], method: str, split: str, kld: str, reference: str) -> dict[tuple[str, int], float]:
+    """A method's hypervolumes by organism and search seed."""
+    return {
+        (row["organism"], row["seed"]): row["hypervolume"][split][kld][reference]
+        for row in rows
+        if row["method"] == method
+    }
+
+
+def ratio(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> tuple[float, float, float] | None:
+    """Mean of ours over mean of theirs on the cells that both have, with a 95% interval; ``None`` without such cells.
+
+    The interval resamples those cells together, so it says how far another draw of organisms and search seeds could
+    lead, as far as these show it. With fewer than three cells it is not known: NaN.
+    """
+    cells = [cell for cell in ours if cell in theirs]
+    if not cells or sum(theirs[cell] for cell in cells) == 0:
+        return None
+    value = sum(ours[cell] for cell in cells) / sum(theirs[cell] for cell in cells)
+    if len(cells) < 3:
+        return value, float("nan"), float("nan")
+    rng = random.Random(0)
+    drawn = []
+    for _ in range(N_RESAMPLES):
+        some = rng.choices(cells, k=len(cells))
+        below = sum(theirs[cell] for cell in some)
+        drawn.append(sum(ours[cell] for cell in some) / below if below else float("inf"))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return value, float(low), float(high)

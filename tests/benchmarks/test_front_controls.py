@@ -1,0 +1,184 @@
+"""Each control changes what it says, nothing more, and is gone afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from front_controls import (
+    CONTROLS,
+    Control,
+    biprojected,
+    naive_writers,
+    one_alpha,
+    random_directions,
+    rank_at_random,
+    rank_by_variance,
+    shuffled_labels,
+)
+from front_methods import METHODS
+from saber_worker import composed
+
+from saber.config import EditConfig, KernelConfig
+from saber.config.edit import Tent
+from saber.lm import planning
+from saber.lm.planning import PlanRequest, rank_with, select
+from saber.lm.writer_edit import compile_low_rank
+from saber.study.session import searched
+from saber.study.space import check_point
+from saber.types import Activations, EditPlan, Round
+
+N, D, LAYERS = 12, 20, 4
+EDIT = EditConfig(purify="harmless_mean", scope="layer", n_directions=3, global_top_k=6, max_iterations=2)
+FLAT = Tent(peak=1.0, position=0.5, floor=1.0, half_width=1.0)
+
+
+@pytest.fixture
+def seen() -> Activations:
+    """Activations whose classes differ along one direction, more so in later layers."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(3, LAYERS, N, D, generator=generator) + 2 * torch.randn(D, generator=generator)
+    drawn[0, :, :, 0] += 3 * torch.arange(1.0, LAYERS + 1).unsqueeze(1)
+    return Activations(*drawn)
+
+
+def first_round(seen: Activations, edit: EditConfig = EDIT) -> Round:
+    draft = planning._Draft(PlanRequest(edit, N, N), seen)
+    planning.add_round(draft)
+    return draft.rounds[0]
+
+
+def digest(one: Round) -> str:
+    return EditPlan((one,)).digest
+
+
+@pytest.mark.parametrize("patch", [one_alpha, random_directions, shuffled_labels, rank_by_variance, rank_at_random])
+def test_a_patch_changes_the_plan_the_same_way_each_time_and_is_undone(patch: Any, seen: Activations) -> None:
+    before = digest(first_round(seen))
+    with patch(3):
+        inside = digest(first_round(seen)), digest(first_round(seen))
+    with pytest.raises(KeyError), patch(3):
+        raise KeyError
+    assert inside[0] == inside[1] != before
+    assert digest(first_round(seen)) == before
+
+
+@pytest.mark.parametrize("strength", ["blended", "decomposed"])
+def test_one_alpha_gives_every_direction_alpha_base(seen: Activations, strength: Any) -> None:
+    edit = replace(EDIT, strength=strength, alpha_base=0.7, alpha_entangled=0.1, entanglement_threshold=0.2)
+    with one_alpha():
+        strengths = first_round(seen, edit).strengths
+    assert set(strengths[strengths != 0].tolist()) == {torch.tensor(0.7).item()}
+
+
+def test_random_directions_are_unit_vectors_outside_what_is_protected(seen: Activations) -> None:
+    real = rank_with(seen, EDIT)
+    with random_directions(0):
+        drawn = rank_with(seen, EDIT)
+    with random_directions(1):
+        others = rank_with(seen, EDIT)
+    for layer in range(LAYERS):
+        assert len(drawn.directions[layer]) == len(real.directions[layer]) == 3
+        for one, other in zip(drawn.directions[layer], others.directions[layer], strict=True):
+            vector = one.direction.vector
+            assert vector.norm() == pytest.approx(1.0, abs=1e-5)
+            assert vector @ seen.harmless[layer].mean(dim=0) == pytest.approx(0.0, abs=1e-4)
+            assert (vector @ other.direction.vector).abs() < 0.95
+
+
+def test_shuffling_takes_the_difference_away(seen: Activations) -> None:
+    with shuffled_labels(0):
+        shuffled = rank_with_patched(seen)
+    assert shuffled.layer_fdr[-1] < 0.2 * rank_with(seen, EDIT).layer_fdr[-1]
+
+
+def rank_with_patched(seen: Activations) -> Any:
+    return planning.rank_with(seen, EDIT)
+
+
+def test_variance_ranks_by_the_share_of_the_differences_that_lies_along_a_direction(seen: Activations) -> None:
+    with rank_by_variance():
+        found = rank_with_patched(seen)
+    one = found.directions[2][1]
+    gap = (seen.harmful[2] - seen.harmless[2]).double()
+    along = gap @ one.direction.vector.double()
+    assert one.fisher_ratio == pytest.approx(float((along**2).sum() / (gap**2).sum()), rel=1e-5)
+
+
+def test_a_random_rank_is_one_order_for_the_whole_search(seen: Activations) -> None:
+    def order(seed: int, of: Activations) -> list[tuple[int, int]]:
+        with rank_at_random(seed):
+            ranking = rank_with_patched(of)
+        ratios = {(r.direction.layer, r.direction.index): r.fisher_ratio for some in ranking.directions for r in some}
+        return sorted(ratios, key=lambda key: ratios[key])
+
+    fewer = seen.first(8, 8)
+    assert order(0, seen) == order(0, fewer) != order(1, seen)
+
+
+def test_a_naive_writer_is_edited_as_if_it_had_no_gain() -> None:
+    gain = torch.linspace(0.2, 2.0, D)
+    writer: Any = SimpleNamespace(layer=0, kind="attention", gain=gain, device=torch.device("cpu"), fused=False)
+    plain: Any = SimpleNamespace(**{**vars(writer), "gain": None})
+    plan = EditPlan.from_directions({0: (torch.eye(D)[:, :2] @ torch.tensor([[0.6, 0.8], [0.8, -0.6]]), torch.ones(2))})
+    exact, wanted = compile_low_rank(plan, writer), compile_low_rank(plan, plain)
+    with naive_writers():
+        naive = compile_low_rank(plan, writer)
+    again = compile_low_rank(plan, writer)
+    assert exact is not None
+    assert wanted is not None
+    assert naive is not None
+    assert again is not None
+    assert torch.equal(naive.u, wanted.u)
+    assert torch.equal(naive.v, wanted.v)
+    assert not torch.allclose(exact.v, wanted.v)
+    assert torch.equal(again.v, exact.v)
+
+
+def test_biprojection_keeps_each_layers_own_harmless_mean(seen: Activations) -> None:
+    kernel = KernelConfig(FLAT, FLAT, FLAT, direction="global", direction_position=0.5)
+    edit = replace(EDIT, scope="kernel", extraction="dim", kernel=kernel, global_top_k=1, alpha_base=0.9)
+    assert len(select(rank_with(seen, edit), edit)) == 1
+    with biprojected():
+        one = first_round(seen, edit)
+    assert one.directions.shape == (LAYERS, D)
+    for layer in range(LAYERS):
+        assert one.directions[layer] @ seen.harmless[layer].mean(dim=0) == pytest.approx(0.0, abs=1e-4)
+        assert torch.nonzero(one.strengths[layer].sum(dim=1)).flatten().tolist() == [layer]
+        assert one.strengths[layer, layer].tolist() == pytest.approx([0.9] * 3)
+    assert len(first_round(seen, edit).directions) == 1
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_fixed_key_is_neither_searched_nor_in_a_known_point(nested: bool) -> None:
+    config = composed(["+sweep=organism"])
+    if not nested:
+        dotted = {"edit.purify": {"choices": ["none", "subspace"]}, "edit.purify_rank": {"low": 2, "high": 9}}
+        config = composed(["+sweep=organism", "~space", "study.enqueue=[{edit.purify_rank: 3, edit.purify: subspace}]"])
+        config = replace(config, space={**dotted, "edit.alpha_base": {"low": 0.2, "high": 1.0}})
+    control = Control(fixed={"edit.purify": "none"}, idle=("edit.purify_rank", "edit.global_top_k"))
+    changed = control.applied_to(config)
+    keys = [knob.key for knob in searched(changed)]
+    assert changed.edit.purify == "none"
+    assert "edit.alpha_base" in keys
+    assert not {"edit.purify", "edit.purify_rank", "edit.global_top_k"} & set(keys)
+    assert not any("edit.global_top_k" in point or "edit.purify" in point for point in changed.study.enqueue)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_can_be_searched_and_its_known_points_lie_in_its_space(name: str) -> None:
+    method = METHODS[name]
+    config = method.control.applied_to(composed(["+sweep=organism", *method.words]))
+    knobs = searched(config)
+    for point in config.study.enqueue:
+        check_point(point, knobs)
+
+
+def test_a_control_searches_what_the_default_searches_less_what_it_fixes() -> None:
+    default = {knob.key for knob in searched(composed(["+sweep=organism"]))}
+    for control in CONTROLS.values():
+        keys = {knob.key for knob in searched(control.applied_to(composed(["+sweep=organism"])))}
+        assert keys == default - set(control.fixed) - set(control.idle)
