@@ -165,10 +165,10 @@ def rank_at_random(seed: int) -> AbstractContextManager[None]:
 
 @contextmanager
 def naive_writers(_seed: int = 0) -> Iterator[None]:
-    """Edit every writer as if no gain stood between its output and the stream: U = V = Q."""
+    """Edit every writer as if no gain stood between its output and the stream."""
 
-    def plain(q: Tensor, a: Tensor, _gain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return q, a, q
+    def plain(q: Tensor, p: Tensor, a: Tensor, _gain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return q, a, p
 
     with patch.object(writer_edit, "_behind_gain", plain):
         yield
@@ -210,6 +210,7 @@ CONTROLS: Mapping[str, Control] = {
     "rank-by-variance": Control(patch=rank_by_variance),
     "rank-at-random": Control(patch=rank_at_random),
     "no-purify": Control(fixed={"edit.purify": "none"}, idle=("edit.purify_rank",)),
+    "orthogonal": Control(fixed={"edit.reader": "direction"}, idle=("edit.reader_ridge",)),
     "one-round": Control(fixed={"edit.max_iterations": 1}, idle=ROUNDS),
     "naive-writers": Control(patch=naive_writers),
 }
