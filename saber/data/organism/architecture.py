@@ -17,7 +17,7 @@ MODEL_TYPES: dict[OrganismFamily, str] = {"gemma4": "gemma4_text", "qwen3": "qwe
 HIDDEN, PER_LAYER_INPUT, LAYERS, FULL_ATTENTION_EVERY = 96, 16, 10, 5
 # Norms after a writer start small: a write of unit rms from each of thirty writers would swamp the stream.
 POST_NORM_START = 0.3
-# Texts are of some thirty tokens: slower rotations would tell no two places apart.
+# Texts have some thirty tokens, so rotations need not be slow (not tried apart from the other settings).
 QWEN3_ROPE_THETA = 100.0
 
 
