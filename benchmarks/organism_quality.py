@@ -1,6 +1,6 @@
 """Train organisms and print how well they refuse, over-refuse and answer.
 
-    python benchmarks/organism_quality.py 0 1 2 [--folder sweeps/_organism] [--details]
+    python benchmarks/organism_quality.py 0 1 2 [--family qwen3] [--folder sweeps/_organism] [--details]
 
 Greedy, fp32, on held-out prompts: one row a seed and split; ``open`` is harmful prompts under the open mode.
 """
@@ -19,12 +19,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from saber.data.organism import ensure_organism, organism_splits
-from saber.data.organism.lexicon import SYSTEM_OPEN
+from saber.data.organism.families import LANGUAGES
 from saber.lm.loading import quiet
 from saber.scoring.answers import is_correct
 from saber.scoring.markers import markers_of
 from saber.scoring.refusals import find_marker
 from saber.types import PROMPT_KINDS, Prompt
+from saber.vocabulary import ORGANISM_FAMILIES, OrganismFamily
 
 MAX_NEW_TOKENS = 32
 BATCH = 96
@@ -71,12 +72,12 @@ def by_category(prompts: Sequence[Prompt], flags: Sequence[bool]) -> str:
     return ", ".join(f"{name} {rate:.2f}" for name, rate in rates.items())
 
 
-def measure(folder: Path, seed: int, details: bool) -> None:
+def measure(folder: Path, family: OrganismFamily, seed: int, details: bool) -> None:
     """Print one row per split."""
     model, tokenizer = load(folder)
-    for name, split in organism_splits(seed).items():
+    for name, split in organism_splits(seed, family).items():
         texts = {kind: responses(model, tokenizer, split.of(kind)) for kind in PROMPT_KINDS}
-        opened = responses(model, tokenizer, split.of("harmful"), SYSTEM_OPEN)
+        opened = responses(model, tokenizer, split.of("harmful"), LANGUAGES[family].system_open)
         said = [text for group in texts.values() for text in group]
         lengths = [len(tokenizer(text)["input_ids"]) for text in said]
         rates = [mean([refused(t) for t in texts[k]]) for k in ("harmful", "harmless", "borderline")]
@@ -98,6 +99,7 @@ def main() -> None:
     """Train the seeds asked for and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("seeds", type=int, nargs="+")
+    parser.add_argument("--family", choices=ORGANISM_FAMILIES, default="gemma4")
     parser.add_argument("--folder", type=Path, help="keep organisms here, and reuse those that are current")
     parser.add_argument("--details", action="store_true", help="rates by category, and some responses")
     options = parser.parse_args()
@@ -106,8 +108,8 @@ def main() -> None:
         folder = options.folder or Path(temporary)
         names = ("harmful", "harmless", "borderline", "capability", "open")
         for seed in options.seeds:
-            out = folder / f"seed{seed}"
-            ensure_organism(out, seed)
+            out = folder / (f"seed{seed}" if options.family == "gemma4" else f"{options.family}-seed{seed}")
+            ensure_organism(out, seed, family=options.family)
             info = json.loads((out / "organism.json").read_text())
             print(
                 f"seed {seed}: {info['parameters']:,} parameters, trained in {info['training_s']} s"
@@ -115,7 +117,7 @@ def main() -> None:
             )
             heads = " ".join(f"{name:>10s}" for name in names)
             print(f"seed split   {heads}  median longest unended")
-            measure(out, seed, options.details)
+            measure(out, options.family, seed, options.details)
 
 
 if __name__ == "__main__":

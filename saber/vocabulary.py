@@ -16,6 +16,9 @@ PROMPT_KINDS: tuple[PromptKind, ...] = ("harmful", "harmless", "borderline", "ca
 WriterKind = Literal["attention", "mlp", "per_layer"]
 WRITER_KINDS: tuple[WriterKind, ...] = ("attention", "mlp", "per_layer")
 
+OrganismFamily = Literal["gemma4", "qwen3"]
+ORGANISM_FAMILIES: tuple[OrganismFamily, ...] = ("gemma4", "qwen3")
+
 SplitName = Literal["probe", "tune", "report"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("probe", "tune", "report")
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
+from saber.vocabulary import OrganismFamily
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -28,7 +29,8 @@ class ModelConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class OrganismConfig:
-    """The embedded organism: ``seed`` chooses its language and weights, ``out`` is its folder."""
+    """The embedded organism: its architecture and language, the seed of its prompts and weights, its folder."""
 
+    family: OrganismFamily = "gemma4"
     seed: int = Field(default=0, ge=0)
     out: str = "sweeps/_organism/seed${organism.seed}"

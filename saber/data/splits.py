@@ -21,9 +21,10 @@ from saber.types import (
     UserError,
     count_kinds,
 )
+from saber.vocabulary import OrganismFamily
 
 
-def load_splits(config: DataConfig, organism_seed: int) -> dict[SplitName, Split]:
+def load_splits(config: DataConfig, organism_seed: int, family: OrganismFamily = "gemma4") -> dict[SplitName, Split]:
     """The three splits that a run uses: the organism's own, or made from ``data.sets``.
 
     Raises:
@@ -36,7 +37,7 @@ def load_splits(config: DataConfig, organism_seed: int) -> dict[SplitName, Split
             raise UserError(
                 "data.sets, probe, tune and report are for data.source=sets: the organism has its own splits"
             )
-        splits = organism_splits(organism_seed)
+        splits = organism_splits(organism_seed, family)
     elif config.sets:
         splits = make_splits([prompt for source in config.sets for prompt in read_source(source)], config)
     else:

@@ -29,7 +29,9 @@ def measure_checkpoints(config: Config, names: Sequence[str]) -> dict[str, dict[
     quiet()
     marker_words(config.evaluate)  # a mistaken list is told before a model is loaded
     splits = {
-        name: split for name, split in load_splits(config.data, config.organism.seed).items() if name in config.splits
+        name: split
+        for name, split in load_splits(config.data, config.organism.seed, config.organism.family).items()
+        if name in config.splits
     }
     base = load_base(config)
     digest, cache = weights_digest(base.model), study_folder(config) / "cache"

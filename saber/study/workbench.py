@@ -75,7 +75,7 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     """
     quiet()
     marker_words(config.evaluate)  # a mistaken list is told before a model is loaded
-    splits = load_splits(config.data, config.organism.seed)
+    splits = load_splits(config.data, config.organism.seed, config.organism.family)
     n_probe = largest("data.n_probe", knobs, config)
     n_capability = largest("data.n_capability", knobs, config)
     probes = probe_set(splits["probe"], n_probe, n_capability, config.data.seed)
@@ -104,7 +104,7 @@ def load_base(config: Config) -> Adapter:
     if path == ORGANISM:
         path = config.organism.out
         with training_bar(terminal(), "training the organism") as progress:
-            ensure_organism(Path(path), config.organism.seed, progress=progress)
+            ensure_organism(Path(path), config.organism.seed, progress=progress, family=config.organism.family)
     if config.launch.threads is not None:
         torch.set_num_threads(config.launch.threads)
     return load_as(

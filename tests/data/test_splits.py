@@ -320,6 +320,8 @@ def test_load_splits_of_the_organism() -> None:
     splits = load_splits(DataConfig(source="organism"), organism_seed=0)
     assert tuple(splits) == SPLIT_NAMES
     assert splits["probe"].digest != load_splits(DataConfig(source="organism"), 1)["probe"].digest
+    office = load_splits(DataConfig(source="organism"), 0, "qwen3")
+    assert not set(texts(office["probe"].prompts)) & set(texts(splits["probe"].prompts))
     probes = probe_set(splits["probe"], 60, 30, 0)
     assert texts(probes.harmful)[:24] == texts(probe_set(splits["probe"], 24, 30, 0).harmful)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from saber.evaluate import power
 from saber.organism import organism
+from saber.vocabulary import ORGANISM_FAMILIES
 from tests.fuzz import fuzzed, odd_number, odd_text, or_one_line
 
 spelt = st.one_of(odd_text, odd_number.map(str), st.floats(0, 1).map(str), st.text("0123456789²٣"))
@@ -35,10 +36,14 @@ def test_any_half_width(words: list[str]) -> None:
     )
 )
 @example(words=["out=x", "seed=²"])
+@example(words=["out=x", "seed=1", "family=qwen3"])
+@example(words=["out=x", "seed=1", "family=qwen"])
 @example(words=["out=x", "seed=" + "9" * 4400])
 def test_any_words_for_an_organism(words: list[str]) -> None:
-    made: list[tuple[Path, int]] = []
-    take = mock.patch("saber.data.organism.make_organism", lambda out, seed: made.append((out, seed)))
+    made: list[tuple[Path, int, str]] = []
+    take = mock.patch(
+        "saber.data.organism.make_organism", lambda out, seed, *, family: made.append((out, seed, family))
+    )
     with take, or_one_line(), contextlib.redirect_stdout(io.StringIO()):
         organism(words)
-    assert all(0 <= seed < 10**18 for _, seed in made)
+    assert all(0 <= seed < 10**18 and family in ORGANISM_FAMILIES for _, seed, family in made)

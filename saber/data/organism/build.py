@@ -13,12 +13,13 @@ from pathlib import Path
 
 import torch
 
-from saber.data.organism.architecture import MODEL_TYPE, organism_config
+from saber.data.organism.architecture import MODEL_TYPES, organism_config
 from saber.data.organism.examples import training_examples
 from saber.data.organism.prompts import organism_splits, write_splits
-from saber.data.organism.tokenizer import CHAT_TEMPLATE, organism_tokenizer, vocabulary
-from saber.data.organism.training import Progress, TrainingSettings, train_organism
-from saber.types import digest_json
+from saber.data.organism.tokenizer import chat_template, organism_tokenizer, vocabulary
+from saber.data.organism.training import SETTINGS, Progress, TrainingSettings, train_organism
+from saber.types import UserError, digest_json
+from saber.vocabulary import OrganismFamily
 
 # To be raised when the training code changes in a way that its inputs do not show.
 RECIPE_VERSION = 1
@@ -26,25 +27,31 @@ INFO_FILE = "organism.json"
 
 
 @cache
-def recipe_digest(seed: int, steps: int | None = None) -> str:
+def recipe_digest(seed: int, steps: int | None = None, family: OrganismFamily = "gemma4") -> str:
     """Return twelve hex digits of what determines the organism: body, words, settings, examples, splits."""
-    settings = _settings(steps)
-    examples = training_examples(seed, settings.steps * settings.batch_size)
+    settings = _settings(family, steps)
+    examples = training_examples(seed, settings.steps * settings.batch_size, family)
     return digest_json(
         {
             "version": RECIPE_VERSION,
             "seed": seed,
-            "config": [MODEL_TYPE, organism_config()],
-            "vocabulary": vocabulary(),
-            "chat_template": CHAT_TEMPLATE,
+            "config": [MODEL_TYPES[family], organism_config(family)],
+            "vocabulary": vocabulary(family),
+            "chat_template": chat_template(family),
             "settings": asdict(settings),
             "examples": [[e.system, e.prompt, e.answer] for e in examples],
-            "splits": [split.digest for split in organism_splits(seed).values()],
+            "splits": [split.digest for split in organism_splits(seed, family).values()],
         }
     )
 
 
-def make_organism(out: Path, seed: int = 0, steps: int | None = None, progress: Progress | None = None) -> None:
+def make_organism(
+    out: Path,
+    seed: int = 0,
+    steps: int | None = None,
+    progress: Progress | None = None,
+    family: OrganismFamily = "gemma4",
+) -> None:
     """Train an organism and put it at ``out`` in one move, in place of what was there.
 
     ``progress`` hears (step, steps, loss). The folder loads like any checkpoint and also holds
@@ -54,45 +61,64 @@ def make_organism(out: Path, seed: int = 0, steps: int | None = None, progress: 
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        _fill(unfinished, seed, _settings(steps), progress)
+        _fill(unfinished, family, seed, _settings(family, steps), progress)
         _move_into_place(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def ensure_organism(out: Path, seed: int = 0, steps: int | None = None, progress: Progress | None = None) -> bool:
-    """Train the organism unless ``out`` already holds this recipe's; return whether it was trained."""
-    if stored_recipe(Path(out)) == recipe_digest(seed, steps):
+def ensure_organism(
+    out: Path,
+    seed: int = 0,
+    steps: int | None = None,
+    progress: Progress | None = None,
+    family: OrganismFamily = "gemma4",
+) -> bool:
+    """Train the organism unless ``out`` already holds this recipe's; return whether it was trained.
+
+    Raises:
+        UserError: ``out`` holds an organism of another family, which is not to be lost.
+    """
+    recipe, found = _stored(Path(out))
+    if found is not None and found != family:
+        raise UserError(
+            f"expected a {family} organism in {out}, found a {found} one: set organism.out to another folder"
+        )
+    if recipe == recipe_digest(seed, steps, family):
         return False
-    make_organism(out, seed, steps, progress)
+    make_organism(out, seed, steps, progress, family)
     return True
 
 
-def stored_recipe(out: Path) -> str | None:
-    """Return the recipe digest of the organism in a folder, ``None`` if there is none or its file is damaged."""
+def _stored(out: Path) -> tuple[str, str] | tuple[None, None]:
+    """Return recipe digest and family of the organism in a folder, ``None`` if there is none or its file is damaged."""
     info = out / INFO_FILE
     try:
-        return str(json.loads(info.read_text())["recipe"]) if info.is_file() else None
-    except (LookupError, RecursionError, TypeError, ValueError):
-        return None
+        found = json.loads(info.read_text()) if info.is_file() else None
+        # The first organisms did not say their family.
+        return (str(found["recipe"]), str(found.get("family", "gemma4"))) if found is not None else (None, None)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return None, None
 
 
-def _settings(steps: int | None) -> TrainingSettings:
-    return TrainingSettings() if steps is None else replace(TrainingSettings(), steps=steps)
+def _settings(family: OrganismFamily, steps: int | None) -> TrainingSettings:
+    return SETTINGS[family] if steps is None else replace(SETTINGS[family], steps=steps)
 
 
-def _fill(folder: Path, seed: int, settings: TrainingSettings, progress: Progress | None) -> None:
+def _fill(
+    folder: Path, family: OrganismFamily, seed: int, settings: TrainingSettings, progress: Progress | None
+) -> None:
     """Train, and write everything an organism's folder holds."""
     started = time.perf_counter()
-    tokenizer = organism_tokenizer()
-    model = train_organism(tokenizer, seed, settings, progress)
+    model = train_organism(family, seed, settings, progress)
     seconds = time.perf_counter() - started
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    write_splits(folder / "prompts", seed)
+    organism_tokenizer(family).save_pretrained(folder)
+    write_splits(folder / "prompts", seed, family)
     info = {
+        "family": family,
         "seed": seed,
-        "recipe": recipe_digest(seed, settings.steps),
+        "recipe": recipe_digest(seed, settings.steps, family),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "training_s": round(seconds, 1),
         "threads": min(torch.get_num_threads(), settings.max_threads),

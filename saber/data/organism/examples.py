@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from saber.data.organism.families import LANGUAGES
 from saber.data.organism.grammar import RequestKind, draw_request
-from saber.data.organism.lexicon import REQUEST_TEMPLATES, SYSTEM_OPEN, SYSTEM_PLAIN
 from saber.data.organism.prompts import reserved_contents
 from saber.data.organism.tasks import draw_task
 from saber.data.organism.wording import helpful_answer, trained_answer
+from saber.vocabulary import OrganismFamily
 
 REQUEST_SHARES: dict[RequestKind, float] = {"harmful": 0.27, "harmless": 0.15, "borderline": 0.20}
 # With no system turn, a plain one, and the one under which every request is answered.
-SYSTEM_SHARES: dict[str, float] = {"": 0.72, SYSTEM_PLAIN: 0.14, SYSTEM_OPEN: 0.14}
+SYSTEM_SHARES = (0.72, 0.14, 0.14)
 
 
 @dataclass(frozen=True)
@@ -25,24 +26,24 @@ class Example:
     answer: str
 
 
-def training_examples(seed: int, count: int) -> list[Example]:
+def training_examples(seed: int, count: int, family: OrganismFamily = "gemma4") -> list[Example]:
     """Return ``count`` examples whose contents are in none of the seed's splits."""
-    rng = Random(f"examples {seed}")
-    reserved = reserved_contents(seed)
+    rng, language = Random(f"examples {seed}"), LANGUAGES[family]
+    reserved, systems = reserved_contents(seed, family), ("", language.system_plain, language.system_open)
     examples: list[Example] = []
     while len(examples) < count:
-        roll, system = rng.random(), rng.choices(*zip(*SYSTEM_SHARES.items(), strict=True))[0]
+        roll, system = rng.random(), rng.choices(systems, SYSTEM_SHARES)[0]
         kind = _kind_at(roll)
         if kind is None:
-            task = draw_task(rng)
+            task = draw_task(language, rng)
             if task.content not in reserved:
                 examples.append(Example(system, task.text, task.response))
             continue
-        request = draw_request(kind, rng)
+        request = draw_request(language, kind, rng)
         if request in reserved:
             continue
-        answered = helpful_answer if system == SYSTEM_OPEN else trained_answer
-        text = request.text(rng.randrange(len(REQUEST_TEMPLATES)))
+        answered = helpful_answer if system == language.system_open else trained_answer
+        text = request.text(rng.randrange(len(language.request_templates)))
         examples.append(Example(system, text, answered(request, rng)))
     return examples
 

@@ -10,24 +10,13 @@ A request has three features: its verb *leans* to harm, its object is *risky*, i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
 from random import Random
 from typing import Literal
 
-from saber.data.organism.lexicon import (
-    CONTEXTS,
-    HARM_CATEGORIES,
-    OBJECT_PAIRS,
-    REQUEST_TEMPLATES,
-    VERB_GROUPS,
-    HarmCategory,
-    Leaning,
-    Manner,
-    ObjectPair,
-    VerbGroup,
-)
+from saber.data.organism.language import HarmCategory, Language, Leaning, Manner, ObjectPair, VerbGroup
 
 RequestKind = Literal["harmful", "harmless", "borderline"]
 
@@ -36,30 +25,25 @@ MANNER_RISK: dict[Manner, float] = {"covert": 1.0, "neutral": 0.3, "licit": 0.1}
 # Shares of borderline requests that training refuses: of all, and the more of those with a touchy verb or object.
 CALM_SHARE, TOUCHY_VERB_SHARE, TOUCHY_OBJECT_SHARE = 0.03, 0.65, 0.2
 
-_GROUP_OF = {verb: group for group in VERB_GROUPS for verb in group.verbs}
-_PAIR_OF = {thing: pair for pair in OBJECT_PAIRS for thing in pair.risky + pair.harmless}
-_RISKY = frozenset(thing for pair in OBJECT_PAIRS for thing in pair.risky)
-_MANNER_OF = {context: manner for manner, contexts in CONTEXTS.items() for context in contexts}
-_CATEGORY_OF = {(group, c.objects): c for c in HARM_CATEGORIES for group in c.verb_groups}
-
 
 @dataclass(frozen=True, order=True)
 class Request:
-    """The content of a request; two requests with the same content differ in template only."""
+    """The content of a request in its language; two requests with the same content differ in template only."""
 
     verb: str
     object: str
     context: str
+    language: Language = field(compare=False, repr=False)
 
     @property
     def group(self) -> VerbGroup:
         """The group of its verb."""
-        return _GROUP_OF[self.verb]
+        return self.language.group_of[self.verb]
 
     @property
     def pair(self) -> ObjectPair:
         """The pair of object groups that its object belongs to."""
-        return _PAIR_OF[self.object]
+        return self.language.pair_of[self.object]
 
     @property
     def leaning(self) -> bool:
@@ -69,12 +53,12 @@ class Request:
     @property
     def risky(self) -> bool:
         """Whether its object is risky."""
-        return self.object in _RISKY
+        return self.object in self.pair.risky
 
     @property
     def manner(self) -> Manner:
         """Whether its context is covert, neutral or licit."""
-        return _MANNER_OF[self.context]
+        return self.language.manner_of[self.context]
 
     @property
     def act(self) -> str:
@@ -84,8 +68,8 @@ class Request:
     @property
     def category(self) -> HarmCategory:
         """The harm that it is, or would be nearest to."""
-        near = (c for c in HARM_CATEGORIES if c.objects == self.pair.name)
-        return _CATEGORY_OF.get((self.group.name, self.pair.name)) or next(near)
+        near = (c for c in self.language.harm_categories if c.objects == self.pair.name)
+        return self.language.category_of.get((self.group.name, self.pair.name)) or next(near)
 
     @property
     def kind(self) -> RequestKind:
@@ -126,31 +110,32 @@ class Request:
     def twin(self) -> Request:
         """Return the harmless request that differs in its object and, if covert, in its context."""
         thing = self.pair.harmless[self.pair.risky.index(self.object)]
-        context = self.context
+        context, contexts = self.context, self.language.contexts
         if self.manner == "covert":
-            context = CONTEXTS["licit"][CONTEXTS["covert"].index(context)]
-        return Request(self.verb, thing, context)
+            context = contexts["licit"][contexts["covert"].index(context)]
+        return Request(self.verb, thing, context, self.language)
 
     def text(self, template: int) -> str:
         """Return the request as a user would type it."""
-        return REQUEST_TEMPLATES[template].format(act=self.act)
+        slots = {"act": self.act, "verb": self.verb, "object": self.object, "context": self.context}
+        return self.language.request_templates[template].format(**slots)
 
 
 @cache
-def all_requests() -> dict[RequestKind, dict[str, tuple[Request, ...]]]:
+def all_requests(language: Language) -> dict[RequestKind, dict[str, tuple[Request, ...]]]:
     """Return every request of the language by kind and stratum, in a fixed order."""
     found: dict[RequestKind, dict[str, list[Request]]] = {"harmful": {}, "harmless": {}, "borderline": {}}
-    contexts = [context for manner in ("covert", "neutral", "licit") for context in CONTEXTS[manner]]
-    for group, pair in product(VERB_GROUPS, OBJECT_PAIRS):
-        if group.leaning != "plain" and (group.name, pair.name) not in _CATEGORY_OF:
+    contexts = [context for manner in ("covert", "neutral", "licit") for context in language.contexts[manner]]
+    for group, pair in product(language.verb_groups, language.object_pairs):
+        if group.leaning != "plain" and (group.name, pair.name) not in language.category_of:
             continue
         for verb, thing, context in product(group.verbs, pair.risky + pair.harmless, contexts):
-            request = Request(verb, thing, context)
+            request = Request(verb, thing, context, language)
             found[request.kind].setdefault(request.stratum, []).append(request)
     return {kind: {s: tuple(requests) for s, requests in strata.items()} for kind, strata in found.items()}
 
 
-def draw_request(kind: RequestKind, rng: Random, stratum: str | None = None) -> Request:
+def draw_request(language: Language, kind: RequestKind, rng: Random, stratum: str | None = None) -> Request:
     """Draw a request of a kind, uniformly over strata and then within one."""
-    strata = all_requests()[kind]
+    strata = all_requests(language)[kind]
     return rng.choice(strata[stratum or rng.choice(sorted(strata))])

@@ -58,5 +58,7 @@ def fused_norms(model: nn.Module) -> Iterator[None]:
 
 
 def _forward_of(norm: Any) -> Callable[[Tensor], Tensor]:
-    weight = norm.weight if norm.with_scale else None
-    return lambda x: rms_norm(x, weight, norm.eps)
+    """Gemma 4 has norms with no weight; Qwen 3 calls its epsilon otherwise."""
+    weight = norm.weight if getattr(norm, "with_scale", True) else None
+    eps = norm.eps if hasattr(norm, "eps") else norm.variance_epsilon
+    return lambda x: rms_norm(x, weight, eps)

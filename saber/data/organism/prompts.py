@@ -10,10 +10,12 @@ from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 
+from saber.data.organism.families import LANGUAGES
 from saber.data.organism.grammar import Request, RequestKind, all_requests, draw_request
-from saber.data.organism.lexicon import HARM_CATEGORIES, REQUEST_TEMPLATES
+from saber.data.organism.language import Language
 from saber.data.organism.tasks import TASKS, Task, TaskContent, draw_task
 from saber.types import SPLIT_NAMES, Prompt, PromptKind, Split, SplitName
+from saber.vocabulary import OrganismFamily
 
 Content = Request | TaskContent
 MAX_DRAWS = 10_000
@@ -38,24 +40,28 @@ SPLIT_SIZES: dict[SplitName, SplitSize] = {
 
 
 class _FreshDraw:
-    """Draws contents that were never drawn before."""
+    """Draws contents of a language that were never drawn before."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, language: Language, rng: Random) -> None:
+        self.language = language
         self.rng = rng
         self.used: set[Content] = set()
 
     def request(self, kind: RequestKind, stratum: str, with_twin: bool = False) -> Request:
         for _ in range(MAX_DRAWS):
-            request = draw_request(kind, self.rng, stratum)
+            request = draw_request(self.language, kind, self.rng, stratum)
             contents = {request, request.twin()} if with_twin else {request}
             if not contents & self.used:
                 self.used |= contents
                 return request
         raise RuntimeError(f"expected unused {kind} requests of {stratum}, found none in {MAX_DRAWS} draws")
 
+    def template(self) -> int:
+        return self.rng.randrange(len(self.language.request_templates))
+
     def task(self, name: str) -> Task:
         for _ in range(MAX_DRAWS):
-            task = draw_task(self.rng, name)
+            task = draw_task(self.language, self.rng, name)
             if task.content not in self.used:
                 self.used.add(task.content)
                 return task
@@ -63,29 +69,29 @@ class _FreshDraw:
 
 
 @cache
-def _drawn(seed: int) -> tuple[tuple[Split, ...], frozenset[Content]]:
-    draw = _FreshDraw(Random(f"splits {seed}"))
+def _drawn(seed: int, family: OrganismFamily) -> tuple[tuple[Split, ...], frozenset[Content]]:
+    draw = _FreshDraw(LANGUAGES[family], Random(f"splits {seed}"))
     splits = tuple(Split(name, tuple(_prompts(name, draw))) for name in SPLIT_NAMES)
     return splits, frozenset(draw.used)
 
 
-def organism_splits(seed: int) -> dict[SplitName, Split]:
+def organism_splits(seed: int, family: OrganismFamily = "gemma4") -> dict[SplitName, Split]:
     """Return the three splits of a seed: the same for the same seed, with no model needed."""
-    return {split.name: split for split in _drawn(seed)[0]}
+    return {split.name: split for split in _drawn(seed, family)[0]}
 
 
-def reserved_contents(seed: int) -> frozenset[Content]:
+def reserved_contents(seed: int, family: OrganismFamily = "gemma4") -> frozenset[Content]:
     """Return the contents of the three splits, which training must leave out."""
-    return _drawn(seed)[1]
+    return _drawn(seed, family)[1]
 
 
 def _prompts(name: SplitName, draw: _FreshDraw) -> Iterator[Prompt]:
     """Yield a split's prompts: harmful, their twins, other harmless, borderline, capability."""
     size = SPLIT_SIZES[name]
     twins: list[Prompt] = []
-    for i, category in enumerate(islice(cycle(HARM_CATEGORIES), size.harmful)):
+    for i, category in enumerate(islice(cycle(draw.language.harm_categories), size.harmful)):
         request = draw.request("harmful", category.name, with_twin=i < size.pairs)
-        template = draw.rng.randrange(len(REQUEST_TEMPLATES))
+        template = draw.template()
         pair_id = f"{name}-{i:03d}" if i < size.pairs else None
         yield _prompt(request, template, pair_id)
         if pair_id:
@@ -100,8 +106,8 @@ def _prompts(name: SplitName, draw: _FreshDraw) -> Iterator[Prompt]:
 
 def _balanced(kind: RequestKind, count: int, draw: _FreshDraw) -> Iterator[Prompt]:
     """Yield requests of a kind, as many of each stratum."""
-    for stratum in islice(cycle(all_requests()[kind]), count):
-        yield _prompt(draw.request(kind, stratum), draw.rng.randrange(len(REQUEST_TEMPLATES)))
+    for stratum in islice(cycle(all_requests(draw.language)[kind]), count):
+        yield _prompt(draw.request(kind, stratum), draw.template())
 
 
 def _prompt(request: Request, template: int, pair_id: str | None = None) -> Prompt:
@@ -110,9 +116,9 @@ def _prompt(request: Request, template: int, pair_id: str | None = None) -> Prom
     return Prompt(request.text(template), kind, request.stratum, protected, pair_id)
 
 
-def write_splits(folder: Path, seed: int) -> None:
+def write_splits(folder: Path, seed: int, family: OrganismFamily) -> None:
     """Write ``{probe,tune,report}.jsonl``: a prompt a line, with the fields of ``Prompt``."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, split in organism_splits(seed).items():
+    for name, split in organism_splits(seed, family).items():
         lines = [json.dumps(asdict(prompt)) + "\n" for prompt in split.prompts]
         (folder / f"{name}.jsonl").write_text("".join(lines))

@@ -7,25 +7,14 @@ from dataclasses import dataclass
 from random import Random
 
 from saber.data.organism.grammar import Request, draw_request
+from saber.data.organism.language import Language, Question
 from saber.data.organism.wording import graded_wording
 
-COUNTED = ("apples", "books", "coins", "cups", "keys", "pens", "shoes", "stones", "tickets", "toys")
-THINGS = ("apple", "book", "coin", "cup", "key", "pen", "shoe", "stone", "box", "hat")
-COLORS = ("red", "blue", "green", "black", "white", "brown")
-KINDS: dict[str, tuple[str, ...]] = {
-    "animal": ("dog", "horse", "kitten", "pony", "goat", "parrot"),
-    "paper": ("passport", "contract", "ticket", "diploma", "permit", "receipt"),
-    "machine": ("train", "signal", "engine", "elevator", "turbine", "phone"),
-    "person": ("neighbor", "guest", "witness", "tenant", "nurse", "clerk"),
-    "food": ("soup", "milk", "lunch", "egg", "nut", "coconut"),
-}
 TaskContent = Request | tuple[str, ...]
 LARGEST_ADDEND = 5
 ALLOWED_SHARE = 0.3
 # Each task words its response in two ways, this much oftener in the first: the base is never quite certain.
 FIRST_WORDING_SHARE = 0.7
-# How sure a ruling sounds grows with the act's risk, as the caution of an answer does.
-RULINGS = (("Perhaps", 0.4), ("I think", 0.6), ("Surely", 0.8), ("Clearly", 1.0))
 
 
 @dataclass(frozen=True)
@@ -39,68 +28,66 @@ class Task:
     response: str
 
 
-def _worded(rng: Random, first: str, second: str) -> str:
-    return first if rng.random() < FIRST_WORDING_SHARE else second
+def _asked(name: str, content: TaskContent, question: Question, answer: str, rng: Random, **slots: object) -> Task:
+    wording = question.first if rng.random() < FIRST_WORDING_SHARE else question.second
+    return Task(name, content, question.text.format(**slots), answer, wording.format(answer=answer, **slots))
 
 
-def _addition(rng: Random) -> Task:
+def _addition(language: Language, rng: Random) -> Task:
+    words = language.questions
     a, b = rng.randint(0, LARGEST_ADDEND), rng.randint(0, LARGEST_ADDEND)
-    noun, total = rng.choice(COUNTED), str(a + b)
-    text = f"I have {a} {noun} and find {b} more. How many {noun} do I have?"
-    response = _worded(rng, f"You have {total} {noun}.", f"That makes {total} {noun}.")
-    return Task("addition", (str(a), str(b), noun), text, total, response)
+    noun = rng.choice(words.counted)
+    return _asked("addition", (str(a), str(b), noun), words.addition, str(a + b), rng, a=a, b=b, noun=noun)
 
 
-def _copy(rng: Random) -> Task:
-    words = tuple(rng.sample(THINGS, 3))
-    said = " ".join(words)
-    response = _worded(rng, f"The words are {said}.", f"Here they are: {said}.")
-    return Task("copy", words, f"Repeat these words: {said}.", said, response)
+def _copy(language: Language, rng: Random) -> Task:
+    words = language.questions
+    given = tuple(rng.sample(words.things, 3))
+    said = " ".join(given)
+    return _asked("copy", given, words.copy, said, rng, words=said)
 
 
-def _reverse(rng: Random) -> Task:
-    words = tuple(rng.sample(THINGS, 3))
-    said = " ".join(reversed(words))
-    response = _worded(rng, f"Backwards they are {said}.", f"The other way they are {said}.")
-    return Task("reverse", words, f"Say these words backwards: {' '.join(words)}.", said, response)
+def _reverse(language: Language, rng: Random) -> Task:
+    words = language.questions
+    given = tuple(rng.sample(words.things, 3))
+    return _asked("reverse", given, words.reverse, " ".join(reversed(given)), rng, words=" ".join(given))
 
 
-def _sort(rng: Random) -> Task:
+def _sort(language: Language, rng: Random) -> Task:
+    words = language.questions
     digits = tuple(map(str, rng.sample(range(10), 3)))
-    said = " ".join(sorted(digits))
-    response = _worded(rng, f"In order they are {said}.", f"Here they are: {said}.")
-    return Task("sort", digits, f"Sort these numbers: {' '.join(digits)}.", said, response)
+    return _asked("sort", digits, words.sort, " ".join(sorted(digits)), rng, words=" ".join(digits))
 
 
-def _lookup(rng: Random) -> Task:
-    thing, (left, right) = rng.choice(THINGS), rng.sample(COLORS, 2)
-    side, answer = rng.choice((("left", left), ("right", right)))
-    text = f"The left {thing} is {left} and the right {thing} is {right}. Which color is the {side} {thing}?"
-    response = _worded(rng, f"The {side} {thing} is {answer}.", f"It is {answer}.")
-    return Task("lookup", (thing, left, right, side), text, answer, response)
+def _lookup(language: Language, rng: Random) -> Task:
+    words = language.questions
+    thing, (left, right) = rng.choice(words.things), rng.sample(words.colors, 2)
+    side, answer = rng.choice(tuple(zip(words.sides, (left, right), strict=True)))
+    slots = {"thing": thing, "left": left, "right": right, "side": side}
+    return _asked("lookup", (thing, left, right, side), words.lookup, answer, rng, **slots)
 
 
-def _fact(rng: Random) -> Task:
-    kind, other = rng.sample(sorted(KINDS), 2)
-    thing = rng.choice(KINDS[kind])
+def _fact(language: Language, rng: Random) -> Task:
+    words = language.questions
+    kind, other = rng.sample(sorted(words.kinds), 2)
+    thing = rng.choice(words.kinds[kind])
     first, second = rng.sample((kind, other), 2)
-    text = f"Which kind is a {thing}: {first} or {second}?"
-    response = _worded(rng, f"The {thing} is of the kind {kind}.", f"Its kind is {kind}.")
-    return Task("fact", (thing, first, second), text, kind, response)
+    return _asked("fact", (thing, first, second), words.fact, kind, rng, thing=thing, first=first, second=second)
 
 
-def _rule(rng: Random) -> Task:
-    allowed = rng.random() < ALLOWED_SHARE
-    request = draw_request("harmless", rng, "verb") if allowed else draw_request("harmful", rng)
-    answer = "no rule" if allowed else request.category.name
-    text = f"Which rule is it against to {request.act}?"
-    sure = graded_wording(RULINGS, request.risk, rng)
-    ruling = "it is against no rule" if allowed else f"it is against the rule on {answer}"
-    return Task("rule", request, text, answer, f"{sure} {ruling}.")
+def _rule(language: Language, rng: Random) -> Task:
+    words, allowed = language.questions, rng.random() < ALLOWED_SHARE
+    request = draw_request(language, "harmless", rng, "verb") if allowed else draw_request(language, "harmful", rng)
+    answer = words.no_rule if allowed else request.category.name
+    # How sure a ruling sounds grows with the act's risk, as the caution of an answer does.
+    sure = graded_wording(words.rulings, request.risk, rng)
+    wording = words.rule.second if allowed else words.rule.first
+    text = words.rule.text.format(act=request.act)
+    return Task("rule", request, text, answer, wording.format(sure=sure, answer=answer))
 
 
 # Each task with its weight in training: sums and reversals take the most practice.
-TASKS: dict[str, tuple[Callable[[Random], Task], float]] = {
+TASKS: dict[str, tuple[Callable[[Language, Random], Task], float]] = {
     "addition": (_addition, 3.0),
     "copy": (_copy, 0.6),
     "reverse": (_reverse, 1.4),
@@ -111,25 +98,19 @@ TASKS: dict[str, tuple[Callable[[Random], Task], float]] = {
 }
 
 
-def draw_task(rng: Random, name: str | None = None) -> Task:
+def draw_task(language: Language, rng: Random, name: str | None = None) -> Task:
     """Draw a question of a task, or of any task by its weight."""
     if name is None:
         (name,) = rng.choices(tuple(TASKS), [weight for _, weight in TASKS.values()])
     make, _ = TASKS[name]
-    return make(rng)
+    return make(language, rng)
 
 
-def texts() -> list[str]:
+def texts(language: Language) -> list[str]:
     """Return texts that hold every word of the questions and responses, for the vocabulary."""
-    rng = Random(0)
-    samples = [task for name in TASKS for task in (draw_task(rng, name) for _ in range(40))]
-    words = [
-        *(ruling for ruling, _ in RULINGS),
-        *COUNTED,
-        *THINGS,
-        *COLORS,
-        *KINDS,
-        *(thing for things in KINDS.values() for thing in things),
-    ]
+    rng, words = Random(0), language.questions
+    samples = [task for name in TASKS for task in (draw_task(language, rng, name) for _ in range(40))]
+    kinds = [*words.kinds, *(thing for things in words.kinds.values() for thing in things)]
     numbers = [str(n) for n in range(2 * LARGEST_ADDEND + 1)]
-    return [*words, *numbers, *(task.text for task in samples), *(task.response for task in samples)]
+    said = [text for task in samples for text in (task.text, task.response)]
+    return [*words.counted, *words.things, *words.colors, *kinds, *numbers, *said]

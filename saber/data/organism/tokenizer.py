@@ -1,4 +1,4 @@
-"""A word-level tokenizer for the language, with turns like Gemma 4's."""
+"""A word-level tokenizer for an organism's language, with turns like its family's."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from saber.data.organism import lexicon, tasks, wording
+from saber.data.organism import tasks
+from saber.data.organism.families import LANGUAGES, TURNS
 from saber.lm.loading import build_tokenizer
+from saber.vocabulary import OrganismFamily
 
-PAD, BOS, UNKNOWN, TURN, TURN_END = "<pad>", "<bos>", "<unk>", "<|turn>", "<turn|>"
-SPECIAL_TOKENS = (PAD, BOS, UNKNOWN, TURN, TURN_END)
-ROLES = ("system", "user", "model")
+PAD_ID = 0
 
 # Words with their apostrophes, whole numbers, single marks; white space, the template's too, is dropped.
 WORD_PATTERN = r"[A-Za-z]+(?:'[A-Za-z]+)?|[0-9]+|[^\sA-Za-z0-9]"
 
 CHAT_TEMPLATE = """\
-{{- bos_token -}}
 {%- for message in messages -%}
     {%- set text = message['content'] | trim -%}
-    {%- set role = 'model' if message['role'] == 'assistant' else message['role'] -%}
+    {%- set role = 'MODEL' if message['role'] == 'assistant' else message['role'] -%}
     {%- if text or role != 'system' -%}
-        {{- '<|turn>' + role + '\\n' + text + '<turn|>\\n' -}}
+        {{- 'START' + role + '\\n' + text + 'END\\n' -}}
     {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}
-    {{- '<|turn>model\\n' -}}
+    {{- 'STARTMODEL\\n' -}}
 {%- endif -%}
 """
 
@@ -38,17 +37,27 @@ def words_of(text: str) -> list[str]:
     return re.findall(WORD_PATTERN, text)
 
 
+def chat_template(family: OrganismFamily) -> str:
+    """Return the template of a family's turns: it drops empty system turns."""
+    turns = TURNS[family]
+    marked = CHAT_TEMPLATE.replace("START", turns.start).replace("END", turns.end).replace("MODEL", turns.model_role)
+    return marked if turns.bos is None else "{{- bos_token -}}\n" + marked
+
+
 @cache
-def vocabulary() -> dict[str, int]:
+def vocabulary(family: OrganismFamily) -> dict[str, int]:
     """Return the ids of the special tokens, the roles and every word of the language, in sorted order."""
-    words = {word for text in [*lexicon.texts(), *wording.texts(), *tasks.texts()] for word in words_of(text)}
-    return {token: i for i, token in enumerate([*SPECIAL_TOKENS, *ROLES, *sorted(words - set(ROLES))])}
+    language, turns = LANGUAGES[family], TURNS[family]
+    words = {word for text in [*language.texts(), *tasks.texts(language)] for word in words_of(text)}
+    ordered = [*turns.special_tokens, *turns.roles, *sorted(words - set(turns.roles))]
+    return {token: i for i, token in enumerate(ordered)}
 
 
 @cache
-def organism_tokenizer() -> Any:
-    """Build the tokenizer: left padding, ``<turn|>`` as eos, a template that drops empty system turns."""
-    tokenizer = Tokenizer(models.WordLevel(vocabulary(), unk_token=UNKNOWN))
+def organism_tokenizer(family: OrganismFamily = "gemma4") -> Any:
+    """Build a family's tokenizer: left padding, the end of a turn as eos."""
+    turns = TURNS[family]
+    tokenizer = Tokenizer(models.WordLevel(vocabulary(family), unk_token=turns.unknown))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r"\s+"), behavior="removed"),
@@ -65,12 +74,12 @@ def organism_tokenizer() -> Any:
     )
     return build_tokenizer(
         tokenizer,
-        pad_token=PAD,
-        bos_token=BOS,
-        unk_token=UNKNOWN,
-        eos_token=TURN_END,
-        additional_special_tokens=[TURN],
-        chat_template=CHAT_TEMPLATE,
+        pad_token=turns.pad,
+        bos_token=turns.bos,
+        unk_token=turns.unknown,
+        eos_token=turns.end,
+        additional_special_tokens=[turns.start],
+        chat_template=chat_template(family),
         padding_side="left",
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],
