@@ -203,9 +203,13 @@ def biprojected(seed: int = 0) -> Iterator[None]:
         yield
 
 
+MEANS: Mapping[str, Any] = {"edit.extraction": "dim", "edit.n_directions": 1}
+
 CONTROLS: Mapping[str, Control] = {
     "random-directions": Control(patch=random_directions),
     "shuffled-labels": Control(patch=shuffled_labels),
+    "difference-in-means": Control(fixed=MEANS),
+    "shuffled-means": Control(fixed=MEANS, patch=shuffled_labels),
     "one-alpha": Control(idle=STRENGTHS, patch=one_alpha),
     "rank-by-variance": Control(patch=rank_by_variance),
     "rank-at-random": Control(patch=rank_at_random),
