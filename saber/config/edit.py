@@ -56,6 +56,7 @@ class KernelConfig:
 class EditConfig:
     """The method's knobs (DESIGN 2): every one of them changes the plan."""
 
+    contrast: Literal["refusal", "false_refusal"] = "refusal"
     extraction: Literal["svd", "dim", "lda", "whitened_svd"] = "svd"
     n_directions: int = Field(default=4, ge=1)
     purify: Literal["none", "harmless_mean", "subspace"] = "harmless_mean"

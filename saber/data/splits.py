@@ -91,8 +91,10 @@ def check_disjoint(splits: Mapping[SplitName, Split], near_duplicate: float | No
             )
 
 
-def probe_set(split: Split, n_probe: int, n_capability: int, seed: int) -> ProbeSet:
+def probe_set(split: Split, n_probe: int, n_capability: int, seed: int, *, with_borderline: bool = False) -> ProbeSet:
     """The first so many pairs and capability prompts, in a seeded order that mixes the categories evenly.
+
+    ``with_borderline`` adds as many borderline prompts as there are pairs.
 
     A smaller probe set of the same split and seed is a prefix of a larger one.
 
@@ -104,8 +106,10 @@ def probe_set(split: Split, n_probe: int, n_capability: int, seed: int) -> Probe
     alone = zip(stratified(harmful, rng), stratified(harmless, rng), strict=False)
     rows = stratified([*pairs, *((h, s) for (h,), (s,) in alone)], rng)
     capability = stratified([(prompt,) for prompt in split.of("capability")], rng)
+    borderline = stratified([(prompt,) for prompt in split.of("borderline")], rng) if with_borderline else []
     for key, what, asked, found in (
         ("n_probe", "pairs", n_probe, len(rows)),
+        ("n_probe", "borderline prompts", n_probe if with_borderline else 0, len(borderline)),
         ("n_capability", "capability prompts", n_capability, len(capability)),
     ):
         if asked > found:
@@ -117,6 +121,7 @@ def probe_set(split: Split, n_probe: int, n_capability: int, seed: int) -> Probe
         harmful=tuple(row[0] for row in rows[:n_probe]),
         harmless=tuple(row[1] for row in rows[:n_probe]),
         capability=tuple(row[0] for row in capability[:n_capability]),
+        borderline=tuple(row[0] for row in borderline[:n_probe]),
     )
 
 

@@ -113,11 +113,17 @@ def probe(
     adapter: Adapter, probes: ProbeSet, *, batch_size: int, plans: Sequence[EditPlan | CompiledPlan] | None = None
 ) -> list[Activations]:
     """Activations of a probe set under each plan, in one pass for all; of the unedited model without plans."""
-    prompts = [*probes.harmful, *probes.harmless, *probes.capability]
-    sizes = [len(probes.harmful), len(probes.harmless), len(probes.capability)]
+    kinds = [probes.harmful, probes.harmless, probes.capability, probes.borderline]
+    prompts, sizes = [prompt for kind in kinds for prompt in kind], [len(kind) for kind in kinds]
     if plans is None:
         captured = last_token_residuals(adapter, prompts, batch_size=batch_size)
     else:
         with applied(adapter, plans):
             captured = last_token_residuals(adapter, prompts, batch_size=batch_size, n_trials=len(plans))
-    return [Activations(*trial.split(sizes, dim=1)) for trial in captured]
+    trials = [trial.split(sizes, dim=1) for trial in captured]
+    if not probes.borderline:
+        return [Activations(harmful, harmless, capability) for harmful, harmless, capability, _ in trials]
+    is_refused = torch.tensor(probes.is_refused, device=captured.device)
+    return [
+        Activations(harmful, harmless, capability, seen, is_refused) for harmful, harmless, capability, seen in trials
+    ]

@@ -13,6 +13,7 @@ from saber.config import EditConfig
 from saber.lm.activations import probe
 from saber.lm.adapter import Adapter
 from saber.lm.compiled import CompiledPlan, compile_plan
+from saber.method.contrast import contrasted
 from saber.method.placement import place, reach_of_kernel, reach_of_scope
 from saber.method.ranking import Ranking, interpolate_layers, rank
 from saber.method.reading import readers_of
@@ -98,8 +99,8 @@ def _probe_again(adapter: Adapter, probes: ProbeSet, drafts: Sequence[_Draft], b
     for draft, activations in zip(drafts, captured, strict=True):
         edit = draft.request.edit
         draft.activations = activations.first(draft.request.n_probe, draft.request.n_capability)
-        seen, edited = draft.activations, _plan(draft).edited_layers
-        residual = residual_refusal(seen.harmful, seen.harmless, edited)
+        seen = contrasted(draft.activations, edit.contrast)
+        residual = residual_refusal(seen.refused, seen.answered, _plan(draft).edited_layers)
         draft.outcomes.append(RoundOutcome(draft.rounds[-1].directions[0], residual))
         draft.stopped = stop_reason(
             draft.outcomes,
@@ -126,8 +127,8 @@ def add_round(draft: _Draft) -> None:
     by_kind: Mapping[WriterKind, float] = {kind: getattr(edit.component_scale, kind) for kind in WRITER_KINDS}
     placed = place(scaled, reach_of(edit, n_layers), by_kind)
     if edit.reader == "least_drift":
-        seen = draft.activations
-        readers = readers_of(placed, seen.harmless, seen.capability, ridge=edit.reader_ridge)
+        undisturbed = contrasted(draft.activations, edit.contrast).undisturbed
+        readers = readers_of(placed, undisturbed, ridge=edit.reader_ridge)
         placed = dataclasses.replace(placed, readers=readers)
     draft.rounds.append(placed)
 
@@ -136,6 +137,7 @@ def rank_with(activations: Activations, edit: EditConfig) -> Ranking:
     """Rank directions as the edit configuration says."""
     return rank(
         activations,
+        contrast=edit.contrast,
         extraction=edit.extraction,
         n_directions=edit.n_directions,
         purify=edit.purify,

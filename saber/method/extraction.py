@@ -24,30 +24,34 @@ def extract(
     *,
     method: Extraction,
     n_directions: int,
+    is_paired: bool = True,
 ) -> Float[Tensor, "k d_model"]:
     """Return k <= ``n_directions`` unit directions: ``dim`` has only one to give, and equal populations none.
 
+    ``svd`` and ``whitened_svd`` compare row i of H with row i of S; where these are no pairs, with the mean of S.
+
     Raises:
-        ValueError: ``svd`` and ``whitened_svd`` compare pairs, so they need as many harmful as harmless rows.
+        ValueError: pairs are compared, and there are not as many harmful as harmless rows.
     """
-    if method in ("svd", "whitened_svd") and len(harmful) != len(harmless):
+    if is_paired and method in ("svd", "whitened_svd") and len(harmful) != len(harmless):
         raise ValueError(f"expected pairs, found {len(harmful)} harmful and {len(harmless)} harmless rows")
     if method == "svd":
-        found = paired_svd(harmful, harmless, n_directions)
+        found = top_right_singular(difference(harmful, harmless, is_paired=is_paired), n_directions)
     elif method == "dim":
         found = (harmful.mean(dim=0) - harmless.mean(dim=0)).unsqueeze(0)
     elif method == "lda":
         found = discriminants(harmful, harmless, n_directions)
     else:
-        found = whitened_svd(harmful, harmless, n_directions)
+        within = within_covariance(harmful, harmless)
+        found = whitened_svd(difference(harmful, harmless, is_paired=is_paired), within, n_directions)
     return orient(unit_rows(found, scale=float(harmful.norm(dim=1).mean())), harmful, harmless)
 
 
-def paired_svd(
-    harmful: Float[Tensor, "n d_model"], harmless: Float[Tensor, "n d_model"], n_directions: int
-) -> Float[Tensor, "k d_model"]:
-    """Right singular vectors of the paired difference H - S, by falling singular value."""
-    return top_right_singular(harmful - harmless, n_directions)
+def difference(
+    harmful: Float[Tensor, "n_harmful d_model"], harmless: Float[Tensor, "n_harmless d_model"], *, is_paired: bool
+) -> Float[Tensor, "n_harmful d_model"]:
+    """H - S row by row, or H - mean(S) where rows are no pairs."""
+    return harmful - harmless if is_paired else harmful - harmless.mean(dim=0)
 
 
 def discriminants(
@@ -76,14 +80,14 @@ def discriminants(
 
 
 def whitened_svd(
-    harmful: Float[Tensor, "n d_model"], harmless: Float[Tensor, "n d_model"], n_directions: int
+    difference: Float[Tensor, "n d_model"], within: Float[Tensor, "d_model d_model"], n_directions: int
 ) -> Float[Tensor, "k d_model"]:
     """SVD of (H - S) Sigma^-1/2, its vectors carried back by Sigma^1/2 (ZCA with Ledoit-Wolf shrinkage)."""
-    values, vectors = torch.linalg.eigh(within_covariance(harmful, harmless))
+    values, vectors = torch.linalg.eigh(within)
     whiten = vectors @ torch.diag(values.rsqrt()) @ vectors.T
     colour = vectors @ torch.diag(values.sqrt()) @ vectors.T
-    top = top_right_singular((harmful - harmless).double() @ whiten, n_directions)
-    return (top @ colour).to(harmful.dtype)
+    top = top_right_singular(difference.double() @ whiten, n_directions)
+    return (top @ colour).to(difference.dtype)
 
 
 def within_covariance(
@@ -96,7 +100,7 @@ def within_covariance(
 
 
 def top_right_singular(x: Float[Tensor, "n d_model"], k: int) -> Float[Tensor, "k d_model"]:
-    """The first k right singular vectors of x, those of negligible singular value left out."""
+    """The first k right singular vectors of x by falling singular value, those of negligible value left out."""
     _, values, right = torch.linalg.svd(x, full_matrices=False)
     kept = int((values > NEGLIGIBLE * values[0]).sum()) if len(values) else 0
     return right[: min(k, kept)]

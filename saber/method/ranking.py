@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from saber.method.contrast import Contrast, contrasted, with_direction
 from saber.method.entanglement import capability_basis, entanglement
 from saber.method.extraction import Extraction, extract
 from saber.method.purification import Purification, remove_subspace, shared_basis
@@ -36,6 +37,7 @@ class Ranking:
 def rank(
     activations: Activations,
     *,
+    contrast: Contrast,
     extraction: Extraction,
     n_directions: int,
     purify: Purification,
@@ -44,21 +46,23 @@ def rank(
     n_capability_directions: int,
 ) -> Ranking:
     """Rank every layer's directions; layer ``l`` of the activations is layer ``l`` of the result."""
+    between = contrasted(activations, contrast)
+    extractor = partial(extract, method=extraction, n_directions=n_directions, is_paired=between.is_paired)
     directions: list[tuple[RankedDirection, ...]] = []
     bases: list[Tensor] = []
     for layer in range(activations.n_layers):
-        harmful, harmless = activations.harmful[layer], activations.harmless[layer]
-        capability = activations.capability[layer]
+        harmless, capability = activations.harmless[layer], activations.capability[layer]
         shared = shared_basis(harmless, capability, purify=purify, rank=purify_rank)
-        clean_h, clean_s = remove_subspace(harmful, shared), remove_subspace(harmless, shared)
-        extractor = partial(extract, method=extraction, n_directions=n_directions)
-        found = extractor(clean_h, clean_s)
+        if contrast == "false_refusal":
+            shared = with_direction(shared, activations.harmful[layer].mean(dim=0) - harmless.mean(dim=0))
+        clean_r, clean_a = (remove_subspace(x[layer], shared) for x in (between.refused, between.answered))
+        found = extractor(clean_r, clean_a)
         if folds > 1:
             ratios = cross_validated_fisher_ratios(
-                clean_h, clean_s, extractor=extractor, n_directions=len(found), folds=folds
+                clean_r, clean_a, extractor=extractor, n_directions=len(found), folds=folds
             )
         else:
-            ratios = fisher_ratios(clean_h, clean_s, found)
+            ratios = fisher_ratios(clean_r, clean_a, found)
         basis = capability_basis(capability, n_directions=n_capability_directions)
         rho = entanglement(found, basis)
         directions.append(
@@ -68,7 +72,7 @@ def rank(
             )
         )
         bases.append(basis)
-    layer_fdr = layer_fisher_ratio(activations.harmful, activations.harmless)
+    layer_fdr = layer_fisher_ratio(between.refused, between.answered)
     return Ranking(layer_fdr, tuple(directions), tuple(bases))
 
 

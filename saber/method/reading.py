@@ -2,11 +2,14 @@
 
 An edit takes Q diag(a) P^T y from a write y. With P = Q the projection is orthogonal, and it disturbs every prompt
 whose write happens to lean on a direction. With any other P of P^T Q = I, what a write has more of a direction is taken
-out just as well: Q c is mapped to 0. The one that leaves harmless and capability prompts most alone is the linearly
-constrained minimum-variance beamformer (Frost 1972).
+out just as well: Q c is mapped to 0. The one that leaves other prompts most alone is the linearly constrained
+minimum-variance beamformer (Frost 1972). Those are harmless and capability prompts, and harmful ones where only
+false refusals are to go.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -17,17 +20,16 @@ from saber.types import Round
 
 def least_drift_readers(
     directions: Float[Tensor, "k d_model"],
-    harmless: Float[Tensor, "n_harmless d_model"],
-    capability: Float[Tensor, "n_capability d_model"],
+    undisturbed: Sequence[Float[Tensor, "_ d_model"]],
     *,
     ridge: float,
 ) -> Float[Tensor, "k d_model"]:
-    """Z = R (I + M / (ridge m))^-1 of unit directions R, with M = (E[s s^T] + E[c c^T]) / 2 and m = tr M / d_model.
+    """Z = R (I + M / (ridge m))^-1 of unit directions R, with M the mean of E[x x^T] by population, m = tr M / d_model.
 
-    P = Z^T (R Z^T)^-1 then minimises E|P^T x|^2 + ridge m |P|^2 over harmless and capability activations x, subject to
-    P^T R^T = I. A large ``ridge`` gives Z = R, the orthogonal projection.
+    P = Z^T (R Z^T)^-1 then minimises E|P^T x|^2 + ridge m |P|^2 over activations x, every population counting alike,
+    subject to P^T R^T = I. A large ``ridge`` gives Z = R, the orthogonal projection.
     """
-    rows = torch.cat([x.double() / (2 * len(x)) ** 0.5 for x in (harmless, capability)])
+    rows = torch.cat([x.double() / (len(undisturbed) * len(x)) ** 0.5 for x in undisturbed])
     r = directions.double().to(rows.device)
     m = rows.square().sum() / rows.shape[1]
     if m == 0.0:
@@ -44,8 +46,7 @@ def least_drift_readers(
 
 def readers_of(
     one: Round,
-    harmless: Float[Tensor, "layer n_harmless d_model"],
-    capability: Float[Tensor, "layer n_capability d_model"],
+    undisturbed: Sequence[Float[Tensor, "layer _ d_model"]],
     *,
     ridge: float,
 ) -> Float[Tensor, "direction layer d_model"]:
@@ -55,6 +56,6 @@ def readers_of(
     for layer in range(n_layers):
         acting = torch.nonzero(one.strengths[:, layer].abs().sum(dim=1)).flatten()
         if len(acting):
-            found = least_drift_readers(one.directions[acting], harmless[layer], capability[layer], ridge=ridge)
+            found = least_drift_readers(one.directions[acting], [x[layer] for x in undisturbed], ridge=ridge)
             readers[acting, layer] = found.cpu()
     return readers

@@ -38,6 +38,7 @@ SEED_SETTINGS: Mapping[str, str] = {
     "Max iterations": "edit.max_iterations",
 }
 MORE_SETTINGS: Mapping[str, str] = {
+    "Contrast": "edit.contrast",
     "Purification": "edit.purify",
     "Depth band, low": "edit.depth_band.low",
     "Depth band, high": "edit.depth_band.high",

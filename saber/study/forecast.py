@@ -72,7 +72,7 @@ def forecast(bench: Workbench, knobs: Sequence[Knob], n_trials: int) -> Forecast
         found.append(_calibrate(bench, drawn, room))
         if room.trials < n:  # more at once would not fit either
             break
-    probes = [*bench.probes.harmful, *bench.probes.harmless, *bench.probes.capability]
+    probes = [*bench.probes.harmful, *bench.probes.harmless, *bench.probes.capability, *bench.probes.borderline]
     replies = bench.reference.responses
     return Forecast(
         n_trials,

@@ -12,13 +12,14 @@ from saber.lm.protocol import protocol_digest
 from saber.study.evaluator import evaluate, plan_trials
 from saber.study.kept import Kept, measured_from_json, measured_to_json
 from saber.study.workbench import Workbench
-from saber.types import CurvePoint, SplitName
+from saber.types import CurvePoint, SplitName, digest_json
 
 STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
 PROTECTED = "protected_refusal_rate"
 Measure = Callable[[Workbench, Sequence[Config]], list[Measured | None]]
 
 PLAIN = {
+    "edit.contrast": "refusal",
     "edit.extraction": "dim",
     "edit.n_directions": 1,
     "edit.purify": "none",
@@ -33,6 +34,7 @@ PLAIN = {
     "edit.component_scale.attention": 1.0,
     "edit.component_scale.mlp": 1.0,
     "edit.component_scale.per_layer": 1.0,
+    "edit.reader": "direction",
     "edit.norm_preserve": "none",
     "edit.max_iterations": 1,
 }
@@ -66,7 +68,7 @@ def _kept_curve(bench: Workbench, split: SplitName, file: str, measure: Measure)
     """Every strength measured on one split, what is missing now; a strength that fails is left out."""
     protocol = protocol_digest(bench.adapter, bench.splits[split], bench.config.evaluate)
     probes = f"{bench.config.data.n_probe} {bench.config.data.n_capability}"
-    kept = Kept(bench.folder / file, f"{bench.model_digest} {protocol} {probes}")
+    kept = Kept(bench.folder / file, f"{bench.model_digest} {protocol} {probes} {digest_json(PLAIN)}")
     missing = [strength for strength in STRENGTHS if str(strength) not in kept.rows]
     size = bench.config.launch.trials_per_batch
     for start in range(0, len(missing), size):

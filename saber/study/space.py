@@ -223,9 +223,14 @@ def check_point(values: Mapping[str, Any], knobs: Sequence[Knob]) -> dict[str, A
     return dict(values)
 
 
-def largest(key: str, knobs: Sequence[Knob], config: Config) -> int:
-    """The largest value an integer key can take in this study."""
+def extremes(key: str, knobs: Sequence[Knob], config: Config) -> tuple[Any, ...]:
+    """What a key can be in this study: its choices, the ends of its range, or its one value."""
     for knob in knobs:
         if knob.key == key:
-            return max(int(value) for value in knob.extremes)
-    return int(value_of(config, key))
+            return knob.extremes
+    return (value_of(config, key),)
+
+
+def largest(key: str, knobs: Sequence[Knob], config: Config) -> int:
+    """The largest value an integer key can take in this study."""
+    return max(int(value) for value in extremes(key, knobs, config))

@@ -15,6 +15,7 @@ from saber.data.splits import load_splits, probe_set
 from saber.keys import with_values
 from saber.lm.activations import probe
 from saber.lm.adapter import Adapter
+from saber.lm.borderline import label_borderline, require_both
 from saber.lm.cache import Cached, cached
 from saber.lm.guard import verify_writers
 from saber.lm.loading import load_as, quiet, weights_digest
@@ -22,7 +23,7 @@ from saber.lm.measurement import Measured, measure_trials
 from saber.lm.protocol import marker_words
 from saber.lm.reference import Reference, make_reference
 from saber.study.memory import with_fewer_rows
-from saber.study.space import Knob, largest
+from saber.study.space import Knob, extremes, largest
 from saber.study.terminal import terminal, training_bar
 from saber.types import Activations, EditPlan, ProbeSet, Split, SplitName, digest_json
 
@@ -78,11 +79,15 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     splits = load_splits(config.data, config.organism.seed, config.organism.family)
     n_probe = largest("data.n_probe", knobs, config)
     n_capability = largest("data.n_capability", knobs, config)
-    probes = probe_set(splits["probe"], n_probe, n_capability, config.data.seed)
+    with_borderline = "false_refusal" in extremes("edit.contrast", knobs, config)
+    probes = probe_set(splits["probe"], n_probe, n_capability, config.data.seed, with_borderline=with_borderline)
     adapter = load_base(config)
     verify_writers(adapter)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
+    if with_borderline:
+        probes = _labelled(adapter, probes, config, folder / "cache", digest)
+        require_both(probes, smallest=int(min(extremes("data.n_probe", knobs, config))))
     reference = _reference(adapter, splits["tune"], config, folder / "cache", digest)
     activations = _activations(adapter, probes, config, folder / "cache", digest)
     return Workbench(config, adapter, digest, splits, probes, activations, reference, folder)
@@ -94,6 +99,16 @@ def _reference(adapter: Adapter, split: Split, config: Config, folder: Path, dig
     def make(rows: int) -> Reference:
         profile = replace(config.evaluate, batch_size=rows)
         return make_reference(adapter, split, profile, cache=folder, model_digest=digest, say=announce)
+
+    return with_fewer_rows(make, config.evaluate.batch_size, announce)
+
+
+def _labelled(adapter: Adapter, probes: ProbeSet, config: Config, folder: Path, digest: str) -> ProbeSet:
+    """The probe set with which borderline prompts the base refuses, from the study's cache or decoded."""
+
+    def make(rows: int) -> ProbeSet:
+        profile = replace(config.evaluate, batch_size=rows)
+        return label_borderline(adapter, probes, profile, cache=folder, model_digest=digest)
 
     return with_fewer_rows(make, config.evaluate.batch_size, announce)
 
@@ -125,7 +140,8 @@ def in_full_dtype(bench: Workbench) -> Workbench:
 
 def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Path, digest: str) -> Activations:
     """The unedited activations, cached under the model, the template, the prompts and the dtype."""
-    prompts = [[p.text for p in kind] for kind in (probes.harmful, probes.harmless, probes.capability)]
+    kinds = [probes.harmful, probes.harmless, probes.capability, *([probes.borderline] if probes.borderline else [])]
+    prompts = [[p.text for p in kind] for kind in kinds]
     key = {
         "model": digest,
         "prompts": digest_json(prompts),
@@ -139,9 +155,11 @@ def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Pat
             return probe(adapter, probes, batch_size=rows)
 
         (made,) = with_fewer_rows(run, config.evaluate.batch_size, announce)
-        return Cached({"harmful": made.harmful, "harmless": made.harmless, "capability": made.capability}, None)
+        seen = {"harmful": made.harmful, "harmless": made.harmless, "capability": made.capability}
+        return Cached(seen if made.borderline is None else {**seen, "borderline": made.borderline}, None)
 
     tensors = cached(folder, "activations", key, build).tensors
     # Cloned, whether built or read: another place in memory gives other last bits, and so other plans after a restart.
     on_device = {name: t.clone(memory_format=torch.contiguous_format).to(adapter.device) for name, t in tensors.items()}
-    return Activations(**on_device)
+    is_refused = torch.tensor(probes.is_refused, device=adapter.device) if probes.borderline else None
+    return Activations(**on_device, is_refused=is_refused)

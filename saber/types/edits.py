@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from saber.types.prompts import DIGEST_LENGTH
@@ -19,11 +19,13 @@ UNIT_TOLERANCE = 1e-4  # how far the length of a "unit" vector may be from 1
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """Residual stream at the last prompt token, fp32, of a probe set."""
+    """Residual stream at the last prompt token, fp32, of a probe set; its borderline prompts where it has them."""
 
     harmful: Float[Tensor, "layer n_harmful d_model"]
     harmless: Float[Tensor, "layer n_harmless d_model"]
     capability: Float[Tensor, "layer n_capability d_model"]
+    borderline: Float[Tensor, "layer n_borderline d_model"] | None = None
+    is_refused: Bool[Tensor, " n_borderline"] | None = None
 
     @property
     def n_layers(self) -> int:
@@ -32,7 +34,13 @@ class Activations:
 
     def first(self, n_probe: int, n_capability: int) -> Activations:
         """The activations of ``ProbeSet.first``."""
-        return Activations(self.harmful[:, :n_probe], self.harmless[:, :n_probe], self.capability[:, :n_capability])
+        return Activations(
+            self.harmful[:, :n_probe],
+            self.harmless[:, :n_probe],
+            self.capability[:, :n_capability],
+            None if self.borderline is None else self.borderline[:, :n_probe],
+            None if self.is_refused is None else self.is_refused[:n_probe],
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,15 +49,27 @@ class Split:
 
 @dataclass(frozen=True)
 class ProbeSet:
-    """What directions are extracted from: ``harmful[i]`` and ``harmless[i]`` are pairs where the data has them."""
+    """What directions are extracted from: ``harmful[i]`` and ``harmless[i]`` are pairs where the data has them.
+
+    ``borderline`` is there where false refusals are looked for; ``is_refused[i]`` says whether the unedited model
+    refuses its i-th prompt.
+    """
 
     harmful: tuple[Prompt, ...]
     harmless: tuple[Prompt, ...]
     capability: tuple[Prompt, ...]
+    borderline: tuple[Prompt, ...] = ()
+    is_refused: tuple[bool, ...] = ()
 
     def first(self, n_probe: int, n_capability: int) -> ProbeSet:
         """The first so many of each: a smaller probe set is a prefix of a larger one."""
-        return ProbeSet(self.harmful[:n_probe], self.harmless[:n_probe], self.capability[:n_capability])
+        return ProbeSet(
+            self.harmful[:n_probe],
+            self.harmless[:n_probe],
+            self.capability[:n_capability],
+            self.borderline[:n_probe],
+            self.is_refused[:n_probe],
+        )
 
 
 def digest_json(value: object) -> str:

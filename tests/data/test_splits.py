@@ -272,6 +272,15 @@ def test_every_beginning_of_a_probe_set_mixes_the_categories(seed: int, n_probe:
         assert all(abs(shares[category] - n_probe / len(CATEGORIES)) <= 1 for category in CATEGORIES)
 
 
+@given(st.integers(0, 99), st.integers(1, 20))
+def test_borderline_prompts_join_a_probe_set_without_changing_the_rest(seed: int, n_probe: int) -> None:
+    split = Split("probe", tuple(pool(20, 0, 0, 20, 8)))
+    without, found = probe_set(split, n_probe, 8, seed), probe_set(split, n_probe, 8, seed, with_borderline=True)
+    assert (found.harmful, found.harmless, found.capability) == (without.harmful, without.harmless, without.capability)
+    assert found.first(n_probe // 2, 8) == probe_set(split, n_probe // 2, 8, seed, with_borderline=True)
+    assert [prompt.kind for prompt in found.borderline] == ["borderline"] * n_probe
+
+
 def test_probe_sets_differ_by_seed() -> None:
     split = probe_split(40, 0, 0, 40)
     assert probe_set(split, 20, 20, 0) == probe_set(split, 20, 20, 0)

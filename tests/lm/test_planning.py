@@ -21,6 +21,7 @@ from saber.types import Activations, ProbeSet, Prompt
 from tests.conftest import TINY_GEMMA4, randomise
 
 N_PAIRS = 16
+TOKENS = {"harmful": 7, "harmless": 9, "capability": 11, "borderline": 13}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def adapter() -> Adapter:
             kind, number = chat[-1]["content"].split()
             draw.manual_seed(int(number))
             context = torch.randint(10, 64, (5,), generator=draw).tolist()
-            found.append([*context, {"harmful": 7, "harmless": 9, "capability": 11}[kind], 5])
+            found.append([*context, TOKENS[kind], 5])
         return {"input_ids": found}
 
     tokenizer = SimpleNamespace(pad_token_id=0, eos_token_id=1, chat_template="x", apply_chat_template=rows)
@@ -47,7 +48,13 @@ def prompts(kind: Any, n: int) -> tuple[Prompt, ...]:
     return tuple(Prompt(f"{kind} {i}", kind) for i in range(n))
 
 
-PROBES = ProbeSet(prompts("harmful", N_PAIRS), prompts("harmless", N_PAIRS), prompts("capability", 12))
+PROBES = ProbeSet(
+    prompts("harmful", N_PAIRS),
+    prompts("harmless", N_PAIRS),
+    prompts("capability", 12),
+    prompts("borderline", N_PAIRS),
+    tuple(i % 3 == 0 for i in range(N_PAIRS)),
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +85,7 @@ def plan(adapter: Adapter, base: Activations, *configs: Config) -> list[PlannedE
 KERNEL: dict[str, Any] = {"scope": "kernel"}
 LONG: dict[str, Any] = {"max_iterations": 4}
 KNOBS: dict[str, tuple[dict[str, Any], Any]] = {
+    "contrast": ({}, "false_refusal"),
     "extraction": ({}, "dim"),
     "n_directions": ({}, 2),
     "purify": ({}, "none"),

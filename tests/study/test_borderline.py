@@ -1,0 +1,68 @@
+"""A study of false refusals knows which borderline prompts its base refuses, and says when they are too few."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from saber.lm import borderline
+from saber.lm.borderline import require_both
+from saber.lm.measurement import label
+from saber.lm.reference import make_reference
+from saber.study.space import parse_space
+from saber.study.workbench import open_workbench
+from saber.types import ProbeSet, Prompt, Split, UserError
+from tests.commands import configured, run_here, words_of
+
+WANTED = ("edit=false_refusal", "space={}", "study.enqueue=[]")
+
+
+def test_labels_are_the_base_s_own_replies_and_are_cached(
+    organism_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(borderline, "AT_LEAST", 1)  # a quickly trained organism refuses nearly all of them
+    config = configured(words_of(organism_folder, tmp_path, *WANTED, "data.n_probe=96"))
+    bench = open_workbench(config)
+    split = Split("probe", bench.probes.borderline)
+    said = make_reference(bench.adapter, split, replace(config.evaluate, drift_kinds=("borderline",))).responses
+    expected = [one.label == "refuse" for one in label(bench.adapter, split.prompts, said, config.evaluate)]
+    assert list(bench.probes.is_refused) == expected
+    assert bench.activations.is_refused is not None
+    assert bench.activations.is_refused.tolist() == expected
+    again = open_workbench(config)
+    assert again.probes == bench.probes
+    assert torch.equal(again.activations.borderline, bench.activations.borderline)
+    assert len(list((bench.folder / "cache").glob("borderline-*"))) == 1
+
+
+def test_the_default_study_looks_at_no_borderline_prompts(organism_folder: Path, tmp_path: Path) -> None:
+    config = configured(words_of(organism_folder, tmp_path))
+    bench = open_workbench(config, parse_space(config))
+    assert bench.probes.borderline == ()
+    assert bench.activations.borderline is None
+
+
+def test_more_borderline_prompts_than_there_are_is_one_line(organism_folder: Path, tmp_path: Path) -> None:
+    said = run_here("sweep", words_of(organism_folder, tmp_path, *WANTED, "data.n_probe=128"), tmp_path)
+    assert said.status == 2
+    assert "data.n_probe asks for 128 borderline prompts, the probe split has 96" in said.err
+
+
+@pytest.mark.parametrize("seen", [(True,) * 9, (False,) * 9, (True, False, False) * 3])
+def test_too_few_of_one_kind_is_one_line(seen: tuple[bool, ...]) -> None:
+    probes = ProbeSet((), (), (), tuple(Prompt(str(i), "borderline") for i in range(9)), seen)
+    with pytest.raises(UserError, match=r"raise data\.n_probe or name more data") as caught:
+        require_both(probes, smallest=9)
+    assert "\n" not in str(caught.value)
+    assert f"found {sum(seen)} and {9 - sum(seen)}" in str(caught.value)
+
+
+def test_the_smallest_probe_set_decides() -> None:
+    seen = (True,) * 4 + (False,) * 8
+    probes = ProbeSet((), (), (), tuple(Prompt(str(i), "borderline") for i in range(12)), seen)
+    require_both(probes, smallest=8)
+    with pytest.raises(UserError, match="found 4 and 3"):
+        require_both(probes, smallest=7)
