@@ -125,7 +125,13 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     drive(mirrored(study), config, knobs, InProcess(answer_at_once, 1), progress, wanted)
     loop = (clock() - begun) / options.asks
 
-    bare: list[float] = []
+    profiler = cProfile.Profile()
+    n_now = len(finished_trials(study))
+    wanted = n_now + N_PROFILED
+    quiet = Progress(Console(file=io.StringIO()), wanted, n_now)
+    profiler.runcall(drive, mirrored(study), config, knobs, InProcess(answer_at_once, 1), quiet, wanted)
+
+    bare: list[float] = []  # last, as these trials carry no attributes, which the driver reads
     for _ in range(options.asks):
         begun = clock()
         trial = study.ask()
@@ -133,11 +139,6 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             knob.suggest(trial)
         bare.append(clock() - begun)
         study.tell(trial, [0.5, 0.05])
-    profiler = cProfile.Profile()
-    n_now = len(finished_trials(study))
-    wanted = n_now + N_PROFILED
-    quiet = Progress(Console(file=io.StringIO()), wanted, n_now)
-    profiler.runcall(drive, study, config, knobs, answer_at_once, quiet, wanted)
     stacks = io.StringIO()
     pstats.Stats(profiler, stream=stacks).sort_stats("cumtime").print_stats(
         "saber|optuna/(study|storages|samplers)", N_STACKS
@@ -155,6 +156,7 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def stored_outcome(metrics: Any) -> Any:
     """An outcome with these metrics, an empty plan and no responses."""
+    from saber.lm.compiled import CompiledPlan
     from saber.lm.measurement import Measured
     from saber.lm.planning import PlannedEdit
     from saber.study.evaluator import Outcome
