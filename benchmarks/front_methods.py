@@ -78,6 +78,16 @@ METHODS: Mapping[str, Method] = {
     "projected": Method(
         ("edit=projected", *ONE_LAYER, *_space(PROBES, STRENGTH_AND_LAYER), f"study.enqueue=[{RECIPE}]"), ONE_STRENGTH
     ),
+    "projected-read": Method(
+        (
+            "edit=projected",
+            *ONE_LAYER,
+            "++edit.reader=least_drift",
+            *_space(PROBES, f"{STRENGTH_AND_LAYER}, reader_ridge: {{low: 0.1, high: 10.0, log: true}}"),
+            f"study.enqueue=[{RECIPE}]",
+        ),
+        ONE_STRENGTH,
+    ),
     "biprojected": Method(
         ("edit=projected", *ONE_LAYER, *_space(PROBES, STRENGTH_AND_LAYER), f"study.enqueue=[{RECIPE}]"),
         Control(idle=STRENGTHS, patch=biprojected),
