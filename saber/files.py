@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
@@ -15,3 +16,21 @@ def write_atomically(path: Path, text: str) -> None:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove drafts of writers that were killed on this machine: hidden files that name a process which is no more."""
+    for path in folder.rglob(".*"):
+        named = re.fullmatch(r"\..+\.(\d+)(\.tmp)?", path.name)
+        if named is not None and path.is_file() and not _is_alive(int(named[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

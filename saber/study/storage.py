@@ -20,6 +20,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from sqlalchemy.exc import SQLAlchemyError
 
 from saber.config import Config, StudyConfig
+from saber.files import remove_abandoned
 from saber.masking import public
 from saber.study.patience import Check, Patience, PatientStorage, first_line, is_starting
 from saber.study.workbench import announce, study_folder
@@ -181,7 +182,7 @@ def artifact_store(config: Config) -> FileSystemArtifactStore:
 
 @contextmanager
 def one_driver(folder: Path) -> Iterator[None]:
-    """Hold the study's lock while driving it; the lock of a dead driver is free by itself.
+    """Hold the study's lock while driving it; the lock of a dead driver is free by itself, its drafts are removed.
 
     Raises:
         UserError: another driver holds it: host, pid and since when.
@@ -202,4 +203,5 @@ def one_driver(folder: Path) -> Iterator[None]:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         file.write(f"host {socket.gethostname()}, pid {os.getpid()}, since {since}")
         file.flush()
+        remove_abandoned(folder)
         yield

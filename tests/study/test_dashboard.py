@@ -87,7 +87,9 @@ def test_the_note_has_the_front_and_the_next_commands(shown: dict[str, Any], ser
     note = shown["note"]["body"]
     assert "Pareto points of 4 trials" in note
     assert "python -m saber.export +sweep=organism" in note
-    best = min(open_trials(served[1]), key=lambda trial: trial.values[0])
+    best = min(
+        open_trials(served[1]), key=lambda trial: tuple(trial.values)
+    )  # of equal refusals the nearer to the base
     assert str(best.user_attrs["name"]) in note
 
 
