@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from saber.config import Config
+from saber.interrupt import interrupts_come_again
 from saber.keys import config_keys, nearest, parse_config, with_values
 from saber.masking import masked, public
 from saber.vocabulary import UserError, one_line
@@ -63,7 +64,8 @@ def _say_what_is_trusted(config: Config) -> None:
 def in_one_line(action: Callable[[], None]) -> int:
     """Do something and return the exit status; what the user can mend is one line on stderr."""
     try:
-        action()
+        with interrupts_come_again():
+            action()
     except (UserError, HydraException, OmegaConfBaseException) as error:
         print(f"error: {masked(explain(error))}", file=sys.stderr)
         return USER_MISTAKE
