@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ from front_methods import HERETIC, METHODS
 from front_score import KLDS, chosen
 from peers.lines import prompts_of
 from rich.console import Console
-from saber_worker import composed, only
+from saber_worker import composed, only, organism_words
 
 from saber.config import Config
 from saber.keys import with_values
@@ -75,11 +74,9 @@ class HeldOut:
 def configured(cell: Cell, setting: Setting) -> Config:
     """The configuration that a cell is searched with."""
     method = METHODS[cell.method]
-    seed = json.loads((cell.organism / "organism.json").read_text())["seed"]
     words = [
         "+sweep=organism",
-        f"model.path={cell.organism.resolve()}",
-        f"organism.seed={seed}",
+        *organism_words(cell.organism),
         f"study.dir={setting.folder / 'studies' / cell.organism.name}",
         f"study.n_trials={setting.n_trials}",
         f"study.seed={cell.seed}",

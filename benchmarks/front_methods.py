@@ -32,7 +32,7 @@ ONE_LAYER = (
 STRENGTH_AND_LAYER = "alpha_base: {low: 0.2, high: 1.5}, kernel: {direction_position: {low: 0.2, high: 1.0}}"
 ONE_STRENGTH = Control(idle=STRENGTHS, patch=one_alpha)
 UNCHANGED = Control()
-RECIPE = "{data.n_probe: 128, edit.alpha_base: 1.0, edit.kernel.direction_position: 0.6}"
+RECIPE = "data.n_probe: 128, edit.alpha_base: 1.0, edit.kernel.direction_position: 0.6"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,12 @@ def _space(probes: str, edit: str) -> tuple[str, str]:
     """The words that put another space in the place of the sweep's."""
     data = f"data: {{{probes}}}, " if probes else ""
     return ("~space", f"+space={{{data}edit: {{{edit}}}}}")
+
+
+def _one_direction(preset: str, *more: str, also: str = "", known: str = "", control: Control = ONE_STRENGTH) -> Method:
+    """A preset whose one direction acts on all layers alike, with its strength and its layer searched."""
+    space = _space(PROBES, STRENGTH_AND_LAYER + also)
+    return Method((f"edit={preset}", *ONE_LAYER, *more, *space, f"study.enqueue=[{{{RECIPE}{known}}}]"), control)
 
 
 def _tent(kind: str) -> str:
@@ -72,36 +78,12 @@ METHODS: Mapping[str, Method] = {
             " edit.entanglement_threshold: 0.55, edit.global_top_k: 14, edit.max_iterations: 4}]",
         )
     ),
-    "arditi": Method(
-        ("edit=arditi", *ONE_LAYER, *_space(PROBES, STRENGTH_AND_LAYER), f"study.enqueue=[{RECIPE}]"), ONE_STRENGTH
-    ),
-    "projected": Method(
-        ("edit=projected", *ONE_LAYER, *_space(PROBES, STRENGTH_AND_LAYER), f"study.enqueue=[{RECIPE}]"), ONE_STRENGTH
-    ),
-    "projected-read": Method(
-        (
-            "edit=projected",
-            *ONE_LAYER,
-            "++edit.reader=least_drift",
-            *_space(PROBES, f"{STRENGTH_AND_LAYER}, reader_ridge: {{low: 0.1, high: 10.0, log: true}}"),
-            f"study.enqueue=[{RECIPE}]",
-        ),
-        ONE_STRENGTH,
-    ),
-    "biprojected": Method(
-        ("edit=projected", *ONE_LAYER, *_space(PROBES, STRENGTH_AND_LAYER), f"study.enqueue=[{RECIPE}]"),
-        Control(idle=STRENGTHS, patch=biprojected),
-    ),
-    "surgical": Method(
-        (
-            "edit=arditi",
-            *ONE_LAYER,
-            "++edit.purify=subspace",
-            *_space(PROBES, f"{STRENGTH_AND_LAYER}, purify_rank: {{low: 1, high: 16}}"),
-            "study.enqueue=[{data.n_probe: 128, edit.alpha_base: 1.0, edit.kernel.direction_position: 0.6,"
-            " edit.purify_rank: 8}]",
-        ),
-        ONE_STRENGTH,
+    "arditi": _one_direction("arditi"),
+    "projected": _one_direction("projected"),
+    "projected-read": _one_direction("projected_read", also=", reader_ridge: {low: 0.1, high: 10.0, log: true}"),
+    "biprojected": _one_direction("projected", control=Control(idle=STRENGTHS, patch=biprojected)),
+    "surgical": _one_direction(
+        "arditi", "++edit.purify=subspace", also=", purify_rank: {low: 1, high: 16}", known=", edit.purify_rank: 8"
     ),
     "kernel": Method(
         (

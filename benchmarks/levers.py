@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,11 +22,10 @@ from unittest.mock import patch
 
 import optuna
 import torch
-from hydra import compose, initialize_config_module
 from rich.console import Console
 from rich.table import Table
+from saber_worker import composed, organism_words
 
-from saber.command import to_config
 from saber.config import Config
 from saber.lm import planning
 from saber.lm.activations import probe
@@ -93,16 +91,16 @@ def seconds_a_trial(bench: Workbench, configs: list[Config], n_batch: int, early
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--organism", default="sweeps/_organism/seed0")
+    parser.add_argument("--organism", type=Path, default=Path("sweeps/_organism/seed0"))
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("levers.json"))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    with TemporaryDirectory() as folder, initialize_config_module("saber.conf", version_base="1.3"):
-        words = ["+sweep=organism", f"++organism.out={os.path.abspath(args.organism)}", f"study.dir={folder}"]
-        config = to_config(compose("run", overrides=[*words, f"launch.threads={args.threads}"]))
+    with TemporaryDirectory() as folder:
+        words = ["+sweep=organism", *organism_words(args.organism), f"study.dir={folder}"]
+        config = composed([*words, f"launch.threads={args.threads}"])
         knobs = parse_space(config)
         bench = open_workbench(config, knobs)
         study = optuna.create_study(directions=["minimize"] * 2, sampler=optuna.samplers.RandomSampler(seed=0))

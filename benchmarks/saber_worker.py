@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import resource
 import time
 from collections.abc import Sequence
@@ -70,13 +71,23 @@ def only(bench: Workbench, kinds: Sequence[str], sizes: dict[str, int | None]) -
     return replace(bench, splits={**bench.splits, "tune": split}, reference=reference)
 
 
+def organism_words(folder: Path) -> list[str]:
+    """Words for a trained organism: its folder, and the seed and family that its prompts come from."""
+    about = json.loads((folder / "organism.json").read_text())
+    return [
+        f"model.path={folder.resolve()}",
+        f"organism.seed={about['seed']}",
+        f"organism.family={about.get('family', 'gemma4')}",  # the first organisms did not say theirs
+    ]
+
+
 class Sweep:
     """A study that is driven some trials further at each request."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         words = [
             "+sweep=organism",
-            f"model.path={options.organism.resolve()}",
+            *organism_words(options.organism),
             f"study.dir={options.folder}",
             "study.name=benchmark",
             f"launch.threads={options.threads}",
