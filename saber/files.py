@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write text beside ``path`` and move it into place; nothing is left behind when writing fails."""
+@contextmanager
+def drafted(path: Path) -> Iterator[Path]:
+    """A draft beside ``path``, hidden and named after this process, which is moved into place at the end.
+
+    Nothing is left behind when writing it fails.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        draft.write_text(text, encoding="utf-8")
+        yield draft
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write text so that a reader sees all of it or what was there before."""
+    with drafted(path) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def remove_abandoned(folder: Path) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from saber.config import EvaluateConfig
 from saber.lm.adapter import Adapter
-from saber.lm.batches import check_fits, tokenise
-from saber.lm.cache import Cached, cached
-from saber.lm.generation import greedy
 from saber.lm.measurement import label
-from saber.lm.protocol import protocol_digest, under
+from saber.lm.reference import base_replies
 from saber.types import ProbeSet, Split, UserError
 
 AT_LEAST = 4  # prompts a side: fewer say nothing of a mean and its spread
@@ -21,23 +17,15 @@ AT_LEAST = 4  # prompts a side: fewer say nothing of a mean and its spread
 def label_borderline(
     adapter: Adapter, probes: ProbeSet, profile: EvaluateConfig, *, cache: Path, model_digest: str
 ) -> ProbeSet:
-    """The same probe set with ``is_refused``, decoded once and then read from ``cache``.
+    """The same probe set with ``is_refused``, from replies decoded once and then read from ``cache``.
 
     Raises:
         UserError: a prompt exceeds the model's context.
     """
-    prompts = probes.borderline
-    rows = tokenise(under(adapter, profile), prompts)
-    check_fits(adapter, prompts, rows, profile.max_new_tokens)
-
-    def build() -> Cached:
-        (said,) = greedy(adapter, rows, max_new_tokens=profile.max_new_tokens, batch_size=profile.batch_size)
-        return Cached({}, [one.label == "refuse" for one in label(adapter, prompts, said, profile)])
-
-    key = {"model": model_digest, "protocol": protocol_digest(adapter, Split("probe", prompts), profile)}
-    found = cached(cache, "borderline", key, build).value
-    assert isinstance(found, Sequence)
-    return replace(probes, is_refused=tuple(map(bool, found)))
+    split = Split("probe", probes.borderline)
+    _, said = base_replies(adapter, split, profile, cache=cache, model_digest=model_digest, name="borderline")
+    labelled = label(adapter, split.prompts, said, profile)
+    return replace(probes, is_refused=tuple(one.label == "refuse" for one in labelled))
 
 
 def require_both(probes: ProbeSet, *, smallest: int) -> None:

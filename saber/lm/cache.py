@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from saber.files import drafted
 from saber.types import UserError, digest_json
 
 CODE_VERSION = 2  # raise it when what is computed for a key changes
@@ -61,15 +61,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     Raises:
         OSError: the folder cannot be written or the disk is full; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, partial, dict(metadata))
-        os.replace(partial, path)
-    except SafetensorError as error:
-        raise OSError(str(error)) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with drafted(path) as draft:
+        try:
+            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, draft, dict(metadata))
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def read_cached(path: Path) -> Cached:

@@ -60,16 +60,10 @@ def make_reference(
         UserError: a prompt exceeds the context, the disk has too little room, or ``evaluate.memory_gb`` is too small.
     """
     prompts = ordered(split)
-    rows = tokenise(under(adapter, profile), prompts)
-    check_fits(adapter, prompts, rows, profile.max_new_tokens)
-
-    def build() -> Cached:
-        (made,) = greedy(adapter, rows, max_new_tokens=profile.max_new_tokens, batch_size=profile.batch_size)
-        return Cached({}, [[list(one.tokens), one.end] for one in made])
-
-    key = {"model": model_digest, "protocol": protocol_digest(adapter, split, profile)}
-    stored = build() if cache is None else cached(cache, f"responses-{split.name}", key, build)
-    responses = _decoded(stored)
+    key = _key(adapter, split, profile, model_digest)
+    rows, responses = base_replies(
+        adapter, split, profile, cache=cache, model_digest=model_digest, name=f"responses-{split.name}"
+    )
     wanted = [i for i, prompt in enumerate(prompts) if prompt.kind in profile.drift_kinds]
     drift = teacher_forced(
         adapter,
@@ -82,6 +76,33 @@ def make_reference(
     cache_type = rewindable_cache(adapter)
     drafts = None if cache_type is None else Drafts(len(rows), cache_type)
     return Reference(tuple(map(tuple, rows)), responses, drift, tuple(wanted), part_bytes(profile), drafts)
+
+
+def base_replies(
+    adapter: Adapter, split: Split, profile: EvaluateConfig, *, cache: Path | None, model_digest: str, name: str
+) -> tuple[list[list[int]], tuple[Decoded, ...]]:
+    """The token ids of a split's prompts, in the order of `ordered`, and the base's greedy replies to them.
+
+    The replies are decoded once and then read from ``cache``, where they are stored under ``name``.
+
+    Raises:
+        UserError: a prompt exceeds the model's context.
+    """
+    prompts = ordered(split)
+    rows = tokenise(under(adapter, profile), prompts)
+    check_fits(adapter, prompts, rows, profile.max_new_tokens)
+
+    def build() -> Cached:
+        (made,) = greedy(adapter, rows, max_new_tokens=profile.max_new_tokens, batch_size=profile.batch_size)
+        return Cached({}, [[list(one.tokens), one.end] for one in made])
+
+    key = _key(adapter, split, profile, model_digest)
+    return rows, _decoded(build() if cache is None else cached(cache, name, key, build))
+
+
+def _key(adapter: Adapter, split: Split, profile: EvaluateConfig, model_digest: str) -> dict[str, str]:
+    """All that the base's side of a split depends on."""
+    return {"model": model_digest, "protocol": protocol_digest(adapter, split, profile)}
 
 
 def _decoded(stored: Cached) -> tuple[Decoded, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from saber.config import Config
+from saber.config import Config, EvaluateConfig
 from saber.data.organism import ensure_organism
 from saber.data.splits import load_splits, probe_set
 from saber.keys import with_values
@@ -28,6 +29,7 @@ from saber.study.terminal import terminal, training_bar
 from saber.types import Activations, EditPlan, ProbeSet, Split, SplitName, digest_json
 
 ORGANISM = "organism"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +49,10 @@ class Workbench:
     def base_tune(self) -> Measured:
         """The unedited model itself, measured on the tune split."""
 
-        def measure(rows: int) -> Measured:
-            profile = replace(self.config.evaluate, batch_size=rows)
+        def measure(profile: EvaluateConfig) -> Measured:
             return measure_trials(self.adapter, self.splits["tune"], profile, self.reference, [EditPlan(())])[0]
 
-        return with_fewer_rows(measure, self.config.evaluate.batch_size, announce)
+        return _in_memory(self.config, measure)
 
     def report_reference(self) -> Reference:
         """The base's side on the held-out report split: read at the end only, for front points."""
@@ -96,21 +97,25 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
 def _reference(adapter: Adapter, split: Split, config: Config, folder: Path, digest: str) -> Reference:
     """The base's side of a split, from the study's cache or made."""
 
-    def make(rows: int) -> Reference:
-        profile = replace(config.evaluate, batch_size=rows)
+    def make(profile: EvaluateConfig) -> Reference:
         return make_reference(adapter, split, profile, cache=folder, model_digest=digest, say=announce)
 
-    return with_fewer_rows(make, config.evaluate.batch_size, announce)
+    return _in_memory(config, make)
+
+
+def _in_memory(config: Config, run: Callable[[EvaluateConfig], T]) -> T:
+    """Run something under the configured protocol, in as large batches as memory has room for."""
+    size = config.evaluate.batch_size
+    return with_fewer_rows(lambda rows: run(replace(config.evaluate, batch_size=rows)), size, announce)
 
 
 def _labelled(adapter: Adapter, probes: ProbeSet, config: Config, folder: Path, digest: str) -> ProbeSet:
     """The probe set with which borderline prompts the base refuses, from the study's cache or decoded."""
 
-    def make(rows: int) -> ProbeSet:
-        profile = replace(config.evaluate, batch_size=rows)
+    def make(profile: EvaluateConfig) -> ProbeSet:
         return label_borderline(adapter, probes, profile, cache=folder, model_digest=digest)
 
-    return with_fewer_rows(make, config.evaluate.batch_size, announce)
+    return _in_memory(config, make)
 
 
 def load_base(config: Config) -> Adapter:
@@ -151,10 +156,7 @@ def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Pat
     }
 
     def build() -> Cached:
-        def run(rows: int) -> list[Activations]:
-            return probe(adapter, probes, batch_size=rows)
-
-        (made,) = with_fewer_rows(run, config.evaluate.batch_size, announce)
+        (made,) = _in_memory(config, lambda profile: probe(adapter, probes, batch_size=profile.batch_size))
         seen = {"harmful": made.harmful, "harmless": made.harmless, "capability": made.capability}
         return Cached(seen if made.borderline is None else {**seen, "borderline": made.borderline}, None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 import torch
@@ -86,8 +86,8 @@ class Round:
     @property
     def tensors(self) -> dict[str, Tensor]:
         """What it holds, by name."""
-        held = {"directions": self.directions, "strengths": self.strengths}
-        return held if self.readers is None else {**held, "readers": self.readers}
+        held = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {name: tensor for name, tensor in held.items() if tensor is not None}
 
 
 @dataclass(frozen=True, eq=False)
