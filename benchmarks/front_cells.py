@@ -75,7 +75,6 @@ def configured(cell: Cell, setting: Setting) -> Config:
     """The configuration that a cell is searched with."""
     method = METHODS[cell.method]
     words = [
-        "+sweep=organism",
         *organism_words(cell.organism),
         f"study.dir={setting.folder / 'studies' / cell.organism.name}",
         f"study.n_trials={setting.n_trials}",
@@ -83,7 +82,8 @@ def configured(cell: Cell, setting: Setting) -> Config:
         "launch.threads=1",
         f"evaluate.max_new_tokens={setting.tokens}",
     ]
-    config = method.control.applied_to(composed([*words, *setting.words, *method.words]))
+    sweep, *own = method.line
+    config = method.control.applied_to(composed([sweep, *words, *setting.words, *own]))
     return with_values(config, {"study.name": f"{cell.method}-{cell.seed}-{fingerprint(cell, config)}"})
 
 

@@ -29,7 +29,6 @@ from saber.types import Activations, Direction, RankedDirection
 
 Patch = Callable[[int], AbstractContextManager[None]]
 STRENGTHS = ("edit.alpha_entangled", "edit.entanglement_threshold")
-ROUNDS = ("edit.decay", "edit.tolerance", "edit.stable_cosine", "edit.patience")
 
 
 def nothing(_seed: int) -> AbstractContextManager[None]:
@@ -204,17 +203,19 @@ def biprojected(seed: int = 0) -> Iterator[None]:
 
 
 MEANS: Mapping[str, Any] = {"edit.extraction": "dim", "edit.n_directions": 1}
+ONE = ("edit.global_top_k",)
 
 CONTROLS: Mapping[str, Control] = {
     "random-directions": Control(patch=random_directions),
     "shuffled-labels": Control(patch=shuffled_labels),
-    "difference-in-means": Control(fixed=MEANS),
-    "shuffled-means": Control(fixed=MEANS, patch=shuffled_labels),
+    "difference-in-means": Control(fixed=MEANS, idle=ONE),
+    "shuffled-means": Control(fixed=MEANS, idle=ONE, patch=shuffled_labels),
     "one-alpha": Control(idle=STRENGTHS, patch=one_alpha),
     "rank-by-variance": Control(patch=rank_by_variance),
     "rank-at-random": Control(patch=rank_at_random),
     "no-purify": Control(fixed={"edit.purify": "none"}, idle=("edit.purify_rank",)),
     "orthogonal": Control(fixed={"edit.reader": "direction"}, idle=("edit.reader_ridge",)),
-    "one-round": Control(fixed={"edit.max_iterations": 1}, idle=ROUNDS),
+    "four-rounds": Control(fixed={"edit.max_iterations": 4}),
+    "no-row-norms": Control(fixed={"edit.norm_preserve": "none"}),
     "naive-writers": Control(patch=naive_writers),
 }

@@ -1,4 +1,4 @@
-"""The methods of ``front.py``: each the words that are put behind ``+sweep=organism``, and what no word can say.
+"""The methods of ``front.py``: each the words that are put behind its sweep, and what no word can say.
 
 A peer's method is its published recipe (its preset under conf/edit) with the space that its users would search around
 it; the recipe itself is the first trial, as the default sweep has known points too. Tents that are flat edit all
@@ -37,10 +37,16 @@ RECIPE = "data.n_probe: 128, edit.alpha_base: 1.0, edit.kernel.direction_positio
 
 @dataclass(frozen=True)
 class Method:
-    """Words behind ``+sweep=organism``, and the control that runs around them."""
+    """Words behind ``+sweep=``, and the control that runs around them."""
 
     words: tuple[str, ...] = ()
     control: Control = UNCHANGED
+    sweep: str = "organism"
+
+    @property
+    def line(self) -> tuple[str, ...]:
+        """All words of the command line."""
+        return (f"+sweep={self.sweep}", *self.words)
 
 
 def _space(probes: str, edit: str) -> tuple[str, str]:
@@ -65,6 +71,7 @@ def _tent(kind: str) -> str:
 
 METHODS: Mapping[str, Method] = {
     "saber": Method(),
+    "saber-layers": Method(sweep="organism_layers"),
     "saber-seed": Method(
         (
             "edit=saber_seed",
