@@ -39,7 +39,11 @@ def test_a_finished_cell_is_skipped_until_its_configuration_changes(tmp_path: Pa
         ran.append((cell.method, setting.words))
         return row_of(cell, setting)
 
-    cells = [Cell("saber", named_organism, 0), Cell("heretic", named_organism, 0), Cell("four-rounds", named_organism, 0)]
+    cells = [
+        Cell("saber", named_organism, 0),
+        Cell("heretic", named_organism, 0),
+        Cell("four-rounds", named_organism, 0),
+    ]
     said: list[str] = []
     setting = Setting(tmp_path, 8, 32)
     run_missing(cells[:2], setting, said.append, run)
