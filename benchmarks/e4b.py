@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from saber_worker import composed, rounds_words
+from saber_worker import composed, with_rounds
 
 from saber.config import Config
 from saber.keys import with_values
@@ -138,7 +138,7 @@ def built(options: argparse.Namespace) -> Bench:
 
 def requests(rounds: int, n: int) -> list[PlanRequest]:
     """Trials that differ in strength and refine exactly so many rounds."""
-    config = composed(["+sweep=gemma4", *rounds_words(rounds)])
+    config = with_rounds(composed(["+sweep=gemma4"]), rounds)
     alphas = [round(0.4 + 0.8 * i / max(1, n - 1), 3) for i in range(n)]
     return [
         PlanRequest(with_values(config, {"edit.alpha_base": alpha}).edit, 60, config.data.n_capability)

@@ -99,7 +99,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     with TemporaryDirectory() as folder:
-        words = ["+sweep=organism", *organism_words(args.organism), f"study.dir={folder}"]
+        words = ["+sweep=organism_layers", *organism_words(args.organism), f"study.dir={folder}"]
         config = composed([*words, f"launch.threads={args.threads}"])
         knobs = parse_space(config)
         bench = open_workbench(config, knobs)

@@ -33,7 +33,7 @@ from saber.study.workbench import Workbench
 
 def planned(bench: Workbench, words: list[str], order: int, counts: list[int]) -> list[PlannedEdit]:
     """The fixed edit, planned from so many probes of one order."""
-    config = composed(["+sweep=organism", "model.path=x", *words])
+    config = composed(["+sweep=organism_layers", "model.path=x", *words])
     probes = probe_set(bench.splits["probe"], max(counts), config.data.n_capability, order)
     (base,) = probe(bench.adapter, probes, batch_size=256)
     requests = [PlanRequest(config.edit, n, config.data.n_capability) for n in counts]

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from front_controls import Control
 from hydra import compose, initialize_config_module
 from peers.lines import Answer, Request, claim_stdout, serve
 from rich.console import Console
@@ -54,12 +55,12 @@ def composed(words: Sequence[str]) -> Config:
         return to_config(compose("run", overrides=list(words)))
 
 
-def rounds_words(rounds: int | None) -> list[str]:
-    """Words that make every trial refine so many rounds."""
+def with_rounds(config: Config, rounds: int | None) -> Config:
+    """The configuration with every trial refining exactly so many rounds; as it is without a number."""
     if rounds is None:
-        return []
-    never = [f"edit.patience={MANY}", "edit.stable_cosine=1.0", "edit.tolerance=0.0"]
-    return [f"edit.max_iterations={rounds}", "~space.edit.max_iterations", *never]
+        return config
+    never = {"edit.patience": MANY, "edit.stable_cosine": 1.0, "edit.tolerance": 0.0}
+    return Control(fixed={"edit.max_iterations": rounds, **never}).applied_to(config)
 
 
 def only(bench: Workbench, kinds: Sequence[str], sizes: dict[str, int | None]) -> Workbench:
@@ -93,11 +94,10 @@ class Sweep:
             f"launch.threads={options.threads}",
             f"launch.trials_per_batch={options.trials_per_batch}",
             f"evaluate.max_new_tokens={options.tokens}",
-            *rounds_words(options.rounds),
         ]
         if options.only == "refusals":
             words += ["evaluate=heretic_compat", "evaluate.system_prompt=null"]
-        config = composed([*words, *options.words])
+        config = with_rounds(composed([*words, *options.words]), options.rounds)
         self.config = with_values(config, {"study.enqueue": (), "evaluate.max_new_tokens": options.tokens})
         calm_optuna()
         self.knobs = parse_space(self.config)

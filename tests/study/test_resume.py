@@ -147,13 +147,13 @@ def test_a_second_driver_is_told_who_drives(organism_folder: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("word", "difference"),
     [
-        ("space.edit.alpha_base.high=1.1", "space.edit.alpha_base: 0.2 to 1.2 step 0.025 -> 0.2 to 1.1 step 0.025"),
+        ("space.edit.alpha_base.high=1.1", "space.edit.alpha_base: 0.2 to 1.5 step 0.025 -> 0.2 to 1.1 step 0.025"),
         (
             "organism.seed=1",
             r"data.probe: \w{12} -> \w{12}; data.report: \w{12} -> \w{12}; data.tune: \w{12} -> \w{12}",
         ),
         ("evaluate.max_new_tokens=13", "fixed.evaluate.max_new_tokens: 12 -> 13"),
-        ("edit.norm_preserve=row", "fixed.edit.norm_preserve: none -> row"),
+        ("edit.norm_preserve=none", "fixed.edit.norm_preserve: row -> none"),
     ],
 )
 @pytest.mark.parametrize("command", ["sweep", "frontier", "export"])
