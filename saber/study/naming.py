@@ -15,6 +15,7 @@ CODES: dict[str, tuple[str, int]] = {
     "edit.entanglement_threshold": ("t", 100),
     "edit.max_iterations": ("it", 1),
     "edit.reader_ridge": ("rr", 100),
+    "edit.kernel.direction_position": ("at", 1000),
     "edit.n_directions": ("d", 1),
     "edit.decay": ("dc", 100),
     "edit.reach": ("r", 1),
