@@ -26,8 +26,11 @@ def pareto_mask(values: Float[np.ndarray, "n m"], directions: Sequence[Goal]) ->
     if np.isnan(values).any():
         raise ValueError("expected objectives without NaN")
     costs = values * np.array([1.0 if direction == "minimize" else -1.0 for direction in directions])
-    dominated = [((costs <= point).all(axis=1) & (costs < point).any(axis=1)).any() for point in costs]
-    return ~np.array(dominated, dtype=bool)
+    kept = np.ones(len(costs), dtype=bool)
+    for i in np.lexsort(costs.T[::-1]):  # what dominates a point comes before it, so one look a front point is enough
+        if kept[i]:
+            kept &= ~((costs >= costs[i]).all(axis=1) & (costs > costs[i]).any(axis=1))
+    return kept
 
 
 def hypervolume(values: Float[np.ndarray, "n m"], reference: Float[np.ndarray, " m"]) -> float:
