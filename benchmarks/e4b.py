@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,6 +36,7 @@ from saber.lm.loading import build_model, quiet
 from saber.lm.measurement import Measured, measure_trials
 from saber.lm.planning import PlanRequest, make_plans
 from saber.lm.reference import Reference, make_reference
+from saber.study.forecast import peak_bytes
 from saber.study.memory import OutOfMemory, within_memory
 from saber.types import Activations, ProbeSet, Prompt, PromptKind, Split
 
@@ -136,12 +137,12 @@ def built(options: argparse.Namespace) -> Bench:
     return Bench(adapter, probes, activations, split, reference, config)
 
 
-def requests(rounds: int, n: int) -> list[PlanRequest]:
+def requests(base: Config, rounds: int, n: int) -> list[PlanRequest]:
     """Trials that differ in strength and refine exactly so many rounds."""
-    config = with_rounds(composed(["+sweep=gemma4"]), rounds)
+    config = with_rounds(base, rounds)
     alphas = [round(0.4 + 0.8 * i / max(1, n - 1), 3) for i in range(n)]
     return [
-        PlanRequest(with_values(config, {"edit.alpha_base": alpha}).edit, 60, config.data.n_capability)
+        PlanRequest(with_values(config, {"edit.alpha_base": alpha}).edit, config.data.n_probe, config.data.n_capability)
         for alpha in alphas
     ]
 
@@ -170,8 +171,7 @@ def timed(device: torch.device, action: Callable[[], list[Measured]]) -> tuple[l
     if on_gpu:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - started
-    peak = torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return found, seconds, peak / 1e9
+    return found, seconds, peak_bytes(device) / 1e9
 
 
 def apart(ones: Sequence[Measured], others: Sequence[Measured]) -> tuple[int, float]:
@@ -187,16 +187,15 @@ def apart(ones: Sequence[Measured], others: Sequence[Measured]) -> tuple[int, fl
 
 def measured(bench: Bench, rounds: int, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Every number of trials in a batch, in turn, after one batch that warms up."""
-    wanted = requests(rounds, options.trials)
+    wanted = requests(bench.config, rounds, options.trials)
     trials(bench, wanted[:1], 1)
     rows: list[dict[str, Any]] = []
     alone: list[Measured] | None = None
     for at_once in options.trials_per_batch:
         row: dict[str, Any] = {"rounds": rounds, "T": at_once}
         try:
-            found, seconds, peak = within_memory(
-                lambda n=at_once: timed(bench.adapter.device, lambda: trials(bench, wanted, n))  # type: ignore[misc]
-            )
+            action = partial(trials, bench, wanted, at_once)
+            found, seconds, peak = within_memory(partial(timed, bench.adapter.device, action))
         except OutOfMemory as error:
             rows.append({**row, "failure": str(error)})
             continue

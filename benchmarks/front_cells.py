@@ -82,8 +82,7 @@ def configured(cell: Cell, setting: Setting) -> Config:
         "launch.threads=1",
         f"evaluate.max_new_tokens={setting.tokens}",
     ]
-    sweep, *own = method.line
-    config = method.control.applied_to(composed([sweep, *words, *setting.words, *own]))
+    config = method.control.applied_to(composed([f"+sweep={method.sweep}", *words, *setting.words, *method.words]))
     return with_values(config, {"study.name": f"{cell.method}-{cell.seed}-{fingerprint(cell, config)}"})
 
 

@@ -43,11 +43,6 @@ class Method:
     control: Control = UNCHANGED
     sweep: str = "organism"
 
-    @property
-    def line(self) -> tuple[str, ...]:
-        """All words of the command line."""
-        return (f"+sweep={self.sweep}", *self.words)
-
 
 def _space(probes: str, edit: str) -> tuple[str, str]:
     """The words that put another space in the place of the sweep's."""

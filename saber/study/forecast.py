@@ -87,13 +87,13 @@ def _calibrate(bench: Workbench, drawn: Sequence[Config], room: Room) -> Calibra
     """All drawn trials, as many at a time as there is room for: every calibration measures the same work."""
     started = time.monotonic()
     evaluate(bench, drawn, room)
-    return Calibration(room.trials, (time.monotonic() - started) / len(drawn), peak_bytes(bench))
+    return Calibration(room.trials, (time.monotonic() - started) / len(drawn), peak_bytes(bench.adapter.device))
 
 
-def peak_bytes(bench: Workbench) -> int:
-    """The most memory held so far: of the accelerator where the model is on one, else of the process."""
-    if bench.adapter.device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(bench.adapter.device))
+def peak_bytes(device: torch.device) -> int:
+    """The most memory held so far: of the accelerator where ``device`` is one, else of the process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -171,7 +171,7 @@ def test_a_fixed_key_is_neither_searched_nor_in_a_known_point(nested: bool) -> N
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_can_be_searched_and_its_known_points_lie_in_its_space(name: str) -> None:
     method = METHODS[name]
-    config = method.control.applied_to(composed(method.line))
+    config = method.control.applied_to(composed([f"+sweep={method.sweep}", *method.words]))
     knobs = searched(config)
     for point in config.study.enqueue:
         check_point(point, knobs)

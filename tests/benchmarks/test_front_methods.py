@@ -32,7 +32,7 @@ def seen() -> Activations:
 def planned(name: str, seen: Activations, **values: float) -> Iterator[EditPlan]:
     """The plan of a method with some values of its space."""
     method = METHODS[name]
-    config = with_values(method.control.applied_to(composed(method.line)), values)
+    config = with_values(method.control.applied_to(composed([f"+sweep={method.sweep}", *method.words])), values)
     assert config.edit.max_iterations == 1
     draft = planning._Draft(PlanRequest(config.edit, N, N), seen)
     with method.control.patch(0):
