@@ -1,6 +1,10 @@
 """Hypervolume after 60 and 200 trials by sampler, through our own driver with batches of T.
 
-    python benchmarks/samplers.py FOLDER [--samplers gp tpe nsga2 random] [--seeds 0 1 2 3 4] [--trials-per-batch 4]
+    python benchmarks/samplers.py FOLDER [--samplers gp tpe tpe-joint nsga2 random] [--seeds 0 1 2 3 4]
+        [--trials-per-batch 1]
+
+``tpe-joint`` is Optuna's multivariate TPE, which draws all keys together; its default for several objectives, and
+ours, draws each key by itself.
 
 Resumable: every study keeps its database in FOLDER, and a finished one its line in FOLDER/samplers.jsonl. Borderline
 prompts are left out of the tune split: neither objective counts them, so the hypervolume is what a whole trial gives.
@@ -16,26 +20,33 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+from optuna.samplers import TPESampler
 from rich.console import Console
 from rich.table import Table
 from saber_worker import Sweep, only, worker_options
 
 from saber.keys import with_values
 from saber.scoring.pareto import hypervolume
+from saber.study.mirror import mirrored
 from saber.study.records import complete_trials, finished_trials
 from saber.study.session import identity
 from saber.study.storage import make_sampler, open_study
 
+JOINT = "tpe-joint"
 KINDS = ("harmful", "harmless", "capability")
 
 
 def run(sweep: Sweep, sampler: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Drive one study to its trials and return its hypervolumes."""
-    values = {"study.name": f"{sampler}-{seed}", "study.sampler": sampler, "study.seed": seed}
+    ours = "tpe" if sampler == JOINT else sampler
+    values = {"study.name": f"{sampler}-{seed}", "study.sampler": ours, "study.seed": seed}
     sweep.config = with_values(sweep.config, values)
     sweep.study = open_study(sweep.config, identity(sweep.config, sweep.knobs, sweep.bench))
     n_done, wanted = len(finished_trials(sweep.study)), max(options.after)
     sweep.study.sampler = make_sampler(sweep.config.study, n_done, wanted, options.trials_per_batch)
+    if sampler == JOINT:
+        sweep.study.sampler = TPESampler(seed=seed * 1_000_003 + n_done, multivariate=True)
+    sweep.study = mirrored(sweep.study)
     seconds = sweep.handle({"run": wanted - n_done})["seconds"] if n_done < wanted else 0.0
     reference = np.array([one.reference for one in sweep.config.study.objectives])
     points = [(trial.number, trial.values) for trial in complete_trials(sweep.study)]
@@ -66,10 +77,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--organism", type=Path, default=Path("sweeps/_organism/seed0"))
-    parser.add_argument("--samplers", nargs="+", default=["gp", "tpe", "nsga2", "random"])
+    parser.add_argument("--samplers", nargs="+", default=["gp", "tpe", JOINT, "nsga2", "random"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--after", type=int, nargs="+", default=[60, 200])
-    parser.add_argument("--trials-per-batch", type=int, default=4)
+    parser.add_argument("--trials-per-batch", type=int, default=1)
     options = parser.parse_args()
     console = Console() if sys.stdout.isatty() else Console(width=160)
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 
 from saber.config import Config
 from saber.study.interrupts import interrupts_held
+from saber.study.mirror import together
 from saber.study.naming import point_name
 from saber.study.progress import Progress
 from saber.study.records import INTERRUPTED, RETRY_OF, finished_trials, tell
@@ -88,7 +89,8 @@ def drive(
 def ask(study: optuna.Study, config: Config, knobs: Sequence[Knob], size: int) -> Batch:
     """Ask the sampler for a batch of trials."""
     trials = tuple(study.ask() for _ in range(size))
-    return Batch(trials, tuple(suggest(trial, knobs, config) for trial in trials))
+    with together(study):
+        return Batch(trials, tuple(suggest(trial, knobs, config) for trial in trials))
 
 
 def tell_all(study: optuna.Study, config: Config, done: Done, names: set[str], progress: Progress) -> None:

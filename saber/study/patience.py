@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
@@ -18,6 +20,8 @@ from saber.masking import masked
 from saber.study.interrupts import raise_held
 
 T = TypeVar("T")
+# Internal value, distribution, and the one that the key had in earlier trials, if any.
+Param = tuple[float, BaseDistribution, BaseDistribution | None]
 Check = Callable[[], None]
 PAUSE_S = 0.25
 PASSING_STATES = ("08", "57P", "53300", "40001", "40P01", "55P03")  # SQLSTATE: gone, stopping, full of clients, locked
@@ -50,6 +54,15 @@ def is_starting(error: BaseException) -> bool:
     return isinstance(cause, DBAPIError) and any(
         word in str(cause.orig) for word in ("database is locked", "starting up", "shutting down")
     )
+
+
+@dataclass
+class Writes:
+    """Values of one trial that are to be written: parameters by key, attributes of ours and of Optuna's."""
+
+    params: dict[str, Param] = field(default_factory=dict)
+    user_attrs: dict[str, Any] = field(default_factory=dict)
+    system_attrs: dict[str, Any] = field(default_factory=dict)
 
 
 class Patience:
@@ -129,6 +142,22 @@ class PatientStorage(RDBStorage):
                 return int(self._get_prepared_new_trial(study_id, template_trial, session).trial_id)
 
         return self.get_trial(self._patience(create))
+
+    def write_trial(self, trial_id: int, writes: Writes) -> None:
+        """Write some values of a running trial in one transaction: all of them or none."""
+
+        def write() -> None:
+            with _create_scoped_session(self.scoped_session, True) as session:  # what was committed before stays
+                for name, (value, distribution, before) in writes.params.items():
+                    self._set_trial_param_without_commit(session, trial_id, name, value, distribution, before)
+                for model, attrs in (
+                    (models.TrialUserAttributeModel, writes.user_attrs),
+                    (models.TrialSystemAttributeModel, writes.system_attrs),
+                ):
+                    for key, value in attrs.items():
+                        self._set_trial_attr_without_commit(session, model, trial_id, key, value)
+
+        self._patience(write)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         tried = False

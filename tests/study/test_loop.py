@@ -26,11 +26,12 @@ from saber.lm.planning import PlannedEdit
 from saber.study import loop
 from saber.study.evaluator import Outcome
 from saber.study.loop import drive, hand_back, recover, wanted_trials
-from saber.study.mirror import mirrored
+from saber.study.mirror import mirrored, together
 from saber.study.progress import Progress
 from saber.study.records import INTERRUPTED, RETRY_OF, complete_trials, finished_trials
 from saber.study.session import calm_optuna
 from saber.study.space import parse_space
+from saber.study.storage import open_database
 from saber.study.workers import InProcess
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, UserError
 
@@ -74,6 +75,11 @@ def evaluate(configs: Sequence[Config]) -> list[Outcome]:
 def new_study(seed: int = 0) -> optuna.Study:
     calm_optuna()
     return optuna.create_study(directions=["minimize"] * 2, sampler=optuna.samplers.RandomSampler(seed=seed))
+
+
+def on_disk(url: str, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
+    calm_optuna()
+    return optuna.create_study(storage=open_database(url, 5.0), directions=["minimize"] * 2, sampler=sampler)
 
 
 def run(study: optuna.Study, c: Config, n_trials: int, evaluator: Evaluate = evaluate) -> None:
@@ -242,14 +248,15 @@ class ControlC:
             signal.raise_signal(signal.SIGINT)
 
 
-@settings(max_examples=10, deadline=None)
-@given(at=st.integers(1, 260))  # this run gives the database some 250 statements
-def test_control_c_at_any_statement_leaves_a_study_that_goes_on(at: int) -> None:
+@settings(max_examples=15, deadline=None)
+@given(at=st.integers(1, 260), seen=st.sampled_from([mirrored, lambda study: study]))  # a plain run: 250 statements
+def test_control_c_at_any_statement_leaves_a_study_that_goes_on(
+    at: int, seen: Callable[[optuna.Study], optuna.Study]
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         c = config(Path(folder))
-        url, timeout = f"sqlite:///{folder}/study.db", {"connect_args": {"timeout": 0.2}}
-        storage = optuna.storages.RDBStorage(url, engine_kwargs=timeout)
-        study = optuna.create_study(storage=storage, directions=["minimize"] * 2)
+        storage = open_database(f"sqlite:///{folder}/study.db", 5.0)
+        study = seen(optuna.create_study(storage=storage, directions=["minimize"] * 2))
         control_c = ControlC(storage)
         control_c.at = at
         interrupted = False
@@ -352,10 +359,68 @@ def test_a_study_read_from_memory_asks_and_holds_what_one_read_from_its_database
     for name, seen in (("plain", lambda study: study), ("mirror", mirrored)):
         c = config(tmp_path, batch=3, constraints=[{"metric": "refusal_rate", "at_most": 0.5}])
         url = f"sqlite:///{tmp_path}/{name}.db"
-        study = optuna.create_study(storage=url, directions=["minimize"] * 2, sampler=sampler(seed=1))
+        study = on_disk(url, sampler(seed=1))
         driven = seen(study)
         run(driven, c, 14)
         read = optuna.load_study(study_name=study.study_name, storage=url).get_trials()
         assert [vars(trial) for trial in driven.get_trials()] == [vars(trial) for trial in read]
         held.append([(t.number, t.state, t.values, t.params, t.constraints, t.user_attrs) for t in read])
     assert held[0] == held[1]
+
+
+class Writing:
+    """Counts the transactions that write something: those that wait for a disk."""
+
+    def __init__(self, storage: optuna.storages.RDBStorage) -> None:
+        self.n, self.has_written = 0, False
+        event.listen(storage.engine, "after_cursor_execute", self.executed)
+        event.listen(storage.engine, "commit", self.committed)
+
+    def executed(self, *args: Any) -> None:
+        self.has_written |= args[2].startswith(("INSERT", "UPDATE"))
+
+    def committed(self, _: object) -> None:
+        self.n += self.has_written
+        self.has_written = False
+
+
+def test_a_trial_is_written_in_four_transactions_in_place_of_eleven(tmp_path: Path) -> None:
+    found = []
+    for name, seen in (("plain", lambda study: study), ("mirror", mirrored)):
+        study, c = on_disk(f"sqlite:///{tmp_path}/{name}.db"), config(tmp_path)
+        run(study, c, 2)  # the known points have a queue to leave
+        driven, writing = seen(study), Writing(study._storage._backend)
+        run(driven, c, 12)
+        found.append(writing.n - 1)  # one says how many trials are wanted
+    assert found == [110, 40]
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_what_is_written_together_is_there_whole_or_not_at_all(tmp_path: Path, at: int) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    study = mirrored(on_disk(url))
+    trial = study.ask()
+    engine, seen = study._storage.database.engine, []
+
+    def fail(*args: Any) -> None:
+        seen.append(args[2])
+        if len([one for one in seen if one.startswith("INSERT")]) > at:
+            raise RuntimeError("the power fails")
+
+    def write() -> None:
+        with together(study):
+            trial.suggest_float("x", 0, 1)
+            trial.suggest_int("y", 1, 9)
+            for key in "abc":
+                trial.set_user_attr(key, 1)
+            trial.set_constraint("c", 0.5)
+
+    event.listen(engine, "before_cursor_execute", fail)
+    with pytest.raises(RuntimeError):
+        write()
+    event.remove(engine, "before_cursor_execute", fail)
+    (read,) = optuna.load_study(study_name=study.study_name, storage=url).get_trials()
+    assert (read.params, read.user_attrs, read.constraints) == ({}, {}, {})
+    study.tell(trial, [0.0, 0.0])  # what waited is written first
+    (read,) = optuna.load_study(study_name=study.study_name, storage=url).get_trials()
+    assert (read.params, read.user_attrs, read.constraints) == (trial.params, {"a": 1, "b": 1, "c": 1}, {"c": 0.5})
