@@ -109,7 +109,9 @@ class Sweep:
         )
         self.bench = only(self.bench, kinds, {"harmful": options.n_harmful, "harmless": options.n_harmless})
         self.study = open_study(self.config, identity(self.config, self.knobs, self.bench))
-        self.study.sampler = make_sampler(self.config.study, 0, MANY, self.config.launch.trials_per_batch)
+        self.study.sampler = make_sampler(
+            self.config.study, 0, int(self.config.study.n_trials), self.config.launch.trials_per_batch
+        )
         self.study = mirrored(self.study)
         self.quiet = Console(file=io.StringIO())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -21,9 +22,11 @@ from saber.lm.reference import Reference, make_reference
 from saber.method.separability import residual_refusal
 from saber.scoring.answers import is_correct
 from saber.scoring.divergence import drift_profile
-from saber.scoring.refusals import label_response
+from saber.scoring.refusals import EmptyIs, Label, label_response
 from saber.scoring.statistics import bootstrap_mean
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, Split, UserError
+
+N_LABELS = 2**15  # some hundred trials' distinct replies
 
 
 @dataclass(frozen=True)
@@ -112,10 +115,16 @@ def label(
     texts = adapter.tokenizer.batch_decode([list(one.tokens) for one in decoded], skip_special_tokens=True)
     responses: list[Response] = []
     for prompt, one, text in zip(prompts, decoded, texts, strict=True):
-        found, marker = label_response(text, finished=one.finished, markers=markers, empty_is=profile.empty_is)
+        found, marker = _label(text, one.finished, markers, profile.empty_is)
         correct = None if prompt.answer is None else is_correct(text, prompt.answer)
         responses.append(Response(prompt, text, found, marker, correct, finished=one.finished))
     return tuple(responses)
+
+
+@lru_cache(maxsize=N_LABELS)
+def _label(text: str, finished: bool, markers: tuple[str, ...], empty_is: EmptyIs) -> tuple[Label, str | None]:
+    """`label_response`, looked up for a text that was said before: most of a trial's were."""
+    return label_response(text, finished=finished, markers=markers, empty_is=empty_is)
 
 
 def with_drift(

@@ -14,6 +14,7 @@ from saber.types import Frontier, FrontierPoint, Objective
 
 REFUSAL, DRIFT = "refusal_rate", "kld"
 N_RESAMPLES = 2000
+MOST_NAMED = 3  # pairs: beyond it their long names would be a page of text
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ def tell_apart(frontier: Frontier) -> str:
         return (
             f"No two neighbours among the {len(front)} front points can be told apart {by}: {how}."
             " Read the front as a band, and compare points that lie further apart."
+        )
+    if len(pairs) > MOST_NAMED and all(one.differences for one in found):
+        return (
+            f"{len(pairs)} of the {len(front) - 1} pairs of neighbouring front points can't be told apart {by} ({how});"
+            " the report's table of neighbours says which."
         )
     named = listed([f"{a.name} and {b.name}" if len(pairs) == 1 else f"{a.name} / {b.name}" for a, b in pairs])
     return f"These neighbours can't be told apart {by} ({how}): {named}."

@@ -51,6 +51,14 @@ def test_pairing_tells_apart_what_overlapping_intervals_would_not() -> None:
     assert "All neighbouring front points can be told apart" in tell_apart(study(pair.first, pair.second))
 
 
+def test_many_pairs_are_counted_and_left_to_the_table() -> None:
+    points = [point(i, i, 0.4 - 0.01 * i) for i in range(5)]
+    frontier = study(*points, point(9, 40, 0.1))
+    assert tell_apart(frontier).startswith("4 of the 5 pairs of neighbouring front points can't be told apart by")
+    assert "point" not in tell_apart(frontier).replace("front points", "")
+    assert [row[-1] == "keyword refusal rate" for row in neighbour_rows(frontier)] == [True] * 4 + [False]
+
+
 def test_without_outcomes_intervals_decide_and_it_is_said() -> None:
     frontier = study(point(0, 0, 0.4, keeps_outcomes=False), point(1, 6, 0.3))
     assert "95% intervals, as outcomes by prompt are missing" in tell_apart(frontier)
