@@ -9,16 +9,16 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 import torch
+from control import Control
 from torch import Tensor
 
-from saber.config import Config, EditConfig
-from saber.keys import with_values
+from saber.config import EditConfig
 from saber.lm import planning, writer_edit
 from saber.method import ranking
 from saber.method.extraction import orient
@@ -27,40 +27,7 @@ from saber.method.purification import remove_subspace
 from saber.method.ranking import Ranking, interpolate_layers
 from saber.types import Activations, Direction, RankedDirection
 
-Patch = Callable[[int], AbstractContextManager[None]]
 STRENGTHS = ("edit.alpha_entangled", "edit.entanglement_threshold")
-
-
-def nothing(_seed: int) -> AbstractContextManager[None]:
-    """Replace nothing."""
-    return nullcontext()
-
-
-@dataclass(frozen=True)
-class Control:
-    """One thing changed: keys with a ``fixed`` value, keys that so decide nothing, and what is replaced in the core."""
-
-    fixed: Mapping[str, Any] = field(default_factory=dict)
-    idle: tuple[str, ...] = ()
-    patch: Patch = nothing
-
-    def applied_to(self, config: Config) -> Config:
-        """The configuration with those keys fixed, and neither searched nor named in a known point."""
-        gone = {*self.fixed, *self.idle}
-        enqueue = [{k: v for k, v in point.items() if k not in gone} for point in config.study.enqueue]
-        space = without(config.space, gone)
-        return with_values(config, {"space": space, "study.enqueue": tuple(enqueue), **self.fixed})
-
-
-def without(space: Mapping[str, Any], keys: set[str], prefix: str = "") -> dict[str, Any]:
-    """A space, nested or dotted, less some keys."""
-    kept: dict[str, Any] = {}
-    for name, value in space.items():
-        path = f"{prefix}{name}"
-        if path not in keys:
-            below = any(key.startswith(f"{path}.") for key in keys)
-            kept[name] = without(value, keys, f"{path}.") if below else value
-    return kept
 
 
 @contextmanager

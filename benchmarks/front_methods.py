@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from front_controls import CONTROLS, STRENGTHS, Control, biprojected, one_alpha
+from control import Control
+from front_controls import CONTROLS, STRENGTHS, biprojected, one_alpha
 
 HERETIC = "heretic"
 PROBES = "n_probe: {low: 24, high: 128, step: 4}"

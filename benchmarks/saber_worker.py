@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from front_controls import Control
+from control import Control
 from hydra import compose, initialize_config_module
 from peers.lines import Answer, Request, claim_stdout, serve
 from rich.console import Console

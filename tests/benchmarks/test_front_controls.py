@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from control import Control
 from front_controls import (
     CONTROLS,
-    Control,
     biprojected,
     naive_writers,
     one_alpha,
