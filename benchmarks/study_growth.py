@@ -77,7 +77,7 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     from saber.keys import with_values
     from saber.study.evaluator import Outcome
-    from saber.study.loop import drive
+    from saber.study.loop import ask, drive
     from saber.study.mirror import mirrored
     from saber.study.progress import Progress
     from saber.study.records import complete_trials, finished_trials, metrics_from_json
@@ -131,14 +131,13 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     quiet = Progress(Console(file=io.StringIO()), wanted, n_now)
     profiler.runcall(drive, mirrored(study), config, knobs, InProcess(answer_at_once, 1), quiet, wanted)
 
+    seen = mirrored(study)
     bare: list[float] = []  # last, as these trials carry no attributes, which the driver reads
     for _ in range(options.asks):
         begun = clock()
-        trial = study.ask()
-        for knob in knobs:
-            knob.suggest(trial)
+        (trial,) = ask(seen, config, knobs, 1).trials
         bare.append(clock() - begun)
-        study.tell(trial, [0.5, 0.05])
+        seen.tell(trial, [0.5, 0.05])
     stacks = io.StringIO()
     pstats.Stats(profiler, stream=stacks).sort_stats("cumtime").print_stats(
         "saber|optuna/(study|storages|samplers)", N_STACKS

@@ -79,7 +79,7 @@ class EditConfig:
     kernel: KernelConfig = KernelConfig()
     reader: Literal["direction", "least_drift"] = "direction"
     reader_ridge: float = Field(default=1.0, gt=0.0)
-    norm_preserve: Literal["none", "row"] = "none"
+    norm_preserve: Literal["none", "row", "unit_row"] = "none"
     max_iterations: int = Field(default=4, ge=1)
     decay: float = Field(default=1.0, gt=0.0)
     tolerance: float = Field(default=0.0, ge=0.0)

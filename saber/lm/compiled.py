@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from saber.lm.adapter import Adapter
-from saber.lm.writer_edit import WriterEdit, compile_low_rank
+from saber.lm.writer_edit import WriterEdit, compile_low_rank, with_row_norms
 from saber.types import EditPlan
 
 
@@ -51,7 +51,7 @@ def compile_plan(adapter: Adapter, plan: EditPlan, begun: CompiledPlan | None = 
     if not plan.row_norm:
         return CompiledPlan(plan, low_rank, low_rank)
     edits = tuple(
-        None if edit is None else edit.keeping_row_norms(writer.columns()[0])
+        None if edit is None else with_row_norms(plan, edit, writer.columns()[0])
         for writer, edit in zip(adapter.writers, low_rank, strict=True)
     )
     return CompiledPlan(plan, low_rank, edits)

@@ -21,6 +21,8 @@ def save_plan(plan: EditPlan, path: Path) -> None:
     for i, one in enumerate(plan.rounds):
         tensors |= {f"{i}.{name}": tensor for name, tensor in one.tensors.items()}
     about = {"n_rounds": len(plan.rounds), "row_norm": plan.row_norm, "source": dict(plan.source)}
+    if plan.unit_rows:
+        about["unit_rows"] = True
     write_tensors(path, tensors, {"plan": json.dumps(about), "digest": plan.digest})
 
 
@@ -40,7 +42,7 @@ def load_plan(path: Path, digest: str | None = None) -> EditPlan:
                 Round(**{name: file.get_tensor(f"{i}.{name}") for name in NAMES if f"{i}.{name}" in names})
                 for i in range(about["n_rounds"])
             )
-        plan = EditPlan(rounds, about["row_norm"], dict(about["source"]))
+        plan = EditPlan(rounds, about["row_norm"], dict(about["source"]), unit_rows="unit_rows" in about)
         found = plan.digest
     except (OSError, *DAMAGE) as error:
         raise UserError(f"expected a plan in {path}, found: {error or type(error).__name__}") from error

@@ -112,7 +112,8 @@ def _probe_again(adapter: Adapter, probes: ProbeSet, drafts: Sequence[_Draft], b
 
 
 def _plan(draft: _Draft) -> EditPlan:
-    return EditPlan(tuple(draft.rounds), row_norm=draft.request.edit.norm_preserve == "row")
+    keeps = draft.request.edit.norm_preserve
+    return EditPlan(tuple(draft.rounds), row_norm=keeps != "none", unit_rows=keeps == "unit_row")
 
 
 def add_round(draft: _Draft) -> None:

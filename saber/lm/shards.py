@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from saber.lm.adapter import Adapter, Writer, adapt
+from saber.lm.adapter import Adapter, adapt
 from saber.lm.compiled import check_layers
 from saber.lm.layouts import BIAS, WEIGHT, Layout, bias_columns, weight_columns
 from saber.lm.loading import build_skeleton, parameters_of
 from saber.lm.tensor_file import Place, places, read_tensor, rewritten
-from saber.lm.writer_edit import WriterEdit, compile_low_rank
+from saber.lm.writer_edit import compile_low_rank, with_row_norms
 from saber.types import EditPlan, UserError
 
 ONE_OF: dict[Layout, Layout] = {"eoi": "oi", "eio": "io"}  # a fused layout, and that of one expert stored apart
@@ -73,7 +73,8 @@ def _rewrite(
         if weight not in keys:
             raise UserError(f"expected a stored tensor that becomes {weight}, found none that does so unchanged")
         if plan.row_norm:
-            edit = _with_row_norms(edit, writer, stored[keys[weight][0]])
+            first = read_tensor(stored[keys[weight][0]])
+            edit = with_row_norms(plan, edit, weight_columns(first, writer.layout)[0])
         for key in keys[weight]:
             layout = ONE_OF[writer.layout] if becomes[key][1] else writer.layout
             with rewritten(stored[key], target / stored[key].file.name) as tensor:
@@ -84,7 +85,3 @@ def _rewrite(
                 edit.write_into(bias_columns(tensor))
         n_edited += len(keys[weight]) + len(keys.get(bias, []))
     return n_edited
-
-
-def _with_row_norms(edit: WriterEdit, writer: Writer, place: Place) -> WriterEdit:
-    return edit.keeping_row_norms(weight_columns(read_tensor(place), writer.layout)[0])

@@ -54,13 +54,27 @@ class WriterEdit:
 
     def keeping_row_norms(self, weight: Float[Tensor, "d_model n"]) -> WriterEdit:
         """The same edit with the scale s_i = |W_i| / |W'_i| of a weight W, 1 for a row that is zero before or after."""
-        before, after = torch.zeros(len(weight), device=weight.device), torch.zeros(len(weight), device=weight.device)
-        for block in torch.split(weight, COLUMNS_AT_ONCE, dim=1):
-            before += block.float().square().sum(dim=1)
-            after += self.on_columns(block.float()).square().sum(dim=1)
+        before, after = row_norms(weight), row_norms(weight, self)
         kept = (before > 0) & (after > 0)
-        scale = torch.where(kept, before / torch.where(kept, after, 1.0), 1.0).sqrt()
-        return WriterEdit(self.u, self.a, self.v, scale)
+        return WriterEdit(self.u, self.a, self.v, torch.where(kept, before / torch.where(kept, after, 1.0), 1.0))
+
+    def on_unit_rows(self, weight: Float[Tensor, "d_model n"]) -> WriterEdit:
+        """The same edit of D^-1 W, D = diag |W_i|, in place of W: D (I - U diag(a) V^T) D^-1; a zero row stays zero."""
+        norms = row_norms(weight).unsqueeze(1)
+        return WriterEdit(norms * self.u, self.a, torch.where(norms > 0, self.v / norms, 0.0))
+
+
+def row_norms(weight: Float[Tensor, "d_model n"], edit: WriterEdit | None = None) -> Float[Tensor, " d_model"]:
+    """The length of every row of a weight, as it is or edited, a block of columns at a time."""
+    squares = torch.zeros(len(weight), device=weight.device)
+    for block in torch.split(weight, COLUMNS_AT_ONCE, dim=1):
+        squares += (block.float() if edit is None else edit.on_columns(block.float())).square().sum(dim=1)
+    return squares.sqrt()
+
+
+def with_row_norms(plan: EditPlan, edit: WriterEdit, weight: Float[Tensor, "d_model n"]) -> WriterEdit:
+    """The edit of a plan that keeps the row norms of this weight."""
+    return (edit.on_unit_rows(weight) if plan.unit_rows else edit).keeping_row_norms(weight)
 
 
 @torch.no_grad()

@@ -172,6 +172,7 @@ def _about(
             "directions": [len(one.directions) for one in plan.rounds],
             "edited_layers": list(plan.edited_layers),
             "row_norm": plan.row_norm,
+            "unit_rows": plan.unit_rows,
         },
         "protocol": {"tune": exported.tune.protocol, "report": exported.report.protocol},
         "metrics": {"tune": metrics_to_json(exported.tune), "report": metrics_to_json(exported.report)},

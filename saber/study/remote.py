@@ -19,7 +19,7 @@ from saber.study.memory import Room
 from saber.study.space import Knob
 from saber.study.workbench import Workbench, announce, open_workbench, study_folder
 from saber.study.workers import Evaluator
-from saber.types import EditPlan, Round
+from saber.types import Round
 
 
 def open_evaluator(home: Path, host: str, config: Config, knobs: tuple[Knob, ...]) -> Evaluator:
@@ -63,7 +63,7 @@ def portable(outcome: Outcome) -> Outcome:
         dataclasses.replace(one, direction=dataclasses.replace(one.direction, vector=one.direction.vector.cpu()))
         for one in outcome.planned.selected
     )
-    compiled = CompiledPlan(EditPlan(rounds, row_norm=plan.row_norm, source=plan.source), (), ())
+    compiled = CompiledPlan(dataclasses.replace(plan, rounds=rounds), (), ())
     planned = dataclasses.replace(outcome.planned, compiled=compiled, selected=selected)
     return dataclasses.replace(outcome, planned=planned)
 

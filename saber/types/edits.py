@@ -94,12 +94,21 @@ class Round:
 class EditPlan:
     """Everything that an edit is, independent of the model object: rounds that compose in order.
 
-    ``row_norm`` rescales each output row of every edited writer to the norm it had before (Lai 2025).
+    ``row_norm`` rescales each output row of every edited writer to the norm it had before (Lai 2025). With
+    ``unit_rows`` too the directions are taken out of the weight with its rows at unit length, as Heretic does.
+
+    Raises:
+        ValueError: ``unit_rows`` without ``row_norm``.
     """
 
     rounds: tuple[Round, ...]
     row_norm: bool = False
     source: Mapping[str, object] = field(default_factory=dict)
+    unit_rows: bool = False
+
+    def __post_init__(self) -> None:
+        if self.unit_rows and not self.row_norm:
+            raise ValueError("expected row norms to be kept where directions are taken out of unit rows")
 
     @classmethod
     def from_directions(
@@ -138,7 +147,8 @@ class EditPlan:
     @cached_property
     def digest(self) -> str:
         """Twelve hex digits of what the edit does (not of ``source``, which only says where it came from)."""
-        sha = hashlib.sha256(f"plan/1 row_norm={self.row_norm}".encode())
+        unit = " unit_rows" if self.unit_rows else ""
+        sha = hashlib.sha256(f"plan/1 row_norm={self.row_norm}{unit}".encode())
         for one in self.rounds:
             for tensor in one.tensors.values():
                 sha.update(str(tuple(tensor.shape)).encode())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import normalize
 
 from saber.lm.adapter import Adapter, adapt
 from saber.lm.editing import DenseEdit, LowRankEdit, TrialEdits, applied, bake, edit_of_output, edits_by_writer
@@ -33,6 +35,8 @@ PLANS: list[Callable[[Adapter], EditPlan]] = [
     lambda a: EditPlan(two_rounds(a, 9).rounds, row_norm=True),
     lambda a: oblique(a, 5),
     lambda a: oblique(a, 6, row_norm=True),
+    lambda a: EditPlan(two_rounds(a, 9).rounds, row_norm=True, unit_rows=True),
+    lambda a: EditPlan(oblique(a, 6).rounds, row_norm=True, unit_rows=True),
 ]
 
 
@@ -130,6 +134,39 @@ def test_row_norms_are_kept(adapter: Adapter) -> None:
     bake(adapter, everywhere(adapter, 1.0, row_norm=True))
     for writer in adapter.writers:
         torch.testing.assert_close(writer.module.weight.norm(dim=1), before[writer.name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [0.4, 1.0, 1.3])
+def test_out_of_unit_rows_a_direction_is_taken_as_heretic_takes_it(alpha: float) -> None:
+    """Heretic 1.4.0, model.py: W becomes |W_i| normalise(normalise(W) - alpha v (v^T normalise(W))), less its SVD."""
+    adapter = tiny("llama")
+    plan = everywhere(adapter, alpha, k=1, row_norm=True)
+    v = plan.rounds[0].directions[0].double().unsqueeze(1)
+    expected = {}
+    for writer in adapter.writers:
+        weight = writer.module.weight.double()
+        rows = normalize(weight, dim=1)
+        expected[writer.name] = normalize(rows - alpha * v @ (v.T @ rows), dim=1) * weight.norm(dim=1, keepdim=True)
+    bake(adapter, dataclasses.replace(plan, unit_rows=True))
+    for writer in adapter.writers:
+        torch.testing.assert_close(writer.module.weight.double(), expected[writer.name], rtol=1e-4, atol=1e-6)
+
+
+def test_a_row_of_zeros_stays_so_out_of_unit_rows() -> None:
+    adapter = tiny("llama")
+    for writer in adapter.writers:
+        writer.module.weight.data[3] = 0.0
+    plan = dataclasses.replace(everywhere(adapter, 1.0, row_norm=True), unit_rows=True)
+    with applied(adapter, [plan]):
+        virtual = logits(adapter)
+    bake(adapter, plan)
+    assert all(not writer.module.weight.data[3].any() for writer in adapter.writers)
+    assert relative(logits(adapter), virtual) < 1e-5
+
+
+def test_unit_rows_without_row_norms_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected row norms to be kept"):
+        EditPlan((), unit_rows=True)
 
 
 @pytest.mark.parametrize("case", ["gpt_oss", "mixtral", "llama4_text"])

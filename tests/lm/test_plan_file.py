@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,14 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert again.digest == plan.digest
     assert again.row_norm
     assert torch.equal(again.rounds[0].strengths, plan.rounds[0].strengths)
+
+
+def test_unit_rows_are_written_and_told_apart(tmp_path: Path) -> None:
+    plan = dataclasses.replace(a_plan(), unit_rows=True)
+    save_plan(plan, tmp_path / "p.safetensors")
+    again = load_plan(tmp_path / "p.safetensors")
+    assert again.unit_rows
+    assert again.digest == plan.digest != a_plan().digest
 
 
 def test_readers_are_written_and_told_apart(tmp_path: Path) -> None:

@@ -142,6 +142,12 @@ def test_every_knob_changes_the_plan(adapter: Adapter, base: Activations, knob: 
     assert one.plan.digest != other.plan.digest
 
 
+def test_every_way_to_keep_norms_is_another_plan(adapter: Adapter, base: Activations) -> None:
+    found = [plan(adapter, base, config(norm_preserve=how))[0].plan for how in ("none", "row", "unit_row")]
+    assert len({one.digest for one in found}) == 3
+    assert [(one.row_norm, one.unit_rows) for one in found] == [(False, False), (True, False), (True, True)]
+
+
 @pytest.mark.parametrize("key", ["data.n_probe", "data.n_capability"])
 def test_probe_counts_change_the_plan(adapter: Adapter, base: Activations, key: str) -> None:
     one, other = plan(adapter, base, config())[0], plan(adapter, base, with_values(config(), {key: 8}))[0]

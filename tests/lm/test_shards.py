@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -41,10 +42,11 @@ def test_baked_on_disk_is_baked_in_memory(case: str, dtype: torch.dtype, tmp_pat
     assert any(not torch.equal(found[name], tensor) for name, tensor in tensors(tmp_path / "base").items())
 
 
+@pytest.mark.parametrize("unit_rows", [False, True])
 @pytest.mark.parametrize("case", ["llama", "gpt2", "glm4"])
-def test_row_norms_are_kept_on_disk_too(case: str, tmp_path: Path) -> None:
+def test_row_norms_are_kept_on_disk_too(case: str, unit_rows: bool, tmp_path: Path) -> None:
     adapter = tiny(case)
-    plan = everywhere(adapter, 0.9, row_norm=True)
+    plan = dataclasses.replace(everywhere(adapter, 0.9, row_norm=True), unit_rows=unit_rows)
     adapter.model.save_pretrained(tmp_path / "base")
     bake_checkpoint(tmp_path / "base", tmp_path / "baked", plan)
     bake(adapter, plan)
