@@ -184,5 +184,6 @@ CONTROLS: Mapping[str, Control] = {
     "orthogonal": Control(fixed={"edit.reader": "direction"}, idle=("edit.reader_ridge",)),
     "four-rounds": Control(fixed={"edit.max_iterations": 4}),
     "no-row-norms": Control(fixed={"edit.norm_preserve": "none"}),
+    "unit-rows": Control(fixed={"edit.norm_preserve": "unit_row"}),
     "naive-writers": Control(patch=naive_writers),
 }
