@@ -23,6 +23,10 @@ class Drafts:
         self._roots: list[Node] = [{} for _ in range(n_prompts)]
         self._n_tokens = [0] * n_prompts
 
+    def emptied(self) -> Drafts:
+        """Drafts for the same prompts that remember nothing."""
+        return Drafts(len(self._roots), self.cache)
+
     def learn(self, prompt: int, reply: Sequence[int]) -> None:
         """Remember a reply to a prompt, its end token included, as the most recent."""
         if self._n_tokens[prompt] + len(reply) > MAX_TOKENS:

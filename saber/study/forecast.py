@@ -6,7 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import optuna
 import torch
@@ -33,7 +33,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What ``n_trials`` will take: tokens a trial, and each calibration, of which the fastest is ``best``.
+    """What ``n_trials`` will take: tokens a trial; and every calibration.
 
     ``tokens_read`` are prompt and base-response tokens of one trial's measurement, and ``tokens_probed`` those of one
     round of refinement; ``tokens_said`` is the most that it can decode.
@@ -45,33 +45,14 @@ class Forecast:
     tokens_said: int
     calibrations: tuple[Calibration, ...]
 
-    @property
-    def best(self) -> Calibration:
-        """The calibration with the fewest seconds a trial."""
-        return min(self.calibrations, key=lambda one: one.seconds)
-
     def seconds(self, calibration: Calibration) -> float:
         """Seconds for all trials at one calibration's rate."""
         return self.n_trials * calibration.seconds
 
 
 def forecast(bench: Workbench, knobs: Sequence[Knob], n_trials: int) -> Forecast:
-    """Measure batches of 1, 2, 4 and 8 trials drawn at random, up to what fits into memory.
-
-    The first batch is run twice and its first time not counted: it pays for what is made once.
-    """
-    study = optuna.create_study(
-        directions=[one.direction for one in bench.config.study.objectives],
-        sampler=optuna.samplers.RandomSampler(seed=bench.config.study.seed),
-    )
-    drawn = [suggest(study.ask(), knobs, bench.config) for _ in range(max(TRIALS_AT_ONCE))]
-    evaluate(bench, drawn[:1])
-    found: list[Calibration] = []
-    for n in TRIALS_AT_ONCE:
-        room = Room(n, bench.config.evaluate.batch_size, announce)
-        found.append(_calibrate(bench, drawn, room))
-        if room.trials < n:  # more at once would not fit either
-            break
+    """Calibrate, and count what a trial reads and says."""
+    found = calibrations(bench, knobs)
     probes = [*bench.probes.harmful, *bench.probes.harmless, *bench.probes.capability, *bench.probes.borderline]
     replies = bench.reference.responses
     return Forecast(
@@ -83,8 +64,38 @@ def forecast(bench: Workbench, knobs: Sequence[Knob], n_trials: int) -> Forecast
     )
 
 
+def fastest(calibrations: Sequence[Calibration]) -> Calibration:
+    """The calibration with the fewest seconds a trial."""
+    return min(calibrations, key=lambda one: one.seconds)
+
+
+def calibrations(bench: Workbench, knobs: Sequence[Knob], *, until_slower: bool = False) -> list[Calibration]:
+    """Measure batches of 1, 2, 4 and 8 trials drawn at random, up to what fits into memory, or to one no faster.
+
+    The first trial is run once before, and that time not counted: it pays for what is made once.
+    """
+    study = optuna.create_study(
+        directions=[one.direction for one in bench.config.study.objectives],
+        sampler=optuna.samplers.RandomSampler(seed=bench.config.study.seed),
+    )
+    drawn = [suggest(study.ask(), knobs, bench.config) for _ in range(max(TRIALS_AT_ONCE))]
+    evaluate(bench, drawn[:1])
+    found: list[Calibration] = []
+    for n in TRIALS_AT_ONCE:
+        room = Room(n, bench.config.evaluate.batch_size, announce)
+        found.append(_calibrate(bench, drawn, room))
+        if room.trials < n or (until_slower and fastest(found) is not found[-1]):  # more at once would not fit either
+            break
+    return found
+
+
 def _calibrate(bench: Workbench, drawn: Sequence[Config], room: Room) -> Calibration:
-    """All drawn trials, as many at a time as there is room for: every calibration measures the same work."""
+    """All drawn trials, as many at a time as there is room for: every calibration measures the same work.
+
+    Each begins without drafts, as a study does; those of the one before would know every reply.
+    """
+    if bench.reference.drafts is not None:
+        bench = replace(bench, reference=replace(bench.reference, drafts=bench.reference.drafts.emptied()))
     started = time.monotonic()
     evaluate(bench, drawn, room)
     return Calibration(room.trials, (time.monotonic() - started) / len(drawn), peak_bytes(bench.adapter.device))
@@ -100,7 +111,7 @@ def peak_bytes(device: torch.device) -> int:
 
 def spoken(forecast: Forecast) -> list[str]:
     """The forecast in lines, the advice last."""
-    best = forecast.best
+    best = fastest(forecast.calibrations)
     lines = [
         f"{forecast.n_trials} trials; each reads {forecast.tokens_read} tokens, says at most {forecast.tokens_said},"
         f" and probes up to {forecast.tokens_probed} again for every round after the first"

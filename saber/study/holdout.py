@@ -24,7 +24,7 @@ def report_scores(bench: Workbench, front: Sequence[FrontierPoint]) -> dict[str,
     missing = list(dict.fromkeys(wanted)) + ([BASE] if BASE not in kept.rows else [])
     if missing:
         reference = bench.report_reference()
-        size = bench.config.launch.trials_per_batch
+        size = bench.config.launch.batch
         for start in range(0, len(missing), size):
             digests = missing[start : start + size]
             plans = [EditPlan(()) if d == BASE else load_plan(plan_path(bench.folder, d), d) for d in digests]

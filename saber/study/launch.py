@@ -32,7 +32,7 @@ def check_launch(launch: LaunchConfig) -> None:
 
 def n_outstanding(launch: LaunchConfig) -> int:
     """How many trials are asked for before the first of them is told: with Ray one batch waits beside the workers'."""
-    return launch.trials_per_batch * (1 if launch.kind == "local" else launch.workers + 1)
+    return launch.batch * (1 if launch.kind == "local" else launch.workers + 1)
 
 
 @contextmanager
@@ -44,8 +44,8 @@ def workers_of(bench: Workbench, knobs: Sequence[Knob], say: Callable[[str], Non
     """
     launch = bench.config.launch
     if launch.kind == "local":
-        room = Room(launch.trials_per_batch, bench.config.evaluate.batch_size, say)
-        yield InProcess(partial(evaluate, bench, room=room), launch.trials_per_batch)
+        room = Room(launch.batch, bench.config.evaluate.batch_size, say)
+        yield InProcess(partial(evaluate, bench, room=room), launch.batch)
         return
     from saber.study.ray_launch import ray_workers
 

@@ -34,7 +34,7 @@ def length_checks(
     kept = Kept(bench.folder / "length_check.json", f"{bench.model_digest} {protocol} x{TIMES_LONGER}")
     said = {p.plan_digest: responses.get(p.number, ()) if p.tune.protocol == protocol else () for p in front}
     missing = [digest for digest in said if digest not in kept.rows]
-    size = bench.config.launch.trials_per_batch
+    size = bench.config.launch.batch
     for start in range(0, len(missing), size):
         digests = missing[start : start + size]
         plans = [load_plan(plan_path(bench.folder, digest), digest) for digest in digests]

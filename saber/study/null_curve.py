@@ -70,7 +70,7 @@ def _kept_curve(bench: Workbench, split: SplitName, file: str, measure: Measure)
     probes = f"{bench.config.data.n_probe} {bench.config.data.n_capability}"
     kept = Kept(bench.folder / file, f"{bench.model_digest} {protocol} {probes} {digest_json(PLAIN)}")
     missing = [strength for strength in STRENGTHS if str(strength) not in kept.rows]
-    size = bench.config.launch.trials_per_batch
+    size = bench.config.launch.batch
     for start in range(0, len(missing), size):
         strengths = missing[start : start + size]
         configs = [

@@ -77,7 +77,7 @@ class RayWorkers:
         """A whole batch, or an even share where more workers are without work than that gives; one batch is ahead."""
         n_held = len(self.queue) + sum(call.work is not None for call in self.calls.values())
         n_without = self.launch.workers - n_held
-        return 0 if n_without < 0 else min(self.launch.trials_per_batch, ceil(n_left / max(1, n_without)))
+        return 0 if n_without < 0 else min(self.launch.batch, ceil(n_left / max(1, n_without)))
 
     def submit(self, batch: Batch) -> None:
         """Send the batch to an idle actor, or keep it for the next one."""

@@ -36,7 +36,7 @@ def open_evaluator(home: Path, host: str, config: Config, knobs: tuple[Knob, ...
         with alone(study_folder(config)):
             bench = open_workbench(config, knobs)
 
-    room = Room(config.launch.trials_per_batch, config.evaluate.batch_size, announce)
+    room = Room(config.launch.batch, config.evaluate.batch_size, announce)
 
     def evaluator(configs: Sequence[Config]) -> list[Outcome]:
         return [portable(one) for one in evaluate(bench, configs, room)]

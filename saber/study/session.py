@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from saber.config import Config
 from saber.keys import config_keys, value_of
+from saber.study.batching import with_batch
 from saber.study.database_lock import database_lock
 from saber.study.forecast import forecast, spoken
 from saber.study.launch import check_launch, n_outstanding, workers_of
@@ -57,12 +58,13 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
     ):
         bench = open_workbench(config, knobs)
         study = open_study(config, identity(config, knobs, bench), lock.check if lock else None)
+        bench = with_batch(study, bench, knobs)
         n_trials = wanted_trials(study, config.study.n_trials)
         n_done = len(finished_trials(study))
         if n_done >= n_trials:
             console.print(f"study {config.study.name} has its {n_done} trials; study.n_trials=+20 adds twenty")
             return study, bench
-        study.sampler = make_sampler(config.study, len(study.trials), n_trials, n_outstanding(config.launch))
+        study.sampler = make_sampler(config.study, len(study.trials), n_trials, n_outstanding(bench.config.launch))
         console.print(
             f"study {config.study.name}: trials {n_done + 1} to {n_trials}, {len(knobs)} keys searched,"
             f" {type(study.sampler).__name__}"
@@ -131,7 +133,7 @@ def resume(config: Config) -> tuple[optuna.Study, Workbench]:
     knobs = parse_space(config)
     bench = open_workbench(config, knobs)
     check_identity(study, identity(config, knobs, bench))
-    return study, bench
+    return study, with_batch(study, bench, knobs)
 
 
 def identity(config: Config, knobs: Sequence[Knob], bench: Workbench) -> dict[str, Any]:

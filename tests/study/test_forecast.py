@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from saber.study.forecast import Calibration, Forecast, duration, spoken
+from saber.study.forecast import Calibration, Forecast, duration, fastest, spoken
 from tests.commands import run_here, words_of
 
 
@@ -23,7 +23,7 @@ def test_a_dry_run_says_what_it_costs_and_writes_no_study(organism_folder: Path,
 def test_a_forecast_multiplies_what_was_measured() -> None:
     slow, fast = Calibration(1, 2.0, 10**9), Calibration(4, 1.5, 2 * 10**9)
     made = Forecast(100, 10, 20, 30, (slow, fast))
-    assert made.best is fast
+    assert fastest(made.calibrations) is fast
     lines = spoken(made)
     assert "150 s" not in lines[2]
     assert "2 min in all, 2.00 GB" in lines[2]

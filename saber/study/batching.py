@@ -1,0 +1,41 @@
+"""How many trials share a batch: as many as asked for, or what a calibration finds fastest on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import optuna
+import torch
+
+from saber.keys import with_values
+from saber.study.forecast import calibrations, fastest
+from saber.study.space import Knob
+from saber.study.workbench import Workbench, announce
+
+REMEMBERED = "trials_per_batch"
+
+
+def with_batch(study: optuna.Study, bench: Workbench, knobs: Sequence[Knob]) -> Workbench:
+    """The workbench with a number for ``launch.trials_per_batch=auto``; the study remembers it by machine.
+
+    Sizes are doubled until the next one does not fit into memory or is no faster.
+    """
+    if bench.config.launch.trials_per_batch != "auto":
+        return bench
+    known, machine = dict(study.user_attrs.get(REMEMBERED, {})), machine_of(bench)
+    if machine not in known:
+        announce(f"launch.trials_per_batch=auto: measuring how many trials at once are fastest on {machine}")
+        known[machine] = fastest(calibrations(bench, knobs, until_slower=True)).trials_per_batch
+        study.set_user_attr(REMEMBERED, known)
+        announce(f"launch.trials_per_batch={known[machine]} is fastest, and remembered")
+    return replace(bench, config=with_values(bench.config, {"launch.trials_per_batch": known[machine]}))
+
+
+def machine_of(bench: Workbench) -> str:
+    """What decides the speed: the GPU, or the processor with its threads."""
+    device = bench.adapter.device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    n = torch.get_num_threads()
+    return f"{device.type}, {n} thread{'s' if n > 1 else ''}"
