@@ -10,14 +10,13 @@ from saber.config import Config
 
 def export(config: Config) -> None:
     """Bake, write, read back, measure again, and say where it is."""
-    from rich.console import Console
-
     from saber.publish.export import export_point
     from saber.study.session import resume
+    from saber.study.terminal import terminal
 
     study, bench = resume(config)
     done = export_point(study, config, bench)
-    Console().print(
+    terminal().print(
         f"{done.folder} written: refusal rate {done.tune['refusal_rate']:.3f} on tune,"
         f" {done.report['refusal_rate']:.3f} held out; KLD {done.tune['kld']:.4f} and {done.report['kld']:.4f} nats",
         soft_wrap=True,

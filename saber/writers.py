@@ -30,11 +30,11 @@ def writers(config: Config) -> None:
         table.add_row(
             str(writer.layer), writer.kind, module, shape(writer), writer.layout, before_the_add(adapter, writer)
         )
-    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    console = Console(width=None if sys.stdout.isatty() else WIDE, markup=False, emoji=False)
     console.print(table)
     console.print(f"modules are relative to {adapter.family.blocks}.<layer>", soft_wrap=True)
     for layout in layouts:
-        console.print(f"{layout}: {MEANING[layout]}", markup=False, highlight=False)
+        console.print(f"{layout}: {MEANING[layout]}", highlight=False)
     if adapter.family.block_scale is not None:
         console.print(f"each block's whole output is multiplied by its {adapter.family.block_scale}", soft_wrap=True)
     for limit in limits(adapter):

@@ -29,7 +29,7 @@ def publish(study: optuna.Study, frontier: Frontier, config: Config, console: Co
     dress_dashboard(study, frontier, commands)
     console.print(front_table(frontier))
     for said in filter(None, (tell_apart(frontier), selective_text(frontier))):
-        console.print(said, highlight=False, markup=False)
+        console.print(said, highlight=False)
     console.print(f"hypervolume {frontier.hypervolume:.4f}; {report} and {folder / 'frontier.csv'} written")
     return report
 

@@ -33,7 +33,7 @@ def publish_overlay(fronts: StudyFronts, config: Config, console: Console) -> Pa
     for one in fronts.studies:
         table.add_row(*(Text(text) for text in summary_row(one, fronts)))
     console.print(table)
-    console.print(volume_text(fronts), highlight=False, markup=False)
+    console.print(volume_text(fronts), highlight=False)
     console.print(f"{page} and {page.with_suffix('.csv').name} written", highlight=False, soft_wrap=True)
     return page
 

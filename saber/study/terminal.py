@@ -12,9 +12,9 @@ FILE_WIDTH = 160
 
 
 def terminal() -> Console:
-    """A console that does not fold tables just because nobody watches."""
-    console = Console()
-    return console if console.is_terminal else Console(width=FILE_WIDTH)
+    """A console that does not fold tables just because nobody watches, and shows [brackets] and :names: as they are."""
+    console = Console(markup=False, emoji=False)
+    return console if console.is_terminal else Console(width=FILE_WIDTH, markup=False, emoji=False)
 
 
 @contextmanager
