@@ -145,9 +145,12 @@ class PatientStorage(RDBStorage):
 
     def write_trial(self, trial_id: int, writes: Writes) -> None:
         """Write some values of a running trial in one transaction: all of them or none."""
+        tried = False
 
         def write() -> None:
-            with _create_scoped_session(self.scoped_session, True) as session:  # what was committed before stays
+            nonlocal tried
+            again, tried = tried, True
+            with _create_scoped_session(self.scoped_session, again) as session:  # what the first try committed is there
                 for name, (value, distribution, before) in writes.params.items():
                     self._set_trial_param_without_commit(session, trial_id, name, value, distribution, before)
                 for model, attrs in (
