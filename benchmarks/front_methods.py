@@ -10,6 +10,8 @@ surgical: arXiv 2601.08489 takes from the difference in means, by ridge regressi
 lies in the top q right singular vectors of the harmless and capability probes, uncentred; q is searched. It is a
 projection instead of a ridge, and principal directions instead of named atoms.
 
+saber-small: the default's directions with one strength for all of them, and so with fewer keys to search.
+
 kernel: Heretic 1.4.0's ranges. It has the floor as a share of the peak, here it is a strength of its own; it edits no
 per-layer-input gate, so those have none here; distances are shares of depth, of 1 to 5.4 of 9 layers in the organism.
 """
@@ -68,6 +70,14 @@ def _tent(kind: str) -> str:
 METHODS: Mapping[str, Method] = {
     "saber": Method(),
     "saber-layers": Method(sweep="organism_layers"),
+    "saber-small": Method(
+        _space(
+            PROBES,
+            "alpha_base: {low: 0.2, high: 1.5, step: 0.025}, kernel: {direction_position: {low: 0.2, high: 1.0}},"
+            " global_top_k: {low: 1, high: 4}, reader_ridge: {low: 0.1, high: 10.0, log: true}",
+        ),
+        ONE_STRENGTH,
+    ),
     "saber-seed": Method(
         (
             "edit=saber_seed",
