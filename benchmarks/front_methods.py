@@ -19,7 +19,7 @@ per-layer-input gate, so those have none here; distances are shares of depth, of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from control import Control
 from front_controls import CONTROLS, STRENGTHS, biprojected, one_alpha
@@ -70,14 +70,7 @@ def _tent(kind: str) -> str:
 METHODS: Mapping[str, Method] = {
     "saber": Method(),
     "saber-layers": Method(sweep="organism_layers"),
-    "saber-small": Method(
-        _space(
-            PROBES,
-            "alpha_base: {low: 0.2, high: 1.5, step: 0.025}, kernel: {direction_position: {low: 0.2, high: 1.0}},"
-            " global_top_k: {low: 1, high: 4}, reader_ridge: {low: 0.1, high: 10.0, log: true}",
-        ),
-        ONE_STRENGTH,
-    ),
+    "saber-small": Method(control=replace(ONE_STRENGTH, fixed={"edit.purify": "harmless_mean"})),
     "saber-seed": Method(
         (
             "edit=saber_seed",

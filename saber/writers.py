@@ -7,18 +7,16 @@ import sys
 from saber.command import run
 from saber.config import Config
 
-WIDE = 160  # columns, where no terminal says how many there are
-
 
 def writers(config: Config) -> None:
     """Print every writer, what its output passes before it is added, what no edit can do here, and the guard's word."""
-    from rich.console import Console
     from rich.table import Table
 
     from saber.lm.description import before_the_add, limits, shape
     from saber.lm.guard import verify_writers
     from saber.lm.layouts import MEANING
     from saber.lm.loading import quiet
+    from saber.study.terminal import terminal
     from saber.study.workbench import load_base
 
     quiet()
@@ -30,7 +28,7 @@ def writers(config: Config) -> None:
         table.add_row(
             str(writer.layer), writer.kind, module, shape(writer), writer.layout, before_the_add(adapter, writer)
         )
-    console = Console(width=None if sys.stdout.isatty() else WIDE, markup=False, emoji=False)
+    console = terminal()
     console.print(table)
     console.print(f"modules are relative to {adapter.family.blocks}.<layer>", soft_wrap=True)
     for layout in layouts:

@@ -52,15 +52,15 @@ class WriterEdit:
         for block in torch.split(columns, COLUMNS_AT_ONCE, dim=1):
             block.copy_(self.on_columns(block.float()))
 
-    def keeping_row_norms(self, weight: Float[Tensor, "d_model n"]) -> WriterEdit:
+    def keeping_row_norms(self, weight: Float[Tensor, "d_model n"], before: Float[Tensor, " d_model"]) -> WriterEdit:
         """The same edit with the scale s_i = |W_i| / |W'_i| of a weight W, 1 for a row that is zero before or after."""
-        before, after = row_norms(weight), row_norms(weight, self)
+        after = row_norms(weight, self)
         kept = (before > 0) & (after > 0)
         return WriterEdit(self.u, self.a, self.v, torch.where(kept, before / torch.where(kept, after, 1.0), 1.0))
 
-    def on_unit_rows(self, weight: Float[Tensor, "d_model n"]) -> WriterEdit:
+    def on_unit_rows(self, before: Float[Tensor, " d_model"]) -> WriterEdit:
         """The same edit of D^-1 W, D = diag |W_i|, in place of W: D (I - U diag(a) V^T) D^-1; a zero row stays zero."""
-        norms = row_norms(weight).unsqueeze(1)
+        norms = before.unsqueeze(1)
         return WriterEdit(norms * self.u, self.a, torch.where(norms > 0, self.v / norms, 0.0))
 
 
@@ -74,7 +74,8 @@ def row_norms(weight: Float[Tensor, "d_model n"], edit: WriterEdit | None = None
 
 def with_row_norms(plan: EditPlan, edit: WriterEdit, weight: Float[Tensor, "d_model n"]) -> WriterEdit:
     """The edit of a plan that keeps the row norms of this weight."""
-    return (edit.on_unit_rows(weight) if plan.unit_rows else edit).keeping_row_norms(weight)
+    before = row_norms(weight)
+    return (edit.on_unit_rows(before) if plan.unit_rows else edit).keeping_row_norms(weight, before)
 
 
 @torch.no_grad()

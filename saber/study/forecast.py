@@ -33,7 +33,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What ``n_trials`` will take: tokens a trial; and every calibration.
+    """What ``n_trials`` will take: the tokens of a trial, and the calibrations that give its time and memory.
 
     ``tokens_read`` are prompt and base-response tokens of one trial's measurement, and ``tokens_probed`` those of one
     round of refinement; ``tokens_said`` is the most that it can decode.

@@ -97,7 +97,8 @@ def tell_all(study: optuna.Study, config: Config, done: Done, names: set[str], p
     """Store what came of a batch, trial by trial."""
     for trial, outcome in zip(done.batch.trials, done.outcomes, strict=True):
         name = point_name(trial.params, names, trial.number)
-        tell(study, trial, outcome, name, config.study, study_folder(config), artifact_store(config))
+        with together(study):
+            tell(study, trial, outcome, name, config.study, study_folder(config), artifact_store(config))
         names.add(name)
         progress.told(study, name, outcome)
 

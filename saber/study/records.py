@@ -14,7 +14,6 @@ from saber.config import StudyConfig
 from saber.lm.plan_file import save_plan
 from saber.study.constraints import estimate_of, violations
 from saber.study.evaluator import Outcome
-from saber.study.mirror import together
 from saber.study.responses import upload_responses
 from saber.types import Metrics
 
@@ -43,25 +42,22 @@ def tell(
     store: FileSystemArtifactStore,
 ) -> None:
     """Store everything that a trial gave, then finish it; the state is written last, so that nothing half stays."""
+    trial.set_user_attr("seconds", round(outcome.seconds, 3))
     if outcome.measured is None or outcome.planned is None:
-        with together(study):
-            trial.set_user_attr("seconds", round(outcome.seconds, 3))
-            trial.set_user_attr("failure", outcome.failure)
+        trial.set_user_attr("failure", outcome.failure)
         study.tell(trial, state=TrialState.FAIL)
         return
     metrics, planned = outcome.measured.metrics, outcome.planned
     broken = violations(metrics, config.constraints, outcome.base)
     save_plan(planned.plan, plan_path(folder, planned.plan.digest))
-    with together(study):
-        upload_responses(trial, outcome.measured.responses, folder, store)
-        trial.set_user_attr("seconds", round(outcome.seconds, 3))
-        trial.set_user_attr("name", name)
-        trial.set_user_attr("metrics", metrics_to_json(metrics))
-        trial.set_user_attr("plan", planned.plan.digest)
-        trial.set_user_attr("stopped", f"{planned.stopped} after {len(planned.plan.rounds)} rounds")
-        trial.set_user_attr("feasible", all(value <= 0 for value in broken.values()))
-        for constraint, value in broken.items():
-            trial.set_constraint(constraint, value)
+    upload_responses(trial, outcome.measured.responses, folder, store)
+    trial.set_user_attr("name", name)
+    trial.set_user_attr("metrics", metrics_to_json(metrics))
+    trial.set_user_attr("plan", planned.plan.digest)
+    trial.set_user_attr("stopped", f"{planned.stopped} after {len(planned.plan.rounds)} rounds")
+    trial.set_user_attr("feasible", all(value <= 0 for value in broken.values()))
+    for constraint, value in broken.items():
+        trial.set_constraint(constraint, value)
     study.tell(trial, [estimate_of(metrics, one.metric).value for one in config.objectives])
 
 

@@ -58,12 +58,12 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
     ):
         bench = open_workbench(config, knobs)
         study = open_study(config, identity(config, knobs, bench), lock.check if lock else None)
-        bench = with_batch(study, bench, knobs)
         n_trials = wanted_trials(study, config.study.n_trials)
         n_done = len(finished_trials(study))
         if n_done >= n_trials:
             console.print(f"study {config.study.name} has its {n_done} trials; study.n_trials=+20 adds twenty")
             return study, bench
+        bench = with_batch(study, bench, knobs)
         study.sampler = make_sampler(config.study, len(study.trials), n_trials, n_outstanding(bench.config.launch))
         console.print(
             f"study {config.study.name}: trials {n_done + 1} to {n_trials}, {len(knobs)} keys searched,"
