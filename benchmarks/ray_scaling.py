@@ -34,9 +34,10 @@ from saber.study.mirror import mirrored
 from saber.study.progress import Progress
 from saber.study.ray_launch import RayWorkers, ray_workers
 from saber.study.records import complete_trials
+from saber.study.sampler import make_sampler
 from saber.study.session import calm_optuna
 from saber.study.space import parse_space
-from saber.study.storage import make_sampler, open_study
+from saber.study.storage import open_study
 from saber.study.workers import Done
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response
 

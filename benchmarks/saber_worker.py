@@ -39,9 +39,10 @@ from saber.study.loop import drive
 from saber.study.mirror import mirrored
 from saber.study.progress import Progress
 from saber.study.records import finished_trials
+from saber.study.sampler import make_sampler
 from saber.study.session import calm_optuna, identity
 from saber.study.space import parse_space
-from saber.study.storage import make_sampler, open_study
+from saber.study.storage import open_study
 from saber.study.workbench import Workbench, open_workbench
 from saber.study.workers import InProcess
 from saber.types import Split

@@ -3,8 +3,8 @@
     python benchmarks/samplers.py FOLDER [--samplers gp tpe tpe-joint nsga2 random] [--seeds 0 1 2 3 4]
         [--trials-per-batch 1]
 
-``tpe-joint`` is Optuna's multivariate TPE, which draws all keys together, as ours does in long studies; ``tpe`` draws
-each key by itself, which is Optuna's default for several objectives, and ours in shorter ones.
+``tpe-joint`` is Optuna's multivariate TPE, which draws all keys together, as ours does past a thousand trials; ``tpe``
+draws each key by itself, which is Optuna's default for several objectives, and ours until then.
 
 Resumable: every study keeps its database in FOLDER, and a finished one its line in FOLDER/samplers.jsonl. Borderline
 prompts are left out of the tune split: neither objective counts them, so the hypervolume is what a whole trial gives.
@@ -20,6 +20,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+from optuna.samplers import TPESampler
 from rich.console import Console
 from rich.table import Table
 from saber_worker import Sweep, only, worker_options
@@ -28,8 +29,9 @@ from saber.keys import with_values
 from saber.scoring.pareto import hypervolume
 from saber.study.mirror import mirrored
 from saber.study.records import complete_trials, finished_trials
+from saber.study.sampler import make_sampler
 from saber.study.session import identity
-from saber.study.storage import JOINT_TRIALS, make_sampler, open_study
+from saber.study.storage import open_study
 
 JOINT = "tpe-joint"
 KINDS = ("harmful", "harmless", "capability")
@@ -42,8 +44,10 @@ def run(sweep: Sweep, sampler: str, seed: int, options: argparse.Namespace) -> d
     sweep.config = with_values(sweep.config, values)
     sweep.study = open_study(sweep.config, identity(sweep.config, sweep.knobs, sweep.bench))
     n_done, wanted = len(finished_trials(sweep.study)), max(options.after)
-    n_trials = JOINT_TRIALS + 1 if sampler == JOINT else wanted  # so many that TPE is joint
-    sweep.study.sampler = make_sampler(sweep.config.study, n_done, n_trials, options.trials_per_batch)
+    if sampler == JOINT:
+        sweep.study.sampler = TPESampler(seed=seed * 1_000_003 + n_done, multivariate=True)  # seeded as ours are
+    else:
+        sweep.study.sampler = make_sampler(sweep.config.study, n_done, wanted, options.trials_per_batch)
     sweep.study = mirrored(sweep.study)
     seconds = sweep.handle({"run": wanted - n_done})["seconds"] if n_done < wanted else 0.0
     reference = np.array([one.reference for one in sweep.config.study.objectives])

@@ -82,9 +82,10 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from saber.study.mirror import mirrored
     from saber.study.progress import Progress
     from saber.study.records import complete_trials, finished_trials, metrics_from_json
+    from saber.study.sampler import make_sampler
     from saber.study.session import calm_optuna
     from saber.study.space import parse_space
-    from saber.study.storage import IDENTITY, load_study, make_sampler
+    from saber.study.storage import IDENTITY, load_study
     from saber.study.workers import InProcess
 
     steps["imports"] = clock() - started

@@ -21,7 +21,7 @@ def with_batch(study: optuna.Study, bench: Workbench, knobs: Sequence[Knob]) -> 
 
     Sizes are doubled until the next one does not fit into memory or is no faster.
     """
-    if bench.config.launch.trials_per_batch != "auto":
+    if not _is_auto(bench):
         return bench
     known, machine = dict(study.user_attrs.get(REMEMBERED, {})), machine_of(bench)
     if machine not in known:
@@ -29,7 +29,26 @@ def with_batch(study: optuna.Study, bench: Workbench, knobs: Sequence[Knob]) -> 
         known[machine] = fastest(calibrations(bench, knobs, until_slower=True)).trials_per_batch
         study.set_user_attr(REMEMBERED, known)
         announce(f"launch.trials_per_batch={known[machine]} is fastest, and remembered")
-    return replace(bench, config=with_values(bench.config, {"launch.trials_per_batch": known[machine]}))
+    return _with(bench, known[machine])
+
+
+def with_known_batch(study: optuna.Study, bench: Workbench) -> Workbench:
+    """The same to look at a study or to export from it: nothing is measured or written.
+
+    Where this machine never drove the study, the least that any machine found is taken, or one trial at a time.
+    """
+    if not _is_auto(bench):
+        return bench
+    known = dict(study.user_attrs.get(REMEMBERED, {}))
+    return _with(bench, known.get(machine_of(bench), min(known.values(), default=1)))
+
+
+def _is_auto(bench: Workbench) -> bool:
+    return bench.config.launch.trials_per_batch == "auto"
+
+
+def _with(bench: Workbench, n: int) -> Workbench:
+    return replace(bench, config=with_values(bench.config, {"launch.trials_per_batch": n}))
 
 
 def machine_of(bench: Workbench) -> str:

@@ -16,6 +16,7 @@ CODES: dict[str, tuple[str, int]] = {
     "edit.max_iterations": ("it", 1),
     "edit.reader_ridge": ("rr", 100),
     "edit.kernel.direction_position": ("at", 1000),
+    "edit.outside_refusal": ("out", 100),
     "edit.n_directions": ("d", 1),
     "edit.decay": ("dc", 100),
     "edit.reach": ("r", 1),
@@ -30,6 +31,7 @@ CODES: dict[str, tuple[str, int]] = {
     "data.n_capability": ("ncap", 1),
 }
 
+MINUS = "m"  # a name is letters and digits
 LONGEST = 90  # characters, so that a folder is named after study and point
 LARGEST = 10**9  # beyond it a value is written as it is, not in hundredths
 
@@ -49,9 +51,9 @@ def point_name(params: Mapping[str, Any], taken: Collection[str], number: int) -
 def _coded(key: str, value: Any) -> str:
     code, unit = CODES[key]
     if unit == 1 or abs(value) > LARGEST:
-        return re.sub(r"[^A-Za-z0-9]+", "", f"{code}{value}")
+        return re.sub(r"[^A-Za-z0-9]+", "", f"{code}{value}".replace("-", MINUS))
     width = len(str(unit)) - 1
-    return f"{code}{round(float(value) * unit):0{width}d}"
+    return f"{code}{MINUS if value < 0 else ''}{round(abs(float(value)) * unit):0{width}d}"
 
 
 def _spelt(key: str, value: Any) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from saber.config import Config
 from saber.keys import config_keys, value_of
-from saber.study.batching import with_batch
+from saber.study.batching import with_batch, with_known_batch
 from saber.study.database_lock import database_lock
 from saber.study.forecast import forecast, spoken
 from saber.study.launch import check_launch, n_outstanding, workers_of
@@ -24,12 +24,12 @@ from saber.study.mirror import mirrored
 from saber.study.patience import first_line, passes
 from saber.study.progress import Progress
 from saber.study.records import finished_trials
+from saber.study.sampler import make_sampler
 from saber.study.space import Knob, parse_space
 from saber.study.storage import (
     check_identity,
     connect_args,
     load_study,
-    make_sampler,
     one_driver,
     open_study,
     storage_url,
@@ -133,7 +133,7 @@ def resume(config: Config) -> tuple[optuna.Study, Workbench]:
     knobs = parse_space(config)
     bench = open_workbench(config, knobs)
     check_identity(study, identity(config, knobs, bench))
-    return study, with_batch(study, bench, knobs)
+    return study, with_known_batch(study, bench)
 
 
 def identity(config: Config, knobs: Sequence[Knob], bench: Workbench) -> dict[str, Any]:

@@ -16,19 +16,15 @@ from typing import Any
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.exceptions import StorageInternalError
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from sqlalchemy.exc import SQLAlchemyError
 
-from saber.config import Config, StudyConfig
+from saber.config import Config
 from saber.files import remove_abandoned
 from saber.masking import public
 from saber.study.patience import Check, Patience, PatientStorage, first_line, is_starting
 from saber.study.workbench import announce, study_folder
 from saber.types import UserError
 
-GP_TRIALS = 200  # beyond this a Gaussian process asks too slowly to be worth it
-GP_BATCH = 8
-JOINT_TRIALS = 1000  # beyond this TPE draws all keys together: key by key takes over 50 ms, and sorts the trials anew
 IDENTITY = "identity"
 SQLITE_BUSY_S = 5  # then it is said that the database is locked, and waited on
 # A connection that a network cut is noticed in half a minute instead of hours.
@@ -156,22 +152,6 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
             for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
         ]
     return [] if old == new else [f"{path}: {old} -> {new}"]
-
-
-def make_sampler(study: StudyConfig, n_begun: int, n_trials: int, n_batch: int) -> BaseSampler:
-    """The configured sampler, seeded by (seed, trials begun): a resumed one must not repeat its first draws.
-
-    Trials begun, not finished: one that was killed before any trial finished has drawn all the same.
-    """
-    seed = (study.seed * 1_000_003 + n_begun) % 2**32  # NumPy takes no larger one
-    kind = study.sampler
-    if kind == "auto":
-        kind = "gp" if n_trials <= GP_TRIALS and n_batch <= GP_BATCH else "tpe"
-    if kind == "gp":
-        return GPSampler(seed=seed)
-    if kind == "tpe":
-        return TPESampler(seed=seed, multivariate=n_trials > JOINT_TRIALS)
-    return NSGAIISampler(seed=seed) if kind == "nsga2" else RandomSampler(seed=seed)
 
 
 def artifact_store(config: Config) -> FileSystemArtifactStore:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from saber.keys import config_keys, key_type, parse_config, value_of
 from saber.study.loop import wanted_trials
 from saber.study.naming import point_name
+from saber.study.sampler import make_sampler
 from saber.study.space import check_point, parse_space, suggest
-from saber.study.storage import make_sampler
 from saber.types import UserError
 from tests.fuzz import deep, fuzzed, nested, odd_number, odd_scalar, odd_text, or_one_line
 from tests.fuzz.test_config import BASE
@@ -85,7 +85,9 @@ def check_name(name: str) -> None:
 @given(
     st.dictionaries(
         st.sampled_from(SEARCHED),
-        st.one_of(st.floats(0, allow_infinity=False), st.integers(0, 2**63), st.sampled_from(OPTIONS), odd_text),
+        st.one_of(
+            st.floats(allow_nan=False, allow_infinity=False), st.integers(0, 2**63), st.sampled_from(OPTIONS), odd_text
+        ),
         max_size=40,
     ),
     st.integers(0, 10**9),

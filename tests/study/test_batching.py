@@ -13,7 +13,7 @@ from saber.config import Config
 from saber.keys import with_values
 from saber.lm.drafts import Drafts
 from saber.study import batching
-from saber.study.batching import REMEMBERED, with_batch
+from saber.study.batching import REMEMBERED, with_batch, with_known_batch
 from saber.study.forecast import Calibration
 from tests.commands import run_here, words_of
 from tests.study.test_loop import config
@@ -58,6 +58,18 @@ def test_the_fastest_is_chosen_and_remembered_by_machine(monkeypatch: pytest.Mon
     assert study.user_attrs[REMEMBERED] == {"a": 2, "b": 2}
     settled: Any = Bench(config(tmp_path, batch=3))
     assert with_batch(study, settled, ()) is settled
+
+
+def test_looking_at_a_study_measures_and_writes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(batching, "machine_of", lambda _: "here")
+    study = optuna.create_study()
+    bench: Any = Bench(with_values(config(tmp_path), {"launch.trials_per_batch": "auto"}))
+    for known, taken in (({}, 1), ({"a": 4, "b": 2}, 2), ({"a": 2, "here": 8}, 8)):
+        study.set_user_attr(REMEMBERED, known)
+        assert with_known_batch(study, bench).config.launch.batch == taken
+        assert study.user_attrs[REMEMBERED] == known
+    settled: Any = Bench(config(tmp_path, batch=3))
+    assert with_known_batch(study, settled) is settled
 
 
 @pytest.mark.parametrize("words", ["launch.trials_per_batch=0", "launch.trials_per_batch=many"])

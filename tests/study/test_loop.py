@@ -31,7 +31,7 @@ from saber.study.progress import Progress
 from saber.study.records import INTERRUPTED, RETRY_OF, complete_trials, finished_trials
 from saber.study.session import calm_optuna
 from saber.study.space import parse_space
-from saber.study.storage import JOINT_TRIALS, make_sampler, open_database
+from saber.study.storage import open_database
 from saber.study.workers import InProcess
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, UserError
 
@@ -424,11 +424,3 @@ def test_what_is_written_together_is_there_whole_or_not_at_all(tmp_path: Path, a
     study.tell(trial, [0.0, 0.0])  # what waited is written first
     (read,) = optuna.load_study(study_name=study.study_name, storage=url).get_trials()
     assert (read.params, read.user_attrs, read.constraints) == (trial.params, {"a": 1, "b": 1, "c": 1}, {"c": 0.5})
-
-
-@pytest.mark.parametrize(("n_trials", "together_drawn"), [(60, 0), (JOINT_TRIALS, 0), (JOINT_TRIALS + 1, 2)])
-def test_tpe_draws_all_keys_together_in_a_long_study_only(tmp_path: Path, n_trials: int, together_drawn: int) -> None:
-    c, study = config(tmp_path, sampler="tpe"), new_study()
-    run(study, c, 12)  # past the random ones at its start
-    study.sampler = make_sampler(c.study, 12, n_trials, 1)
-    assert len(study.ask().relative_params) == together_drawn
