@@ -27,22 +27,8 @@ from saber.method.purification import remove_subspace
 from saber.method.ranking import Ranking, interpolate_layers
 from saber.types import Activations, Direction, RankedDirection
 
-STRENGTHS = ("edit.alpha_entangled", "edit.entanglement_threshold")
-
-
-@contextmanager
-def one_alpha(_seed: int = 0) -> Iterator[None]:
-    """Entanglement off: every direction, or part of one, has the strength alpha_base."""
-    parts = planning.decomposed_strengths
-
-    def whole(_entanglement: float, *, alpha_base: float, **_: Any) -> float:
-        return alpha_base
-
-    def both(direction: Tensor, basis: Tensor, *, alpha_base: float, **_: Any) -> list[tuple[Tensor, float]]:
-        return parts(direction, basis, alpha_base=alpha_base, alpha_entangled=alpha_base)
-
-    with patch.object(planning, "blended_strength", whole), patch.object(planning, "decomposed_strengths", both):
-        yield
+# Entanglement off: every direction has the strength alpha_base.
+ONE_ALPHA = Control(fixed={"edit.strength": "uniform"}, idle=("edit.alpha_entangled", "edit.entanglement_threshold"))
 
 
 @contextmanager
@@ -141,7 +127,7 @@ def naive_writers(_seed: int = 0) -> Iterator[None]:
 
 
 @contextmanager
-def biprojected(seed: int = 0) -> Iterator[None]:
+def biprojected(_seed: int = 0) -> Iterator[None]:
     """Lai's second projection: one layer's direction, at each layer without that layer's own harmless mean."""
     means: list[Tensor] = []
 
@@ -165,7 +151,6 @@ def biprojected(seed: int = 0) -> Iterator[None]:
         stack.enter_context(_ranked(remember))
         stack.enter_context(patch.object(planning, "select", select))
         stack.enter_context(patch.object(planning, "reach_of_kernel", at_its_own))
-        stack.enter_context(one_alpha(seed))
         yield
 
 
@@ -177,11 +162,12 @@ CONTROLS: Mapping[str, Control] = {
     "shuffled-labels": Control(patch=shuffled_labels),
     "difference-in-means": Control(fixed=MEANS, idle=ONE),
     "shuffled-means": Control(fixed=MEANS, idle=ONE, patch=shuffled_labels),
-    "one-alpha": Control(idle=STRENGTHS, patch=one_alpha),
+    "one-alpha": ONE_ALPHA,
     "rank-by-variance": Control(patch=rank_by_variance),
     "rank-at-random": Control(patch=rank_at_random),
     "no-purify": Control(fixed={"edit.purify": "none"}, idle=("edit.purify_rank",)),
     "orthogonal": Control(fixed={"edit.reader": "direction"}, idle=("edit.reader_ridge",)),
+    "own-layer-readers": Control(fixed={"edit.reader_layer": "own"}),
     "four-rounds": Control(fixed={"edit.max_iterations": 4}),
     "no-row-norms": Control(fixed={"edit.norm_preserve": "none"}),
     "unit-rows": Control(fixed={"edit.norm_preserve": "unit_row"}),

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from control import Control
-from front_controls import CONTROLS, STRENGTHS, biprojected, one_alpha
+from front_controls import CONTROLS, ONE_ALPHA, biprojected
 
 HERETIC = "heretic"
 PROBES = "n_probe: {low: 24, high: 128, step: 4}"
@@ -33,7 +33,6 @@ ONE_LAYER = (
     *(f"++edit.kernel.{kind}={FLAT}" for kind in ("attention", "mlp", "per_layer")),
 )
 STRENGTH_AND_LAYER = "alpha_base: {low: 0.2, high: 1.5}, kernel: {direction_position: {low: 0.2, high: 1.0}}"
-ONE_STRENGTH = Control(idle=STRENGTHS, patch=one_alpha)
 UNCHANGED = Control()
 RECIPE = "data.n_probe: 128, edit.alpha_base: 1.0, edit.kernel.direction_position: 0.6"
 
@@ -53,7 +52,7 @@ def _space(probes: str, edit: str) -> tuple[str, str]:
     return ("~space", f"+space={{{data}edit: {{{edit}}}}}")
 
 
-def _one_direction(preset: str, *more: str, also: str = "", known: str = "", control: Control = ONE_STRENGTH) -> Method:
+def _one_direction(preset: str, *more: str, also: str = "", known: str = "", control: Control = UNCHANGED) -> Method:
     """A preset whose one direction acts on all layers alike, with its strength and its layer searched."""
     space = _space(PROBES, STRENGTH_AND_LAYER + also)
     return Method((f"edit={preset}", *ONE_LAYER, *more, *space, f"study.enqueue=[{{{RECIPE}{known}}}]"), control)
@@ -70,7 +69,7 @@ def _tent(kind: str) -> str:
 METHODS: Mapping[str, Method] = {
     "saber": Method(),
     "saber-layers": Method(sweep="organism_layers"),
-    "saber-small": Method(control=replace(ONE_STRENGTH, fixed={"edit.purify": "harmless_mean"})),
+    "saber-small": Method(control=replace(ONE_ALPHA, fixed={**ONE_ALPHA.fixed, "edit.purify": "harmless_mean"})),
     "saber-seed": Method(
         (
             "edit=saber_seed",
@@ -87,7 +86,7 @@ METHODS: Mapping[str, Method] = {
     "arditi": _one_direction("arditi"),
     "projected": _one_direction("projected"),
     "projected-read": _one_direction("projected_read", also=", reader_ridge: {low: 0.1, high: 10.0, log: true}"),
-    "biprojected": _one_direction("projected", control=Control(idle=STRENGTHS, patch=biprojected)),
+    "biprojected": _one_direction("projected", control=Control(patch=biprojected)),
     "surgical": _one_direction(
         "arditi", "++edit.purify=subspace", also=", purify_rank: {low: 1, high: 16}", known=", edit.purify_rank: 8"
     ),

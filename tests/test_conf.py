@@ -76,7 +76,7 @@ def test_the_words_are_kept_as_they_were_given(tmp_path: Path) -> None:
         ("sweep", ["+sweep=organism", "edit=sabre"], "unknown edit=sabre; did you mean saber?"),
         ("sweep", ["+sweep=organism", "study.n_trails=3"], "unknown key study.n_trails; did you mean study.n_trials"),
         ("sweep", ["+sweep=organism", "+edit.alpha_bas=3"], "unknown key edit.alpha_bas; did you mean edit.alpha_base"),
-        ("sweep", ["+sweep=organism", "edit.alpha_base=-1"], "edit.alpha_base: input should be greater than or equal"),
+        ("sweep", ["+sweep=organism", "edit.n_directions=-1"], "edit.n_directions: input should be greater than or eq"),
         ("sweep", [], "add +sweep=organism"),
         ("frontier", ["+sweep=organism", "study.dir={tmp}"], "run python -m saber.sweep first"),
         ("evaluate", ["+sweep=organism"], "expected checkpoint="),

@@ -54,9 +54,10 @@ class KernelConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class EditConfig:
-    """The method's knobs (DESIGN 2): every one of them changes the plan."""
+    """The method's knobs (DESIGN 2): every one of them changes the plan. A negative alpha amplifies what it reads."""
 
     contrast: Literal["refusal", "false_refusal"] = "refusal"
+    outside_refusal: float = Field(default=1.0, ge=0.0, le=1.0)
     extraction: Literal["svd", "dim", "lda", "whitened_svd"] = "svd"
     n_directions: int = Field(default=4, ge=1)
     purify: Literal["none", "harmless_mean", "subspace"] = "harmless_mean"
@@ -69,15 +70,17 @@ class EditConfig:
     layer_threshold: float = Field(default=1.0, ge=0.0)
     layer_percentile: float = Field(default=50.0, ge=0.0, le=100.0)
     global_top_k: int = Field(default=14, ge=1)
-    strength: Literal["blended", "decomposed"] = "blended"
-    alpha_base: float = Field(default=0.825, ge=0.0)
-    alpha_entangled: float = Field(default=0.03, ge=0.0)
+    strength: Literal["blended", "decomposed", "uniform"] = "blended"
+    alpha_base: float = Field(default=0.825, allow_inf_nan=False)
+    alpha_entangled: float = Field(default=0.03, allow_inf_nan=False)
     entanglement_threshold: float = Field(default=0.55, ge=0.0, le=1.0)
     scope: Literal["layer", "band", "all", "kernel"] = "layer"
     reach: int = Field(default=1, ge=0)
     component_scale: ComponentScale = ComponentScale()
     kernel: KernelConfig = KernelConfig()
     reader: Literal["direction", "least_drift"] = "direction"
+    spares: Literal["harmless", "harmful", "harmful_and_answered"] = "harmless"
+    reader_layer: Literal["acting", "own"] = "acting"
     reader_ridge: float = Field(default=1.0, gt=0.0)
     norm_preserve: Literal["none", "row", "unit_row"] = "none"
     max_iterations: int = Field(default=4, ge=1)

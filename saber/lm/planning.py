@@ -13,7 +13,7 @@ from saber.config import EditConfig
 from saber.lm.activations import probe
 from saber.lm.adapter import Adapter
 from saber.lm.compiled import CompiledPlan, compile_plan
-from saber.method.contrast import contrasted
+from saber.method.contrast import contrasted, spared
 from saber.method.placement import place, reach_of_kernel, reach_of_scope
 from saber.method.ranking import Ranking, interpolate_layers, rank
 from saber.method.reading import readers_of
@@ -128,8 +128,9 @@ def add_round(draft: _Draft) -> None:
     by_kind: Mapping[WriterKind, float] = {kind: getattr(edit.component_scale, kind) for kind in WRITER_KINDS}
     placed = place(scaled, reach_of(edit, n_layers), by_kind)
     if edit.reader == "least_drift":
-        undisturbed = contrasted(draft.activations, edit.contrast).undisturbed
-        readers = readers_of(placed, undisturbed, ridge=edit.reader_ridge)
+        undisturbed = spared(draft.activations, edit.contrast, edit.spares)
+        found_at = [layer for _, layer, _ in scaled] if edit.reader_layer == "own" else None
+        readers = readers_of(placed, undisturbed, ridge=edit.reader_ridge, found_at=found_at)
         placed = dataclasses.replace(placed, readers=readers)
     draft.rounds.append(placed)
 
@@ -139,6 +140,7 @@ def rank_with(activations: Activations, edit: EditConfig) -> Ranking:
     return rank(
         activations,
         contrast=edit.contrast,
+        outside_refusal=edit.outside_refusal,
         extraction=edit.extraction,
         n_directions=edit.n_directions,
         purify=edit.purify,
@@ -169,12 +171,17 @@ def select(ranking: Ranking, edit: EditConfig) -> tuple[RankedDirection, ...]:
 def scale(
     selected: Sequence[RankedDirection], ranking: Ranking, edit: EditConfig, *, factor: float
 ) -> list[tuple[Tensor, int, float]]:
-    """(unit vector, layer, strength) of what is edited: whole directions, or their parts in and out of capability."""
+    """(unit vector, layer, strength) of what is edited: whole directions, or their parts in and out of capability.
+
+    ``uniform`` gives every direction ``alpha_base``, whatever its entanglement.
+    """
     base, entangled = edit.alpha_base * factor, edit.alpha_entangled * factor
     scaled: list[tuple[Tensor, int, float]] = []
     for one in selected:
         layer, vector = one.direction.layer, one.direction.vector
-        if edit.strength == "blended":
+        if edit.strength == "uniform":
+            scaled.append((vector, layer, base))
+        elif edit.strength == "blended":
             strength = blended_strength(
                 one.entanglement,
                 alpha_base=base,

@@ -1,8 +1,9 @@
-"""Contrast: which two populations directions tell apart, and what an edit of them leaves alone.
+"""Contrast: which two populations directions tell apart, and whom a reader of them spares.
 
 ``refusal`` compares harmful with harmless prompts. ``false_refusal`` (Wang et al. 2024, arXiv 2410.03415) compares
-borderline prompts that the unedited model refuses with those that it answers, outside the layer's true refusal
-direction mean(H) - mean(S): what is removed is not what refuses harmful prompts.
+borderline prompts that the unedited model refuses with those that it answers. The layer's true refusal direction
+mean(H) - mean(S) can be taken out of both first, wholly as in the paper or in part; or the reader spares harmful
+prompts instead.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -18,19 +18,16 @@ from saber.method.extraction import NEGLIGIBLE
 from saber.types import Activations
 
 Contrast = Literal["refusal", "false_refusal"]
+Spares = Literal["harmless", "harmful", "harmful_and_answered"]
 
 
 @dataclass(frozen=True, eq=False)
 class Contrasted:
-    """Refused and answered prompts whose difference is looked for, and the populations to be left alone.
-
-    ``is_paired`` says whether row i of the one is the twin of row i of the other.
-    """
+    """Refused and answered prompts whose difference is looked for, ``is_paired`` where row i of each are twins."""
 
     refused: Float[Tensor, "layer n_refused d_model"]
     answered: Float[Tensor, "layer n_answered d_model"]
     is_paired: bool
-    undisturbed: tuple[Float[Tensor, "layer _ d_model"], ...]
 
 
 def contrasted(activations: Activations, contrast: Contrast) -> Contrasted:
@@ -39,19 +36,36 @@ def contrasted(activations: Activations, contrast: Contrast) -> Contrasted:
     Raises:
         ValueError: ``false_refusal`` without activations of borderline prompts.
     """
-    harmful, harmless, capability = activations.harmful, activations.harmless, activations.capability
     if contrast == "refusal":
-        return Contrasted(harmful, harmless, True, (harmless, capability))
+        return Contrasted(activations.harmful, activations.harmless, is_paired=True)
     if activations.borderline is None or activations.is_refused is None:
         raise ValueError("expected activations of borderline prompts for edit.contrast=false_refusal, found none")
     refused = activations.borderline[:, activations.is_refused]
     answered = activations.borderline[:, ~activations.is_refused]
-    return Contrasted(refused, answered, False, (harmless, capability, harmful))
+    return Contrasted(refused, answered, is_paired=False)
 
 
-def with_direction(basis: Float[Tensor, "d_model q"], direction: Float[Tensor, " d_model"]) -> Tensor:
-    """An orthonormal basis widened to hold a direction too: (d_model, q + 1), or as it was if it already does."""
-    rest = direction - basis @ (basis.T @ direction)
-    if rest.norm() <= NEGLIGIBLE * direction.norm():
-        return basis
-    return torch.cat([basis, (rest / rest.norm()).unsqueeze(1)], dim=1)
+def spared(
+    activations: Activations, contrast: Contrast, spares: Spares
+) -> tuple[Float[Tensor, "layer _ d_model"], ...]:
+    """The populations that a least-drift reader leaves alone.
+
+    ``harmless``: harmless and capability prompts, for little drift. ``harmful``: harmful ones, so that what is taken
+    out of others stays in them. ``harmful_and_answered``: the contrast's answered prompts too.
+    """
+    if spares == "harmless":
+        return activations.harmless, activations.capability
+    if spares == "harmful":
+        return (activations.harmful,)
+    return activations.harmful, contrasted(activations, contrast).answered
+
+
+def without_part(
+    x: Float[Tensor, "n d_model"], direction: Float[Tensor, " d_model"], share: float
+) -> Float[Tensor, "n d_model"]:
+    """Take a share of a direction out of rows: x - share (x u) u^T with u of unit length, all of x for no direction."""
+    length = direction.norm()
+    if length <= NEGLIGIBLE * x.norm(dim=1).mean():
+        return x
+    unit = direction / length
+    return x - share * (x @ unit).unsqueeze(1) * unit

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saber.method.contrast import Contrast, contrasted, with_direction
+from saber.method.contrast import Contrast, contrasted, without_part
 from saber.method.entanglement import capability_basis, entanglement
 from saber.method.extraction import Extraction, extract
 from saber.method.purification import Purification, remove_subspace, shared_basis
@@ -38,6 +38,7 @@ def rank(
     activations: Activations,
     *,
     contrast: Contrast,
+    outside_refusal: float,
     extraction: Extraction,
     n_directions: int,
     purify: Purification,
@@ -45,7 +46,10 @@ def rank(
     folds: int,
     n_capability_directions: int,
 ) -> Ranking:
-    """Rank every layer's directions; layer ``l`` of the activations is layer ``l`` of the result."""
+    """Rank every layer's directions; layer ``l`` of the activations is layer ``l`` of the result.
+
+    ``outside_refusal`` is the share of the layer's true refusal direction taken out of both sides of a false refusal.
+    """
     between = contrasted(activations, contrast)
     extractor = partial(extract, method=extraction, n_directions=n_directions, is_paired=between.is_paired)
     directions: list[tuple[RankedDirection, ...]] = []
@@ -53,9 +57,11 @@ def rank(
     for layer in range(activations.n_layers):
         harmless, capability = activations.harmless[layer], activations.capability[layer]
         shared = shared_basis(harmless, capability, purify=purify, rank=purify_rank)
-        if contrast == "false_refusal":
-            shared = with_direction(shared, activations.harmful[layer].mean(dim=0) - harmless.mean(dim=0))
         clean_r, clean_a = (remove_subspace(x[layer], shared) for x in (between.refused, between.answered))
+        if contrast == "false_refusal":
+            apart = activations.harmful[layer].mean(dim=0) - harmless.mean(dim=0)
+            (true,) = remove_subspace(apart.unsqueeze(0), shared)
+            clean_r, clean_a = (without_part(x, true, outside_refusal) for x in (clean_r, clean_a))
         found = extractor(clean_r, clean_a)
         if folds > 1:
             ratios = cross_validated_fisher_ratios(

@@ -49,13 +49,23 @@ def readers_of(
     undisturbed: Sequence[Float[Tensor, "layer _ d_model"]],
     *,
     ridge: float,
+    found_at: Sequence[int] | None = None,
 ) -> Float[Tensor, "direction layer d_model"]:
-    """The least-drift readers of a round's directions at every layer where they act, zero elsewhere."""
+    """The least-drift readers of a round's directions at every layer where they act, zero elsewhere.
+
+    At each layer they spare what is undisturbed there; with ``found_at``, the layer of each direction, what is
+    undisturbed at the direction's own layer, and a direction is read alike wherever it acts.
+    """
     n_directions, n_layers, _ = one.strengths.shape
     readers = torch.zeros(n_directions, n_layers, one.directions.shape[1])
+    acts = one.strengths.abs().sum(dim=2) > 0
+    own = None if found_at is None else torch.tensor(found_at)
     for layer in range(n_layers):
-        acting = torch.nonzero(one.strengths[:, layer].abs().sum(dim=1)).flatten()
-        if len(acting):
-            found = least_drift_readers(one.directions[acting], [x[layer] for x in undisturbed], ridge=ridge)
-            readers[acting, layer] = found.cpu()
+        chosen = torch.nonzero(acts[:, layer] if own is None else own == layer).flatten()
+        if len(chosen):
+            found = least_drift_readers(one.directions[chosen], [x[layer] for x in undisturbed], ridge=ridge).cpu()
+            if own is None:
+                readers[chosen, layer] = found
+            else:
+                readers[chosen] = torch.where(acts[chosen].unsqueeze(2), found.unsqueeze(1), 0.0)
     return readers

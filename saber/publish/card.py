@@ -37,6 +37,7 @@ SEED_SETTINGS: Mapping[str, str] = {
     "Entanglement threshold": "edit.entanglement_threshold",
     "Max iterations": "edit.max_iterations",
 }
+BY_ENTANGLEMENT = ("edit.alpha_entangled", "edit.entanglement_threshold")  # nothing, where all have one strength
 MORE_SETTINGS: Mapping[str, str] = {
     "Contrast": "edit.contrast",
     "Purification": "edit.purify",
@@ -44,6 +45,7 @@ MORE_SETTINGS: Mapping[str, str] = {
     "Depth band, high": "edit.depth_band.high",
     "Strength": "edit.strength",
     "Scope": "edit.scope",
+    "Reader": "edit.reader",
     "Decay per round": "edit.decay",
     "Norm preservation": "edit.norm_preserve",
 }
@@ -108,7 +110,8 @@ def _released(frontier: Frontier, point: FrontierPoint) -> Md:
         ("Run", code(f"{frontier.study}_{point.name}")),
         ("Base", code(frontier.base_model)),
     ]
-    items += [(name, _value(setting(frontier, point, key))) for name, key in SEED_SETTINGS.items()]
+    idle = BY_ENTANGLEMENT if setting(frontier, point, "edit.strength") == "uniform" else ()
+    items += [(name, _value(setting(frontier, point, key))) for name, key in SEED_SETTINGS.items() if key not in idle]
     counts = zip(probe_counts(frontier, point), ("harmful", "harmless", "capability"), strict=True)
     probe = " / ".join(f"{MISSING if n is None else n} {kind}" for n, kind in counts)
     items.append(("Probe set", f"{probe} prompts"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from saber.files import write_atomically
-from saber.publish.apart import DRIFT, REFUSAL, neighbour_header, neighbour_rows, tell_apart
+from saber.publish.apart import DRIFT, REFUSAL, neighbour_header, neighbour_rows
 from saber.publish.columns import Cell, cell, front_rows
 from saber.publish.figures import CATALOGUE
 from saber.publish.page import drawn, render_page
@@ -53,7 +53,6 @@ def render_report(frontier: Frontier, commands: Sequence[str], notes: Sequence[s
         tiles=_tiles(frontier),
         statements=read_result(frontier),
         rows=list(front_rows(frontier)),
-        apart=tell_apart(frontier),
         neighbour_header=neighbour_header(frontier),
         neighbours=neighbour_rows(frontier),
         held_out=held_out(frontier),

@@ -62,12 +62,13 @@ def selective_text(frontier: Frontier) -> str:
         return (
             f"On {where}, none of {counted(len(found), 'front point')} is shown to lie off the curve of one plain"
             " direction: for each, some strength (or the unedited model) over-refuses as little and keeps as many"
-            " protected refusals, as far as these prompts can tell (exact sign test, 5%)."
+            " protected refusals, as far as these prompts can tell (exact sign test over both kinds together, 5%)."
         )
     best = max(off, key=lambda one: one.found.kept.estimate.value)
     return (
         f"On {where}, {len(off)} of {counted(len(found), 'front point')} lie off the curve of one plain direction:"
-        f" every strength over-refuses more or keeps fewer protected refusals (exact sign test, 5%)."
+        " every strength over-refuses more or keeps fewer protected refusals (exact sign test over both kinds of"
+        " prompts together, 5%)."
         f" {best.point.name} over-refuses {metric_text(best.metrics, OVER)} and keeps"
         f" {metric_text(best.metrics, KEPT)} of the protected refusals; {_nearest_text(best)}."
     )

@@ -23,8 +23,8 @@ class Shaping:
 class OffCurve:
     """How a point stands to the curve, against its ``nearest`` strength.
 
-    ``over`` and ``kept`` are the point's rates minus that strength's; ``is_off`` says whether every strength is worse
-    in one of the two by more than chance explains.
+    ``over`` and ``kept`` are the point's rates minus that strength's; ``is_off`` says whether no strength can be as
+    good in both, as far as chance allows.
     """
 
     nearest: int
@@ -36,9 +36,11 @@ class OffCurve:
 def off_curve(point: Shaping, curve: Sequence[Shaping], *, n_resamples: int, seed: int) -> OffCurve:
     """Compare a point with every strength of the curve, the unedited model among them.
 
-    A strength is worse where it over-refuses more or keeps fewer refusals by the exact sign test. As all of them must
-    be worse, many strengths make the claim harder and not easier. The nearest is, of those that over-refuse no more
-    than the point, the one that keeps most; where there is none, the one that over-refuses least.
+    A prompt is treated rightly where it is borderline and answered, or protected and refused. Were a strength at least
+    as good in both, each prompt that the two treat differently would favour the point with probability 1/2 or less, so
+    the exact sign test over all of them together rejects that. As every strength must be rejected, many make the claim
+    harder and not easier. The nearest is, of those that over-refuse no more than the point, the one that keeps most;
+    where there is none, the one that over-refuses least.
 
     Raises:
         ValueError: the curve is empty, or its outcomes are not of the point's prompts.
@@ -52,12 +54,15 @@ def off_curve(point: Shaping, curve: Sequence[Shaping], *, n_resamples: int, see
         )
         for one in curve
     ]
-    is_off = all(
-        (over.is_distinct and over.estimate.value < 0) or (kept.is_distinct and kept.estimate.value > 0)
-        for over, kept in pairs
-    )
+    rightly = [paired_difference(_right(point), _right(one), n_resamples=n_resamples, seed=seed) for one in curve]
+    is_off = all(one.is_distinct and one.estimate.value > 0 for one in rightly)
     nearest = _nearest(point, curve)
     return OffCurve(nearest, *pairs[nearest], is_off)
+
+
+def _right(model: Shaping) -> Float[np.ndarray, " n"]:
+    """By prompt, 1 where it is treated as it should be."""
+    return np.concatenate([1 - model.over_refusals, model.kept_refusals])
 
 
 def _nearest(point: Shaping, curve: Sequence[Shaping]) -> int:

@@ -14,7 +14,7 @@ from saber.study.kept import Kept, measured_from_json, measured_to_json
 from saber.study.workbench import Workbench
 from saber.types import CurvePoint, SplitName, digest_json
 
-STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2)
+STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 2.5, 3.0)
 PROTECTED = "protected_refusal_rate"
 Measure = Callable[[Workbench, Sequence[Config]], list[Measured | None]]
 
@@ -28,8 +28,7 @@ PLAIN = {
     "edit.depth_band.low": 0.2,
     "edit.depth_band.high": 1.0,
     "edit.global_top_k": 1,
-    "edit.strength": "blended",
-    "edit.entanglement_threshold": 1.0,
+    "edit.strength": "uniform",
     "edit.scope": "all",
     "edit.component_scale.attention": 1.0,
     "edit.component_scale.mlp": 1.0,
@@ -73,9 +72,7 @@ def _kept_curve(bench: Workbench, split: SplitName, file: str, measure: Measure)
     size = bench.config.launch.batch
     for start in range(0, len(missing), size):
         strengths = missing[start : start + size]
-        configs = [
-            with_values(bench.config, {**PLAIN, "edit.alpha_base": a, "edit.alpha_entangled": a}) for a in strengths
-        ]
+        configs = [with_values(bench.config, {**PLAIN, "edit.alpha_base": a}) for a in strengths]
         measured = zip(strengths, measure(bench, configs), strict=True)
         kept.add({str(a): measured_to_json(one) for a, one in measured if one is not None})
     return kept

@@ -58,6 +58,7 @@ class Knob:
 
 
 DECIDING = {
+    "edit.contrast",
     "edit.scope",
     "edit.kernel.direction",
     "edit.purify",
@@ -73,8 +74,12 @@ CONDITIONS: dict[str, Callable[[Config], bool]] = {
     "edit.kernel.": lambda c: c.edit.scope == "kernel",
     "edit.kernel.direction_position": lambda c: c.edit.kernel.direction == "global",
     "edit.purify_rank": lambda c: c.edit.purify == "subspace",
+    "edit.outside_refusal": lambda c: c.edit.contrast == "false_refusal",
+    "edit.spares": lambda c: c.edit.reader == "least_drift",
+    "edit.reader_layer": lambda c: c.edit.reader == "least_drift" and _reaches_further(c),
     "edit.reader_ridge": lambda c: c.edit.reader == "least_drift",
     "edit.n_directions": lambda c: c.edit.extraction != "dim",
+    "edit.alpha_entangled": lambda c: c.edit.strength != "uniform",
     "edit.entanglement_threshold": lambda c: c.edit.strength == "blended",
     "edit.layer_top_k": lambda c: c.edit.layer_strategy == "top_k",
     "edit.layer_threshold": lambda c: c.edit.layer_strategy == "threshold",
@@ -90,6 +95,12 @@ CONDITIONS: dict[str, Callable[[Config], bool]] = {
 
 def _interpolated(config: Config) -> bool:
     return config.edit.scope == "kernel" and config.edit.kernel.direction == "global"
+
+
+def _reaches_further(config: Config) -> bool:
+    """Whether directions act beyond the layer that they were found at."""
+    edit = config.edit
+    return edit.kernel.direction == "global" if edit.scope == "kernel" else edit.scope != "layer"
 
 
 def matters(key: str, config: Config) -> bool:

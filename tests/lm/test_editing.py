@@ -30,6 +30,7 @@ def adapter(request: pytest.FixtureRequest, tiny_gemma4: Adapter) -> Adapter:
 PLANS: list[Callable[[Adapter], EditPlan]] = [
     lambda a: everywhere(a, 1.0),
     lambda a: everywhere(a, 0.6, k=3, seed=4),
+    lambda a: everywhere(a, -0.7, k=3, seed=2),  # a negative strength amplifies
     lambda a: everywhere(a, 0.9, row_norm=True),
     lambda a: two_rounds(a, 7),
     lambda a: EditPlan(two_rounds(a, 9).rounds, row_norm=True),

@@ -86,6 +86,7 @@ KERNEL: dict[str, Any] = {"scope": "kernel"}
 LONG: dict[str, Any] = {"max_iterations": 4}
 KNOBS: dict[str, tuple[dict[str, Any], Any]] = {
     "contrast": ({}, "false_refusal"),
+    "outside_refusal": ({"contrast": "false_refusal"}, 0.0),
     "extraction": ({}, "dim"),
     "n_directions": ({}, 2),
     "purify": ({}, "none"),
@@ -116,6 +117,8 @@ KNOBS: dict[str, tuple[dict[str, Any], Any]] = {
     "kernel.direction": (KERNEL, "global"),
     "kernel.direction_position": ({**KERNEL, "kernel.direction": "global"}, 0.3),
     "reader": ({}, "least_drift"),
+    "spares": ({"reader": "least_drift"}, "harmful"),
+    "reader_layer": ({"reader": "least_drift", "scope": "all"}, "own"),
     "reader_ridge": ({"reader": "least_drift"}, 0.1),
     "norm_preserve": ({}, "row"),
     "max_iterations": ({}, 1),
@@ -148,6 +151,15 @@ def test_every_way_to_keep_norms_is_another_plan(adapter: Adapter, base: Activat
     assert [(one.row_norm, one.unit_rows) for one in found] == [(False, False), (True, False), (True, True)]
 
 
+def test_one_strength_for_every_direction_whatever_its_entanglement(adapter: Adapter, base: Activations) -> None:
+    blended, uniform = (
+        plan(adapter, base, config(strength=how, alpha_base=0.7, alpha_entangled=0.1))[0].plan.rounds[0].strengths
+        for how in ("blended", "uniform")
+    )
+    assert set(uniform[uniform != 0].tolist()) == {torch.tensor(0.7).item()}
+    assert len(set(blended[blended != 0].tolist())) > 1
+
+
 @pytest.mark.parametrize("key", ["data.n_probe", "data.n_capability"])
 def test_probe_counts_change_the_plan(adapter: Adapter, base: Activations, key: str) -> None:
     one, other = plan(adapter, base, config())[0], plan(adapter, base, with_values(config(), {key: 8}))[0]
@@ -157,7 +169,7 @@ def test_probe_counts_change_the_plan(adapter: Adapter, base: Activations, key: 
 @pytest.mark.parametrize("prefix", [p for p in CONDITIONS if p.startswith("edit.") and p != "edit.layer_"])
 def test_a_knob_said_not_to_matter_does_not(adapter: Adapter, base: Activations, prefix: str) -> None:
     changed = {f"edit.{knob}": value for knob, (_, value) in KNOBS.items() if f"edit.{knob}".startswith(prefix)}
-    settled = {"edit.max_iterations": 1, "edit.strength": "decomposed", "edit.extraction": "dim"}
+    settled = {"edit.max_iterations": 1, "edit.strength": "uniform", "edit.extraction": "dim"}
     start = with_values(config(), settled)
     if prefix == "edit.depth_band.":
         start = with_values(start, {"edit.scope": "kernel", "edit.kernel.direction": "global"})

@@ -1,17 +1,22 @@
-"""False refusals are told from answers outside what refuses harmful prompts; the default contrast is the old one."""
+"""False refusals are told from answers, wholly or partly outside true refusal; readers spare whom they should."""
 
 from __future__ import annotations
 
+import typing
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from saber.method.contrast import contrasted, with_direction
+from saber.method.contrast import Spares, contrasted, spared, without_part
 from saber.method.ranking import rank
 from saber.method.reading import least_drift_readers
 from saber.types import Activations
 
 D = 12
 E = torch.eye(D)
+SPARED = typing.get_args(Spares)
 IS_REFUSED = torch.tensor([True, False, False] * 8)
 
 
@@ -35,6 +40,7 @@ def test_a_false_refusal_direction_is_what_is_left_beside_true_refusal(extractio
     found = rank(
         activations,
         contrast="false_refusal",
+        outside_refusal=1.0,
         extraction=extraction,
         n_directions=2,
         purify=purify,
@@ -57,12 +63,57 @@ def test_refusal_compares_the_pairs() -> None:
     assert between.answered is activations.harmless
 
 
-def test_harmful_prompts_are_left_alone_only_where_false_refusals_are_looked_for() -> None:
+def test_a_share_of_true_refusal_stays_in_a_false_refusal_direction() -> None:
     activations = seen()
-    assert len(contrasted(activations, "refusal").undisturbed) == 2
-    populations = contrasted(activations, "false_refusal").undisturbed
+    true = [activations.harmful[layer].mean(dim=0) - activations.harmless[layer].mean(dim=0) for layer in range(2)]
+    found = []
+    for share in (0.0, 0.5, 1.0):
+        ranking = rank(
+            activations,
+            contrast="false_refusal",
+            outside_refusal=share,
+            extraction="dim",
+            n_directions=1,
+            purify="none",
+            purify_rank=2,
+            folds=1,
+            n_capability_directions=2,
+        )
+        found.append([float(ranking.directions[i][0].direction.vector @ true[i] / true[i].norm()) for i in range(2)])
+    for layer in range(2):
+        whole, half, none = (one[layer] for one in found)
+        assert whole > 0.8  # two parts of axis 0 to one of axis 1
+        assert whole > half + 0.1
+        assert half > none + 0.1
+
+
+@given(st.floats(0, 1), st.integers(0, 2**16))
+def test_a_share_of_a_direction_is_taken_out_and_nothing_else(share: float, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    x, direction = torch.randn(7, D, generator=draw).double(), torch.randn(D, generator=draw).double()
+    left = without_part(x, direction, share)
+    torch.testing.assert_close(left @ direction, (1 - share) * (x @ direction))
+    unit = direction / direction.norm()
+    across = torch.eye(D, dtype=torch.double) - torch.outer(unit, unit)
+    torch.testing.assert_close(left @ across, x @ across)
+    assert without_part(x, torch.zeros(D).double(), share) is x
+
+
+def test_whom_a_reader_spares() -> None:
+    activations = seen()
+    sizes = {spares: [one.shape[1] for one in spared(activations, "false_refusal", spares)] for spares in SPARED}
+    assert sizes == {"harmless": [24, 24], "harmful": [24], "harmful_and_answered": [24, 16]}
+    assert spared(activations, "refusal", "harmful_and_answered")[1] is activations.harmless
+
+
+@pytest.mark.parametrize("spares", ["harmful", "harmful_and_answered"])
+def test_a_reader_that_spares_harmful_prompts_reads_little_in_them(spares: Spares) -> None:
+    activations = seen()
     one = (E[1] + E[0])[None] / 2**0.5
-    reads = [least_drift_readers(one, [x[0] for x in some], ridge=0.1)[0] for some in (populations[:2], populations)]
+    reads = [
+        least_drift_readers(one, [x[0] for x in spared(activations, "false_refusal", whom)], ridge=0.1)[0]
+        for whom in ("harmless", spares)
+    ]
     disturbed = [float((activations.harmful[0] @ z).abs().mean() / (one[0] @ z)) for z in reads]
     assert disturbed[1] < 0.3 * disturbed[0]
 
@@ -75,9 +126,3 @@ def test_without_borderline_prompts_there_are_no_false_refusals() -> None:
 def test_a_smaller_probe_set_keeps_its_own_labels() -> None:
     small = contrasted(seen().first(9, 4), "false_refusal")
     assert (small.refused.shape[1], small.answered.shape[1]) == (3, 6)
-
-
-def test_a_basis_is_widened_by_what_it_lacks() -> None:
-    widened = with_direction(E[:, :2], E[1] + E[3])
-    torch.testing.assert_close(widened, E[:, [0, 1, 3]])
-    assert with_direction(E[:, :2], E[1]).shape == (D, 2)

@@ -77,3 +77,17 @@ def test_a_round_is_read_where_it_acts_and_nowhere_else() -> None:
     alone = least_drift_readers(one.directions[1:], [harmless[2], capability[2]], ridge=1.0)
     torch.testing.assert_close(readers[1, 2], alone[0])
     assert float(readers[:, 0].abs().sum()) == float(readers[0, 2].abs().sum()) == 0.0
+
+
+def test_read_at_its_own_layer_a_direction_is_read_alike_wherever_it_acts() -> None:
+    strengths = torch.zeros(2, 3, 3)
+    strengths[0, 1:, 2] = 0.5
+    strengths[1, :2, 0] = -0.5
+    one = Round(unit_rows(0, 2, 6), strengths)
+    harmless, capability = draw(1, 30, 6).view(3, 10, 6), draw(2, 30, 6).view(3, 10, 6)
+    readers = readers_of(one, [harmless, capability], ridge=1.0, found_at=[2, 0])
+    for i, own in ((0, 2), (1, 0)):
+        alone = least_drift_readers(one.directions[i : i + 1], [harmless[own], capability[own]], ridge=1.0)[0]
+        for layer in range(3):
+            wanted = alone if strengths[i, layer].abs().sum() else torch.zeros(6)
+            torch.testing.assert_close(readers[i, layer], wanted)

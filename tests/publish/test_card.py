@@ -77,6 +77,15 @@ def test_released_checkpoint_merges_params_over_settings(card: str, frontier: Fr
     assert f"- Probe set: {n} harmful / {n} harmless / 30 capability prompts" in card
 
 
+def test_one_strength_for_all_leaves_out_what_entanglement_would_decide(frontier: Frontier) -> None:
+    edit = {**dict(frontier.settings["edit"]), "strength": "uniform"}
+    card = make(dataclasses.replace(frontier, settings={**frontier.settings, "edit": edit}))
+    assert "- Strength: uniform" in card
+    assert "Alpha base" in card
+    assert "- Alpha entangled" not in card
+    assert "- Entanglement threshold" not in card
+
+
 def test_numbers_match_to_rounding(card: str, frontier: Frontier) -> None:
     point = frontier.marked("aggressive")
     assert point is not None

@@ -133,7 +133,7 @@ def test_other_objectives_get_their_own_plane(frontier: Frontier) -> None:
     objectives = (dataclasses.replace(frontier.objectives[0], metric="capability", direction="maximize"),)
     figure = front_figure(dataclasses.replace(frontier, objectives=objectives))
     titles = {figure.layout.xaxis.title.text, figure.layout.yaxis.title.text}
-    assert titles == {"capability", "keyword refusal rate"}
+    assert titles == {"capability, more is better", "keyword refusal rate"}
 
 
 def test_neighbours_with_overlapping_intervals_are_said(frontier: Frontier) -> None:

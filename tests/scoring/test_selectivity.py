@@ -42,6 +42,28 @@ def test_a_little_better_than_the_curve_is_not_shown_by_these_prompts() -> None:
     assert not stands(model(8, 26)).is_off
 
 
+def test_a_little_better_in_both_counts_together() -> None:
+    assert stands(model(4, 26), [model(8, 22)]).is_off
+    assert not stands(model(4, 22), [model(8, 22)]).is_off
+    assert not stands(model(8, 26), [model(8, 22)]).is_off
+
+
+def test_less_over_refusal_for_as_many_protected_refusals_lost_is_not_off() -> None:
+    assert not stands(model(2, 30), [model(10, 38)]).is_off
+
+
+def test_a_point_as_good_as_a_strength_is_seldom_called_off() -> None:
+    rng = np.random.default_rng(0)
+    n_off = 0
+    for _ in range(400):
+        point, one = (
+            Shaping((rng.random(N_BORDERLINE) < 0.2).astype(float), (rng.random(N_PROTECTED) < 0.8).astype(float))
+            for _ in range(2)
+        )
+        n_off += off_curve(point, [one], n_resamples=10, seed=0).is_off
+    assert n_off <= 0.05 * 400
+
+
 def test_worse_than_the_curve_is_not_off_it() -> None:
     assert not stands(model(8, 2)).is_off
 

@@ -47,7 +47,11 @@ def test_the_default_study_looks_at_no_borderline_prompts(organism_folder: Path,
 
 def test_more_borderline_prompts_than_there_are_is_one_line(organism_folder: Path, tmp_path: Path) -> None:
     said = run_here(
-        "sweep", words_of(organism_folder, tmp_path, *WANTED, "~space.edit.kernel", "data.n_probe=128"), tmp_path
+        "sweep",
+        words_of(
+            organism_folder, tmp_path, *WANTED, "~space", "+space.edit.alpha_base={low: 0, high: 1}", "data.n_probe=128"
+        ),
+        tmp_path,
     )
     assert said.status == 2
     assert "data.n_probe asks for 128 borderline prompts, the probe split has 96" in said.err

@@ -27,11 +27,11 @@ class Drawing:
 CATALOGUE: tuple[Drawing, ...] = (
     Drawing(
         "front",
-        "The front: refusal against drift",
-        "Lower left is better. Hollow circles are the same points on held-out prompts; the dashed line, where drawn,"
-        " is what one plain direction reaches at any strength: only points below it are better than one knob."
-        " Published rows were measured under another protocol and are not comparable. On a log axis, a drift of"
-        " exactly 0 has no place.",
+        "The front",
+        "Lower left is better, unless an axis says that more is. Hollow circles are the same points on held-out"
+        " prompts; the dashed line, where drawn, is what one plain direction reaches at any strength: only points"
+        " beyond it are better than one knob. Published rows were measured under another protocol and are not"
+        " comparable. On a log axis, a drift of exactly 0 has no place.",
         front_figure,
     ),
     Drawing(

@@ -43,8 +43,9 @@ def entanglement_figure(frontier: Frontier) -> go.Figure:
     figure = theme.styled(go.Figure(), height=HEIGHT)
     _add_equal_score(figure, frontier.directions)
     _add_directions(figure, frontier.directions, across="entanglement")
-    threshold = setting(frontier, frontier.marked("balanced"), "edit.entanglement_threshold")
-    if threshold is not None:
+    point = frontier.marked("balanced")
+    threshold = setting(frontier, point, "edit.entanglement_threshold")
+    if threshold is not None and setting(frontier, point, "edit.strength") != "uniform":
         figure.add_vline(x=float(threshold), line={"color": theme.MUTED, "width": 1, "dash": "dot"})
         figure.add_annotation(
             x=float(threshold), y=1, yref="paper", yanchor="bottom", showarrow=False,

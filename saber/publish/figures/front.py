@@ -182,11 +182,11 @@ def _lay_out(figure: go.Figure, plane: Plane, frontier: Frontier, front: list[Fr
     ys = [y for trace in figure.data for y in trace.y if y is not None]
     span = max(ys) - min(ys) or 1.0
     figure.update_yaxes(
-        title_text=theme.axis_title(plane.y.metric),
+        title_text=theme.axis_title(plane.y),
         tickformat=theme.tick_format(plane.y.metric),
         range=[min(ys) - 2 * HEADROOM * span, max(ys) + HEADROOM * span],
     )
-    figure.update_xaxes(title_text=theme.axis_title(plane.x.metric), tickformat=theme.tick_format(plane.x.metric))
+    figure.update_xaxes(title_text=theme.axis_title(plane.x), tickformat=theme.tick_format(plane.x.metric))
     figure.update_layout(
         legend={"orientation": "v", "x": 1.02, "y": 1, "xanchor": "left", "yanchor": "top", "tracegroupgap": 10}
     )

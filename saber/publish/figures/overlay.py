@@ -34,10 +34,10 @@ def overlay_figure(fronts: StudyFronts) -> go.Figure:
             marker={"color": colour, "size": 9, "symbol": SYMBOLS[i // len(COLOURS) % len(SYMBOLS)]},
         )
     figure.update_xaxes(
-        title_text=theme.axis_title(plane.x.metric),
+        title_text=theme.axis_title(plane.x),
         tickformat=theme.tick_format(plane.x.metric),
         type="log" if theme.wants_log(across) and min(across) > 0 else "linear",
     )
-    figure.update_yaxes(title_text=theme.axis_title(plane.y.metric), tickformat=theme.tick_format(plane.y.metric))
+    figure.update_yaxes(title_text=theme.axis_title(plane.y), tickformat=theme.tick_format(plane.y.metric))
     figure.update_layout(showlegend=True)
     return figure

@@ -7,7 +7,7 @@ from html import escape
 import plotly.graph_objects as go
 
 from saber.publish.wording import is_rate, label, metric_text, plain
-from saber.types import FrontierPoint, Metrics
+from saber.types import FrontierPoint, Metrics, Objective
 
 INK = "#1d2733"
 MUTED = "#6c7885"
@@ -100,9 +100,11 @@ def safe(value: object) -> str:
     return escape(plain(value), quote=False)
 
 
-def axis_title(metric: str) -> str:
-    """A metric in words with its unit."""
-    return f"{label(metric)} (nats)" if metric.startswith("kld") and not is_rate(metric) else label(metric)
+def axis_title(objective: Objective) -> str:
+    """An objective's metric in words with its unit, and that more is better where it is."""
+    metric = objective.metric
+    unit = " (nats)" if metric.startswith("kld") and not is_rate(metric) else ""
+    return f"{label(metric)}{unit}{', more is better' if objective.direction == 'maximize' else ''}"
 
 
 def tick_format(metric: str) -> str:
