@@ -167,9 +167,9 @@ CONTROLS: Mapping[str, Control] = {
     "rank-at-random": Control(patch=rank_at_random),
     "no-purify": Control(fixed={"edit.purify": "none"}, idle=("edit.purify_rank",)),
     "orthogonal": Control(fixed={"edit.reader": "direction"}, idle=("edit.reader_ridge",)),
-    "own-layer-readers": Control(fixed={"edit.reader_layer": "own"}),
+    "acting-layer-readers": Control(fixed={"edit.reader_layer": "acting"}),
     "four-rounds": Control(fixed={"edit.max_iterations": 4}),
-    "no-row-norms": Control(fixed={"edit.norm_preserve": "none"}),
+    "row-norms": Control(fixed={"edit.norm_preserve": "row"}),
     "unit-rows": Control(fixed={"edit.norm_preserve": "unit_row"}),
     "naive-writers": Control(patch=naive_writers),
 }

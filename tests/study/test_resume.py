@@ -153,7 +153,7 @@ def test_a_second_driver_is_told_who_drives(organism_folder: Path, tmp_path: Pat
             r"data.probe: \w{12} -> \w{12}; data.report: \w{12} -> \w{12}; data.tune: \w{12} -> \w{12}",
         ),
         ("evaluate.max_new_tokens=13", "fixed.evaluate.max_new_tokens: 12 -> 13"),
-        ("edit.norm_preserve=none", "fixed.edit.norm_preserve: row -> none"),
+        ("edit.norm_preserve=row", "fixed.edit.norm_preserve: none -> row"),
     ],
 )
 @pytest.mark.parametrize("command", ["sweep", "frontier", "export"])

@@ -32,8 +32,7 @@ def lines_with(text: str, secret: str) -> Iterator[str]:
 def test_no_token_and_no_home_is_told_or_written(home: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
-    low_rank = "edit.norm_preserve=none"  # as an adapter is
-    words = words_of(home / "models" / "organism", work, low_rank, "study.n_trials=4", *few_prompts(home))
+    words = words_of(home / "models" / "organism", work, "study.n_trials=4", *few_prompts(home))
     said = [
         run_here("sweep", words, work),
         run_here("frontier", words, work),
