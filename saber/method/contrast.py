@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saber.method.extraction import NEGLIGIBLE
+from saber.method.purification import remove_subspace
 from saber.types import Activations
 
 Contrast = Literal["refusal", "false_refusal"]
@@ -67,5 +68,4 @@ def without_part(
     length = direction.norm()
     if length <= NEGLIGIBLE * x.norm(dim=1).mean():
         return x
-    unit = direction / length
-    return x - share * (x @ unit).unsqueeze(1) * unit
+    return remove_subspace(x, (direction / length).unsqueeze(1), share)

@@ -37,6 +37,8 @@ def shared_basis(
     return basis
 
 
-def remove_subspace(x: Float[Tensor, "n d_model"], basis: Float[Tensor, "d_model q"]) -> Float[Tensor, "n d_model"]:
-    """Project rows onto the orthogonal complement: x (I - Q Q^T)."""
-    return x - (x @ basis) @ basis.T
+def remove_subspace(
+    x: Float[Tensor, "n d_model"], basis: Float[Tensor, "d_model q"], share: float = 1.0
+) -> Float[Tensor, "n d_model"]:
+    """Take a share of a subspace out of rows: x (I - share Q Q^T), wholly the projection onto its complement."""
+    return x - share * (x @ basis) @ basis.T

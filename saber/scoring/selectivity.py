@@ -47,17 +47,16 @@ def off_curve(point: Shaping, curve: Sequence[Shaping], *, n_resamples: int, see
     """
     if not curve:
         raise ValueError("expected a curve of at least one strength")
-    pairs = [
-        (
-            paired_difference(point.over_refusals, one.over_refusals, n_resamples=n_resamples, seed=seed),
-            paired_difference(point.kept_refusals, one.kept_refusals, n_resamples=n_resamples, seed=seed),
-        )
-        for one in curve
-    ]
+    sizes = {(len(one.over_refusals), len(one.kept_refusals)) for one in (point, *curve)}
+    if len(sizes) > 1:
+        raise ValueError(f"expected outcomes of the point's prompts at every strength, found {sorted(sizes)} of them")
     rightly = [paired_difference(_right(point), _right(one), n_resamples=n_resamples, seed=seed) for one in curve]
     is_off = all(one.is_distinct and one.estimate.value > 0 for one in rightly)
     nearest = _nearest(point, curve)
-    return OffCurve(nearest, *pairs[nearest], is_off)
+    one = curve[nearest]
+    over = paired_difference(point.over_refusals, one.over_refusals, n_resamples=n_resamples, seed=seed)
+    kept = paired_difference(point.kept_refusals, one.kept_refusals, n_resamples=n_resamples, seed=seed)
+    return OffCurve(nearest, over, kept, is_off)
 
 
 def _right(model: Shaping) -> Float[np.ndarray, " n"]:

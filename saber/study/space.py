@@ -99,8 +99,7 @@ def _interpolated(config: Config) -> bool:
 
 def _reaches_further(config: Config) -> bool:
     """Whether directions act beyond the layer that they were found at."""
-    edit = config.edit
-    return edit.kernel.direction == "global" if edit.scope == "kernel" else edit.scope != "layer"
+    return config.edit.scope in ("band", "all") or _interpolated(config)
 
 
 def matters(key: str, config: Config) -> bool:

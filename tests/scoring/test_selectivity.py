@@ -80,3 +80,9 @@ def test_where_no_strength_over_refuses_as_little_the_least_is_nearest() -> None
 def test_a_curve_needs_a_strength() -> None:
     with pytest.raises(ValueError, match="at least one"):
         stands(model(1, 1), [])
+
+
+def test_a_curve_of_other_prompts_is_refused() -> None:
+    one = Shaping(np.zeros(N_BORDERLINE + 1), np.zeros(N_PROTECTED - 1))  # as many in all
+    with pytest.raises(ValueError, match="the point's prompts"):
+        stands(model(1, 1), [CURVE[0], one])
