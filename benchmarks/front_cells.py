@@ -22,12 +22,13 @@ from saber.lm.measurement import measure_trials
 from saber.lm.plan_file import load_plan
 from saber.lm.reference import Reference, make_reference
 from saber.study.evaluator import evaluate
+from saber.study.identity import identity
 from saber.study.loop import drive
 from saber.study.mirror import mirrored
 from saber.study.progress import Progress
 from saber.study.records import complete_trials, finished_trials, metrics_from_json, plan_path
 from saber.study.sampler import make_sampler
-from saber.study.session import calm_optuna, identity, searched
+from saber.study.session import calm_optuna, searched
 from saber.study.storage import one_driver, open_study
 from saber.study.workbench import Workbench, open_workbench, study_folder
 from saber.study.workers import InProcess

@@ -35,12 +35,13 @@ from saber.config import Config
 from saber.keys import with_values
 from saber.lm.reference import make_reference
 from saber.study.evaluator import evaluate
+from saber.study.identity import identity
 from saber.study.loop import drive
 from saber.study.mirror import mirrored
 from saber.study.progress import Progress
 from saber.study.records import finished_trials
 from saber.study.sampler import make_sampler
-from saber.study.session import calm_optuna, identity
+from saber.study.session import calm_optuna
 from saber.study.space import parse_space
 from saber.study.storage import open_study
 from saber.study.workbench import Workbench, open_workbench

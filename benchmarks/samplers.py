@@ -3,8 +3,8 @@
     python benchmarks/samplers.py FOLDER [--samplers gp tpe tpe-joint nsga2 random] [--seeds 0 1 2 3 4]
         [--trials-per-batch 1]
 
-``tpe-joint`` is Optuna's multivariate TPE, which draws all keys together, as ours does past a thousand trials; ``tpe``
-draws each key by itself, which is Optuna's default for several objectives, and ours until then.
+``tpe-joint`` is Optuna's multivariate TPE, which draws all keys together; ``tpe``, ours, draws each key by itself,
+which is Optuna's default for several objectives.
 
 Resumable: every study keeps its database in FOLDER, and a finished one its line in FOLDER/samplers.jsonl. Borderline
 prompts are left out of the tune split: neither objective counts them, so the hypervolume is what a whole trial gives.
@@ -27,10 +27,10 @@ from saber_worker import Sweep, only, worker_options
 
 from saber.keys import with_values
 from saber.scoring.pareto import hypervolume
+from saber.study.identity import identity
 from saber.study.mirror import mirrored
 from saber.study.records import complete_trials, finished_trials
 from saber.study.sampler import make_sampler
-from saber.study.session import identity
 from saber.study.storage import open_study
 
 JOINT = "tpe-joint"

@@ -4,8 +4,9 @@
 
 The trials carry what the driver stores of one: a real trial is driven first, and its attributes are stored again under
 random parameters and values. A second process then does what a resumed sweep does after the model is loaded - open the
-database, check the question, count, make the sampler - and drives some trials with an evaluator that answers at once,
-so that all the time is the study's own. ``--folder`` keeps the database, and a kept one is used again.
+database, check the question, count, make the sampler, take the trials into memory - and drives some trials with an
+evaluator that answers at once, so that all the time is the study's own. ``--folder`` keeps the database, and a kept one
+is used again.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     from saber.keys import with_values
     from saber.study.evaluator import Outcome
+    from saber.study.identity import IDENTITY
     from saber.study.loop import ask, drive
     from saber.study.mirror import mirrored
     from saber.study.progress import Progress
@@ -85,7 +87,7 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from saber.study.sampler import make_sampler
     from saber.study.session import calm_optuna
     from saber.study.space import parse_space
-    from saber.study.storage import IDENTITY, load_study
+    from saber.study.storage import load_study
     from saber.study.workers import InProcess
 
     steps["imports"] = clock() - started
@@ -106,6 +108,9 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     begun = clock()
     study.sampler = make_sampler(config.study, n_done, 10**6, 1)
     steps["sampler"] = clock() - begun
+    begun = clock()
+    study = mirrored(study)
+    steps["into memory"] = clock() - begun
     steps["start, without the imports"] = clock() - started
 
     metrics = metrics_from_json(complete_trials(study)[-1].user_attrs["metrics"])
@@ -124,22 +129,21 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     wanted = n_done + options.asks
     last[0] = begun = clock()
     progress = Stamped(Console(file=io.StringIO()), wanted, n_done)
-    drive(mirrored(study), config, knobs, InProcess(answer_at_once, 1), progress, wanted)
+    drive(study, config, knobs, InProcess(answer_at_once, 1), progress, wanted)
     loop = (clock() - begun) / options.asks
 
     profiler = cProfile.Profile()
     n_now = len(finished_trials(study))
     wanted = n_now + N_PROFILED
     quiet = Progress(Console(file=io.StringIO()), wanted, n_now)
-    profiler.runcall(drive, mirrored(study), config, knobs, InProcess(answer_at_once, 1), quiet, wanted)
+    profiler.runcall(drive, study, config, knobs, InProcess(answer_at_once, 1), quiet, wanted)
 
-    seen = mirrored(study)
     bare: list[float] = []
     for _ in range(options.asks):
         begun = clock()
-        (trial,) = ask(seen, config, knobs, 1).trials
+        (trial,) = ask(study, config, knobs, 1).trials
         bare.append(clock() - begun)
-        seen.tell(trial, state=TrialState.FAIL)
+        study.tell(trial, state=TrialState.FAIL)
     stacks = io.StringIO()
     pstats.Stats(profiler, stream=stacks).sort_stats("cumtime").print_stats(
         "saber|optuna/(study|storages|samplers)", N_STACKS

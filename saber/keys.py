@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,6 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from saber.config import Config
 from saber.config.plain import check_plain
 from saber.vocabulary import UserError, shown
+
+CONFIG = TypeAdapter(Config)
 
 
 def parse_config(values: Mapping[str, Any]) -> Config:
@@ -22,7 +25,7 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     """
     try:
         check_plain(values)
-        return TypeAdapter(Config).validate_python(dict(values))
+        return CONFIG.validate_python(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
@@ -38,7 +41,7 @@ def with_values(config: Config, values: Mapping[str, Any]) -> Config:
     Raises:
         UserError: a key does not exist, or a value is out of its bounds.
     """
-    plain = TypeAdapter(Config).dump_python(config)
+    plain = CONFIG.dump_python(config)
     for key, value in values.items():
         *parents, leaf = key.split(".")
         node = plain
@@ -59,6 +62,7 @@ def config_keys(of: Any = Config, prefix: str = "") -> list[str]:
     return keys
 
 
+@cache
 def key_type(key: str) -> Any:
     """The declared type of a dotted key, such as ``int``."""
     of: Any = Config
@@ -71,6 +75,15 @@ def value_of(config: Config, key: str) -> Any:
     """The value of a dotted key."""
     value: Any = config
     for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def default_of(key: str) -> Any:
+    """The value that the schema gives a dotted key of a section whose every key has one."""
+    section, *parts = key.split(".")
+    value: Any = get_type_hints(Config)[section]()
+    for part in parts:
         value = getattr(value, part)
     return value
 

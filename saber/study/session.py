@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -14,10 +12,10 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from saber.config import Config
-from saber.keys import config_keys, value_of
 from saber.study.batching import with_batch, with_known_batch
 from saber.study.database_lock import database_lock
 from saber.study.forecast import forecast, spoken
+from saber.study.identity import check_identity, identity
 from saber.study.launch import check_launch, n_outstanding, workers_of
 from saber.study.loop import drive, more_trials, wanted_trials
 from saber.study.mirror import mirrored
@@ -27,7 +25,6 @@ from saber.study.records import finished_trials
 from saber.study.sampler import make_sampler
 from saber.study.space import Knob, parse_space
 from saber.study.storage import (
-    check_identity,
     connect_args,
     load_study,
     one_driver,
@@ -36,9 +33,6 @@ from saber.study.storage import (
 )
 from saber.study.workbench import Workbench, announce, open_workbench, study_folder
 from saber.types import UserError
-
-# What may change without making it another study: how fast it runs, not what it measures.
-FREE_KEYS = ("evaluate.batch_size", "evaluate.n_bootstrap", "evaluate.memory_gb")
 
 
 def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench]:
@@ -134,33 +128,6 @@ def resume(config: Config) -> tuple[optuna.Study, Workbench]:
     bench = open_workbench(config, knobs)
     check_identity(study, identity(config, knobs, bench))
     return study, with_known_batch(study, bench)
-
-
-def identity(config: Config, knobs: Sequence[Knob], bench: Workbench) -> dict[str, Any]:
-    """Everything that decides what a trial's numbers mean; a study is continued only if it is the same."""
-    searched = {knob.key for knob in knobs}
-    fixed = [
-        key
-        for key in config_keys()
-        if key.startswith(("edit.", "evaluate.", "data.n_")) and key not in searched and key not in FREE_KEYS
-    ]
-    return {
-        "model": bench.model_digest,
-        "system_prompt": config.model.system_prompt,
-        "data": {name: split.digest for name, split in bench.splits.items()},
-        "space": {knob.key: _spoken(knob) for knob in knobs},
-        "objectives": [asdict(one) for one in config.study.objectives],
-        "constraints": [asdict(one) for one in config.study.constraints],
-        "fixed": {key: value_of(config, key) for key in fixed},
-    }
-
-
-def _spoken(knob: Knob) -> str:
-    """A knob as a short text, so that a difference reads well."""
-    if knob.choices:
-        return f"choices {list(knob.choices)}"
-    how = " log" if knob.log else f" step {knob.step}" if knob.step is not None else ""
-    return f"{knob.low} to {knob.high}{how}"
 
 
 def calm_optuna() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import socket
 import warnings
@@ -21,11 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from saber.config import Config
 from saber.files import remove_abandoned
 from saber.masking import public
+from saber.study.identity import IDENTITY, as_stored, check_identity
 from saber.study.patience import Check, Patience, PatientStorage, first_line, is_starting
 from saber.study.workbench import announce, study_folder
 from saber.types import UserError
 
-IDENTITY = "identity"
 SQLITE_BUSY_S = 5  # then it is said that the database is locked, and waited on
 # A connection that a network cut is noticed in half a minute instead of hours.
 LIBPQ = {
@@ -102,31 +101,12 @@ def open_study(config: Config, identity: Mapping[str, Any], check: Check | None 
         load_if_exists=True,
     )
     if IDENTITY not in study.user_attrs:
-        study.set_user_attr(IDENTITY, _plain(identity))
+        study.set_user_attr(IDENTITY, as_stored(identity))
         with warnings.catch_warnings():  # experimental since 2023, and the dashboard shows nothing without it
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([one.metric for one in objectives])
     check_identity(study, identity)
     return study
-
-
-def check_identity(study: optuna.Study, identity: Mapping[str, Any]) -> None:
-    """Compare what a study was begun with and what is asked now.
-
-    Raises:
-        UserError: they differ; the difference is shown.
-    """
-    changes = differences(study.user_attrs.get(IDENTITY), _plain(identity))
-    if changes:
-        raise UserError(
-            f"study {study.study_name} was begun otherwise: {'; '.join(changes)};"
-            " use another study.name or the old values"
-        )
-
-
-def _plain(value: Mapping[str, Any]) -> Any:
-    """As JSON gives it back: tuples are lists."""
-    return json.loads(json.dumps(value))
 
 
 def load_study(config: Config) -> optuna.Study:
@@ -141,17 +121,6 @@ def load_study(config: Config) -> optuna.Study:
     except KeyError as error:
         names = ", ".join(optuna.get_all_study_names(storage)) or "none"
         raise UserError(f"expected study {config.study.name}, found {names} in its database") from error
-
-
-def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Where two nested values differ: ``path: old -> new``, leaves only."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return [
-            line
-            for key in sorted(old.keys() | new.keys())
-            for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-        ]
-    return [] if old == new else [f"{path}: {old} -> {new}"]
 
 
 def artifact_store(config: Config) -> FileSystemArtifactStore:

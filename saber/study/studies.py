@@ -12,7 +12,8 @@ from saber.config import Config
 from saber.keys import with_values
 from saber.scoring.pareto import hypervolume
 from saber.study.front import costs, read_points
-from saber.study.storage import IDENTITY, differences, load_study
+from saber.study.identity import differences, stored_identity
+from saber.study.storage import load_study
 from saber.types import FrontierPoint, Objective, UserError
 
 
@@ -80,7 +81,7 @@ def read_fronts(config: Config) -> StudyFronts:
 
 def question(study: optuna.Study) -> dict[str, Any]:
     """What a study's numbers mean, but for the model and the prompts, which may differ as an organism's do by seed."""
-    identity = study.user_attrs[IDENTITY]
+    identity = stored_identity(study)
     evaluate = {key: value for key, value in identity["fixed"].items() if key.startswith("evaluate.")}
     return {
         "objectives": identity["objectives"],
@@ -95,6 +96,6 @@ def _front(study: optuna.Study, config: Config) -> StudyFront:
     values, reference = costs([point.tune for point in points if point.feasible], config.study.objectives)
     first = config.study.objectives[0].metric
     front = sorted((point for point in points if point.on_front), key=lambda point: (point.tune[first], point.number))
-    model = str(study.user_attrs[IDENTITY]["model"])
+    model = str(stored_identity(study)["model"])
     volume = hypervolume(values, reference)
     return StudyFront(study.study_name, len(points), tuple(front), volume, points[0].tune.protocol, model)

@@ -11,12 +11,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from saber.study.identity import IDENTITY
 from saber.study.records import INTERRUPTED, RETRY_OF
 from tests.commands import (
     Said,
+    database,
     dump,
     finish,
     n_drawn,
@@ -165,3 +168,35 @@ def test_another_question_is_refused_and_the_study_left_alone(
     assert said.status == 2
     assert re.search(f"was begun otherwise: {difference};", one_line(said))
     assert dump(finished) == before
+
+
+def forget(folder: Path, key: str) -> None:
+    """Make the study older than a key: it was begun without it."""
+    study = optuna.load_study(study_name="organism", storage=f"sqlite:///{database(folder)}")
+    stored = study.user_attrs[IDENTITY]
+    del stored["fixed"][key]
+    study.set_user_attr(IDENTITY, stored)
+
+
+def test_a_key_newer_than_the_study_has_its_default(organism_folder: Path, finished: Path) -> None:
+    words = words_of(organism_folder, finished, "study.n_trials=1")
+    forget(finished, "edit.spares")
+    assert run_here("sweep", words, finished).status == 0
+    said = run_here("sweep", [*words, "edit.spares=harmful"], finished)
+    assert said.status == 2
+    assert "was begun otherwise: fixed.edit.spares: harmless -> harmful;" in one_line(said)
+
+    forget(finished, "edit.reader_layer")
+    said = run_here("sweep", words, finished)
+    assert said.status == 2
+    assert "was begun otherwise: fixed.edit.reader_layer: acting -> own;" in one_line(said)
+
+
+def test_another_programs_study_is_refused(organism_folder: Path, tmp_path: Path) -> None:
+    database(tmp_path).parent.mkdir(parents=True)
+    optuna.create_study(
+        study_name="organism", storage=f"sqlite:///{database(tmp_path)}", directions=["minimize", "minimize"]
+    )
+    said = run_here("frontier", words_of(organism_folder, tmp_path), tmp_path)
+    assert said.status == 2
+    assert "expected study organism to be of saber.sweep, found another's" in one_line(said)
