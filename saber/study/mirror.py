@@ -29,7 +29,7 @@ def mirrored(study: optuna.Study) -> optuna.Study:
     assert isinstance(study._storage, _CachedStorage)
     database = study._storage._backend
     assert isinstance(database, PatientStorage)
-    mirror = Mirror(database, study._study_id)
+    mirror = Mirror(database, study.get_trials(deepcopy=False))  # Optuna's cache has those that were read before
     return optuna.load_study(study_name=study.study_name, storage=mirror, sampler=study.sampler)
 
 
@@ -41,9 +41,9 @@ def together(study: optuna.Study) -> AbstractContextManager[None]:
 class Mirror(BaseStorage):
     """The storage of one study, in front of its database."""
 
-    def __init__(self, database: PatientStorage, study_id: int) -> None:
+    def __init__(self, database: PatientStorage, trials: Sequence[FrozenTrial]) -> None:
         self.database = database
-        self.trials = {trial._trial_id: trial for trial in database.get_all_trials(study_id)}
+        self.trials = {trial._trial_id: trial for trial in trials}
         self.distributions = {key: one for trial in self.trials.values() for key, one in trial.distributions.items()}
         self._waiting: dict[int, Writes] = {}
         self._is_together = False
