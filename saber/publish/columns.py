@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from saber.publish.wording import MISSING, count_text, interval_text, is_rate, number_text
+from saber.publish.wording import MISSING, count_text, interval_text, is_rate, label, number_text
 from saber.types import Estimate, Frontier, FrontierPoint, Metrics, SplitName
 
 
@@ -46,6 +46,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("capability", "capability", "tune"),
     Column("degenerate", "degenerate_rate", "tune"),
 )
+
+
+def short_label(metric: str) -> str:
+    """A metric's name as the head of a column, its full name where it has none."""
+    return next((column.title for column in COLUMNS if column.metric == metric), label(metric))
 
 
 def front_rows(frontier: Frontier) -> Iterator[Row]:

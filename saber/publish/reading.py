@@ -8,9 +8,19 @@ from statistics import mean
 
 from saber.publish.apart import DRIFT, REFUSAL, tell_apart
 from saber.publish.checks import judge_text, length_text
-from saber.publish.wording import MISSING, counted, estimate_text, interval_text, listed, metric_text, number_text
+from saber.publish.wording import (
+    MISSING,
+    counted,
+    estimate_text,
+    interval_text,
+    label,
+    listed,
+    metric_text,
+    number_text,
+)
 from saber.types import CurvePoint, Frontier, FrontierPoint, Metrics
 
+NOUNS = {REFUSAL: "refusal rate", DRIFT: "KLD"}
 MARKS = ("aggressive", "balanced", "conservative")
 
 
@@ -48,11 +58,12 @@ def marked_points(frontier: Frontier) -> list[FrontierPoint]:
 
 def held_out(frontier: Frontier) -> Statement:
     """How the front fares on prompts that the search never saw (the winner's curse)."""
-    both = [p for p in frontier.front if p.report is not None and REFUSAL in p.report.estimates]
+    sought = [objective.metric for objective in frontier.objectives]
+    both = [p for p in frontier.front if p.report is not None and sought[0] in p.report.estimates]
     if not both:
         return Statement("Held-out prompts.", "The front has not been scored on the report split yet.")
     parts: list[str] = []
-    for metric, noun in ((REFUSAL, "refusal rate"), (DRIFT, "KLD")):
+    for metric in sought:
         pairs = [
             (p.tune[metric], p.report[metric])
             for p in both
@@ -60,7 +71,7 @@ def held_out(frontier: Frontier) -> Statement:
         ]
         if pairs:
             tune, report = (number_text(metric, mean(column)) for column in zip(*pairs, strict=True))
-            parts.append(f"{noun} is {tune} on tune and {report} on report")
+            parts.append(f"{NOUNS.get(metric) or label(metric)} is {tune} on tune and {report} on report")
     return Statement(
         "Held-out prompts.",
         f"Averaged over {counted(len(both), 'front point')}, {listed(parts)}. The best of many trials looks better"
@@ -70,9 +81,11 @@ def held_out(frontier: Frontier) -> Statement:
 
 def _overview(frontier: Frontier) -> Statement:
     n_feasible = sum(point.feasible for point in frontier.points)
+    over = metric_text(frontier.base_tune, "over_refusal_rate")
     return Statement(
         "The study.",
-        f"The base model refuses {metric_text(frontier.base_tune, REFUSAL)} of the harmful tune prompts."
+        f"The base model refuses {metric_text(frontier.base_tune, REFUSAL)} of the harmful tune prompts"
+        f"{'' if over == MISSING else f' and {over} of the borderline ones'}."
         f" {counted(len(frontier.points), 'trial')} finished, {n_feasible} of them feasible and"
         f" {len(frontier.front)} Pareto-optimal (hypervolume {frontier.hypervolume:.4f}).",
     )
@@ -86,7 +99,9 @@ def _of_point(frontier: Frontier, point: FrontierPoint) -> Statement:
     for metric, noun in (("over_refusal_rate", "Over-refusal"), ("protected_refusal_rate", "Protected refusals")):
         before, after = frontier.base_tune.estimates.get(metric), point.tune.estimates.get(metric)
         if before is not None and after is not None:
-            text += f" {noun}: {number_text(metric, before.value)} before, {number_text(metric, after.value)} after."
+            text += f" {noun}: {number_text(metric, before.value)} before, {number_text(metric, after.value)} after"
+            held = point.report.estimates.get(metric) if point.report is not None else None
+            text += "." if held is None else f", {number_text(metric, held.value)} held out."
     return Statement(f"{listed(list(point.marks)).capitalize()}.", text + _worst_text(point.tune))
 
 
@@ -107,8 +122,9 @@ def _against_single_direction(frontier: Frontier) -> Statement:
     """The same drift spent on one plain direction: does the search buy anything?"""
     lead = "Against one plain direction."
     point = frontier.marked("balanced")
-    if point is None or not frontier.curve or DRIFT not in point.tune.estimates:
-        return Statement(lead, "")
+    sought = {objective.metric for objective in frontier.objectives}
+    if point is None or not frontier.curve or DRIFT not in point.tune.estimates or REFUSAL not in sought:
+        return Statement(lead, "")  # a study that does not seek fewer refusals has the curve of selective shaping
     best = _best_within(frontier.curve, point.tune[DRIFT])
     if best is None:
         return Statement(lead, "At every strength tried it drifts more than the balanced point does.")

@@ -10,13 +10,24 @@ from markupsafe import Markup
 
 from saber.files import write_atomically
 from saber.publish.apart import DRIFT, REFUSAL, neighbour_header, neighbour_rows
-from saber.publish.columns import Cell, cell, front_rows
+from saber.publish.columns import Cell, cell, front_rows, short_label
 from saber.publish.figures import CATALOGUE
 from saber.publish.page import drawn, render_page
 from saber.publish.reading import held_out, marked_points, read_result
 from saber.publish.selective import SELECTIVE_HEADER, selective_rows, selective_text
-from saber.publish.wording import estimate_text, listed, mixed_protocols, objective_text, plain
-from saber.types import Frontier, Metrics
+from saber.publish.wording import (
+    estimate_text,
+    is_drift,
+    listed,
+    mixed_protocols,
+    number_text,
+    objective_text,
+    plain,
+)
+from saber.types import Estimate, Frontier, Metrics
+
+# No headline stands alone: a study that seeks fewer of these shows the others all the same.
+BESIDE = (REFUSAL, "over_refusal_rate", "protected_refusal_rate", "capability", DRIFT)
 
 
 @dataclass(frozen=True)
@@ -30,13 +41,21 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Headline:
+    """A number in large type, and what it is."""
+
+    what: str
+    cell: Cell
+
+
+@dataclass(frozen=True)
 class Tile:
-    """The headline numbers of the base model or of a marked point."""
+    """The base model or a marked point: what the study sought in large type, and beside it what it did not seek."""
 
     kind: str
     name: str
-    refusal: Cell
-    drift: Cell
+    sought: tuple[Headline, ...]
+    beside: str
 
 
 def write_report(frontier: Frontier, path: Path, commands: Sequence[str], notes: Sequence[str]) -> None:
@@ -91,15 +110,26 @@ def _split_size(metrics: Metrics) -> str:
 
 
 def _tiles(frontier: Frontier) -> list[Tile]:
-    tiles = [_tile("base model", frontier.base_model, frontier.base_tune)]
+    sought = [objective.metric for objective in frontier.objectives]
+    tiles = [_tile("base model", frontier.base_model, frontier.base_tune, sought)]
     for point in marked_points(frontier):
-        tiles.append(_tile(listed(list(point.marks)), point.name, point.tune))
+        tiles.append(_tile(listed(list(point.marks)), point.name, point.tune, sought))
     return tiles
 
 
-def _tile(kind: str, name: str, metrics: Metrics) -> Tile:
-    refusal, drift = (cell(metric, metrics.estimates.get(metric)) for metric in (REFUSAL, DRIFT))
-    return Tile(kind, name, refusal, drift)
+def _tile(kind: str, name: str, metrics: Metrics, sought: Sequence[str]) -> Tile:
+    large = tuple(_headline(metric, metrics.estimates.get(metric)) for metric in sought)
+    beside = [
+        f"{short_label(metric)}\N{NO-BREAK SPACE}{number_text(metric, metrics[metric])}"
+        for metric in BESIDE
+        if metric not in sought and metric in metrics.estimates
+    ]
+    return Tile(kind, name, large, " · ".join(beside))
+
+
+def _headline(metric: str, estimate: Estimate | None) -> Headline:
+    shown = cell(metric, estimate)
+    return Headline(f"{short_label(metric)}{', nats' if is_drift(metric) else f' {shown.basis}'}", shown)
 
 
 def _mixed(frontier: Frontier) -> list[str]:

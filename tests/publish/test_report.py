@@ -16,7 +16,7 @@ from saber.publish.figures import CATALOGUE, Drawing, front_figure
 from saber.publish.reading import read_result
 from saber.publish.report import render_report, write_report
 from saber.publish.wording import estimate_text
-from saber.types import Estimate, Frontier
+from saber.types import Estimate, Frontier, Objective
 
 COMMANDS = ["python -m saber.sweep +sweep=gemma4", "python -m saber.frontier +sweep=gemma4"]
 ATTACK = "</script><script>alert(1)</script>"
@@ -62,6 +62,46 @@ def test_report_has_base_commands_notes_and_protocol(page: str, frontier: Fronti
     assert "a note" in text
     assert frontier.base_tune.protocol in text
     assert "base model" in text
+
+
+def tiles(page: str) -> list[str]:
+    """The words of each tile."""
+    section = re.search(r'<section class="tiles".*?</section>', page, flags=re.DOTALL)
+    assert section is not None
+    return [" ".join(re.sub(r"<[^>]+>", " ", one).split()) for one in section[0].split('<div class="tile')[1:]]
+
+
+def test_no_headline_stands_alone(page: str) -> None:
+    base, aggressive, *_ = tiles(page)
+    assert "98.0% refusal 48/49 [89.3, 99.6] 0.0000 KLD, nats" in base
+    assert base.endswith("over-refusal 33.3% · protected 100.0% · capability 95.0%")
+    assert aggressive.endswith("over-refusal 3.3% · protected 35.0% · capability 78.8%")
+
+
+def test_a_study_that_seeks_something_else_has_that_as_its_headline(frontier: Frontier) -> None:
+    sought = [("over_refusal_rate", "minimize"), ("protected_refusal_rate", "maximize"), ("kld", "minimize")]
+    shaping = dataclasses.replace(
+        frontier,
+        objectives=tuple(Objective(metric=name, direction=way, reference=1.0) for name, way in sought),  # type: ignore[arg-type]
+    )
+    page = render_report(shaping, COMMANDS, [])
+    assert "33.3% over-refusal 20/60" in tiles(page)[0]
+    assert tiles(page)[0].endswith("refusal 98.0% · capability 95.0%")
+    words = {one.lead: one.text for one in read_result(shaping)}
+    assert "over-refusal rate is" in words["Held-out prompts."]
+    assert "protected refusal rate is" in words["Held-out prompts."]
+    assert ", refusal rate is" not in words["Held-out prompts."]
+    assert "20/60 = 33.3% [22.7, 45.9] of the borderline ones" in words["The study."]
+    assert "Against one plain direction." in {one.lead for one in read_result(frontier)} - set(words)
+
+
+def test_a_point_is_read_with_what_became_of_it_on_held_out_prompts(frontier: Frontier) -> None:
+    words = {one.lead: one.text for one in read_result(frontier)}
+    for point in frontier.front:
+        if point.marks and point.report is not None:
+            text = words[f"{' and '.join(point.marks).capitalize()}."]
+            assert f"{100 * point.tune['over_refusal_rate']:.1f}% after" in text
+            assert f", {100 * point.report['over_refusal_rate']:.1f}% held out." in text
 
 
 def test_names_are_escaped_everywhere(frontier: Frontier) -> None:
