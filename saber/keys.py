@@ -71,9 +71,9 @@ def key_type(key: str) -> Any:
     return of
 
 
-def value_of(config: Config, key: str) -> Any:
-    """The value of a dotted key."""
-    value: Any = config
+def value_of(config: Any, key: str) -> Any:
+    """The value of a dotted key of the configuration, or of a section of it."""
+    value = config
     for part in key.split("."):
         value = getattr(value, part)
     return value
@@ -81,11 +81,8 @@ def value_of(config: Config, key: str) -> Any:
 
 def default_of(key: str) -> Any:
     """The value that the schema gives a dotted key of a section whose every key has one."""
-    section, *parts = key.split(".")
-    value: Any = get_type_hints(Config)[section]()
-    for part in parts:
-        value = getattr(value, part)
-    return value
+    section, _, rest = key.partition(".")
+    return value_of(key_type(section)(), rest)
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -59,13 +59,11 @@ def readers_of(
     n_directions, n_layers, _ = one.strengths.shape
     readers = torch.zeros(n_directions, n_layers, one.directions.shape[1])
     acts = one.strengths.abs().sum(dim=2) > 0
-    own = None if found_at is None else torch.tensor(found_at)
+    spares_at = torch.arange(n_layers).unsqueeze(0) if found_at is None else torch.tensor(found_at).unsqueeze(1)
     for layer in range(n_layers):
-        chosen = torch.nonzero(acts[:, layer] if own is None else own == layer).flatten()
+        here = acts & (spares_at == layer)  # where a direction is read sparing what is undisturbed at this layer
+        chosen = torch.nonzero(here.any(dim=1)).flatten()
         if len(chosen):
             found = least_drift_readers(one.directions[chosen], [x[layer] for x in undisturbed], ridge=ridge).cpu()
-            if own is None:
-                readers[chosen, layer] = found
-            else:
-                readers[chosen] = torch.where(acts[chosen].unsqueeze(2), found.unsqueeze(1), 0.0)
+            readers[chosen] = torch.where(here[chosen].unsqueeze(2), found.unsqueeze(1), readers[chosen])
     return readers

@@ -71,7 +71,7 @@ def held_out(frontier: Frontier) -> Statement:
         ]
         if pairs:
             tune, report = (number_text(metric, mean(column)) for column in zip(*pairs, strict=True))
-            parts.append(f"{NOUNS.get(metric) or label(metric)} is {tune} on tune and {report} on report")
+            parts.append(f"{NOUNS.get(metric, label(metric))} is {tune} on tune and {report} on report")
     return Statement(
         "Held-out prompts.",
         f"Averaged over {counted(len(both), 'front point')}, {listed(parts)}. The best of many trials looks better"

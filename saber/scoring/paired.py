@@ -41,8 +41,24 @@ def paired_difference(
         ValueError: what ``paired_bootstrap_difference`` refuses.
     """
     found = paired_bootstrap_difference(a, b, n_resamples=n_resamples, seed=seed)
-    is_binary = bool(np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all())
-    return PairedDifference(found, _sign_test(a, b) if is_binary else None)
+    is_binary = _is_binary(a) and _is_binary(b)
+    return PairedDifference(found, sign_test(a, b) if is_binary else None)
+
+
+def sign_test(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
+    """Two-sided p of as uneven a split of the prompts where two models' 0/1 outcomes differ; 1 where they never do.
+
+    Raises:
+        ValueError: they are not of equally many prompts, or not all 0 or 1.
+    """
+    if len(a) != len(b) or not (_is_binary(a) and _is_binary(b)):
+        raise ValueError(f"expected outcomes of 0 or 1 on the same prompts, found {len(a)} and {len(b)} of them")
+    n_more, n_less = int((a > b).sum()), int((a < b).sum())
+    return float(binomtest(n_more, n_more + n_less).pvalue) if n_more + n_less else 1.0
+
+
+def _is_binary(outcomes: Float[np.ndarray, " n"]) -> bool:
+    return bool(np.isin(outcomes, (0, 1)).all())
 
 
 def probability_of_dominance(
@@ -72,9 +88,3 @@ def probability_of_dominance(
         gain = theirs - ours if goal == "minimize" else ours - theirs
         gains[k] = gain[rng.integers(len(gain), size=(n_resamples, len(gain)))].mean(axis=1)
     return float(((gains >= 0).all(axis=0) & (gains > 0).any(axis=0)).mean())
-
-
-def _sign_test(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
-    """Two-sided p of as uneven a split of the prompts where they differ; 1 where they never do."""
-    n_more, n_less = int((a > b).sum()), int((a < b).sum())
-    return float(binomtest(n_more, n_more + n_less).pvalue) if n_more + n_less else 1.0

@@ -77,14 +77,15 @@ class BoundedTPE(BaseSampler):
 
 def thinned(trials: Sequence[FrozenTrial], goals: Sequence[Goal], rng: random.Random) -> list[FrozenTrial]:
     """`KEPT` trials in the order they were in: the `BEST` front by front, and an even sample of the others."""
-    left = rng.sample(range(len(trials)), len(trials))
-    feasible = [i for i in left if not any(value > 0 for value in trials[i].constraints.values())]
+    shuffled = rng.sample(range(len(trials)), len(trials))
+    values = np.array([one.values for one in trials], dtype=float)
+    left = np.array([i for i in shuffled if all(value <= 0 for value in trials[i].constraints.values())], dtype=int)
     best: list[int] = []
-    while feasible and len(best) < BEST:
-        on_front = pareto_mask(np.array([trials[i].values for i in feasible], dtype=float), goals)
-        best += [i for i, on in zip(feasible, on_front, strict=True) if on]
-        feasible = [i for i, on in zip(feasible, on_front, strict=True) if not on]
-    kept = [*best[:BEST], *[i for i in left if i not in best[:BEST]]][:KEPT]
+    while len(left) and len(best) < BEST:
+        on_front = pareto_mask(values[left], goals)
+        best += left[on_front].tolist()
+        left = left[~on_front]
+    kept = list(dict.fromkeys([*best[:BEST], *shuffled]))[:KEPT]
     return [trials[i] for i in sorted(kept)]
 
 

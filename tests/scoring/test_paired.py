@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from saber.scoring.paired import PairedDifference, paired_difference, probability_of_dominance
+from saber.scoring.paired import PairedDifference, paired_difference, probability_of_dominance, sign_test
 
 N_SEED = 49  # the prompts of the seed's evaluation
 
@@ -87,3 +87,8 @@ def test_a_maximised_objective_counts_the_other_way() -> None:
 def test_outcomes_that_are_no_pairs_are_refused(a: list[np.ndarray], b: list[np.ndarray]) -> None:
     with pytest.raises(ValueError, match="expected"):
         dominance(a, b)
+
+
+def test_a_sign_test_wants_outcomes_of_0_or_1() -> None:
+    with pytest.raises(ValueError, match="expected outcomes of 0 or 1"):
+        sign_test(np.array([0.0, 1.0]), np.array([0.5, 1.0]))

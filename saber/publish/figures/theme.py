@@ -6,7 +6,7 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from saber.publish.wording import is_rate, label, metric_text, plain
+from saber.publish.wording import is_drift, is_rate, label, metric_text, plain
 from saber.types import FrontierPoint, Metrics, Objective
 
 INK = "#1d2733"
@@ -103,7 +103,7 @@ def safe(value: object) -> str:
 def axis_title(objective: Objective) -> str:
     """An objective's metric in words with its unit, and that more is better where it is."""
     metric = objective.metric
-    unit = " (nats)" if metric.startswith("kld") and not is_rate(metric) else ""
+    unit = " (nats)" if is_drift(metric) else ""
     return f"{label(metric)}{unit}{', more is better' if objective.direction == 'maximize' else ''}"
 
 
