@@ -67,7 +67,7 @@ def last_round_probed() -> Iterator[None]:
 
     def and_probe(adapter, probes, base, requests, *, batch_size):  # type: ignore[no-untyped-def]
         made = plans_of(adapter, probes, base, requests, batch_size=batch_size)
-        needed = probes.first(max(one.n_probe for one in requests), max(one.n_capability for one in requests))
+        needed = probes.first(*map(max, zip(*(one.sizes for one in requests), strict=True)))
         probe(adapter, needed, plans=[one.compiled for one in made], batch_size=batch_size)
         return made
 

@@ -36,7 +36,7 @@ def planned(bench: Workbench, words: list[str], order: int, counts: list[int]) -
     config = composed(["+sweep=organism_layers", "model.path=x", *words])
     probes = probe_set(bench.splits["probe"], max(counts), config.data.n_capability, order)
     (base,) = probe(bench.adapter, probes, batch_size=256)
-    requests = [PlanRequest(config.edit, n, config.data.n_capability) for n in counts]
+    requests = [PlanRequest(config.edit, n, config.data.n_capability, n) for n in counts]
     return [make_plans(bench.adapter, probes, base, [one], batch_size=256)[0] for one in requests]
 
 

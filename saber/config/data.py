@@ -44,7 +44,8 @@ class SplitSizes:
 class DataConfig:
     """Where prompts come from and how they are split.
 
-    ``n_probe`` harmful and as many harmless prompts, and ``n_capability`` capability prompts, extract directions.
+    ``n_probe`` harmful and as many harmless prompts, and ``n_capability`` capability prompts, extract directions; of
+    false refusals ``n_borderline`` borderline ones do, as many as ``n_probe`` where it is null.
     Of prompts of one kind whose sets of words overlap by ``near_duplicate`` (Jaccard) or more, ``data.sets`` gives the
     first only; ``null`` looks for exact duplicates alone.
     """
@@ -52,9 +53,15 @@ class DataConfig:
     source: Literal["organism", "sets"]
     n_probe: int = Field(default=60, ge=4)
     n_capability: int = Field(default=30, ge=2)
+    n_borderline: int | None = Field(default=None, ge=8)
     seed: int = Field(default=0, ge=0)
     sets: tuple[PromptSource, ...] = ()
     near_duplicate: float | None = Field(default=0.9, gt=0.0, le=1.0)
     probe: SplitSizes = SplitSizes()
     tune: SplitSizes = SplitSizes()
     report: SplitSizes = SplitSizes()
+
+    @property
+    def probe_sizes(self) -> tuple[int, int, int]:
+        """How many pairs, capability and borderline prompts directions are extracted from."""
+        return self.n_probe, self.n_capability, self.n_probe if self.n_borderline is None else self.n_borderline

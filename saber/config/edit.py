@@ -79,7 +79,7 @@ class EditConfig:
     component_scale: ComponentScale = ComponentScale()
     kernel: KernelConfig = KernelConfig()
     reader: Literal["direction", "least_drift"] = "direction"
-    spares: Literal["harmless", "harmful", "harmful_and_answered"] = "harmless"
+    spares: Literal["harmless", "harmful", "harmful_and_answered", "protected_and_answered"] = "harmless"
     reader_layer: Literal["acting", "own"] = "acting"
     reader_ridge: float = Field(default=1.0, gt=0.0)
     norm_preserve: Literal["none", "row", "unit_row"] = "none"

@@ -91,10 +91,8 @@ def check_disjoint(splits: Mapping[SplitName, Split], near_duplicate: float | No
             )
 
 
-def probe_set(split: Split, n_probe: int, n_capability: int, seed: int, *, with_borderline: bool = False) -> ProbeSet:
-    """The first so many pairs and capability prompts, in a seeded order that mixes the categories evenly.
-
-    ``with_borderline`` adds as many borderline prompts as there are pairs.
+def probe_set(split: Split, n_probe: int, n_capability: int, seed: int, *, n_borderline: int = 0) -> ProbeSet:
+    """The first so many pairs, capability and borderline prompts, in a seeded order that mixes the categories evenly.
 
     A smaller probe set of the same split and seed is a prefix of a larger one.
 
@@ -106,10 +104,15 @@ def probe_set(split: Split, n_probe: int, n_capability: int, seed: int, *, with_
     alone = zip(stratified(harmful, rng), stratified(harmless, rng), strict=False)
     rows = stratified([*pairs, *((h, s) for (h,), (s,) in alone)], rng)
     capability = stratified([(prompt,) for prompt in split.of("capability")], rng)
-    borderline = stratified([(prompt,) for prompt in split.of("borderline")], rng) if with_borderline else []
+    borderline = stratified([(prompt,) for prompt in split.of("borderline")], rng)
     for key, what, asked, found in (
         ("n_probe", "pairs", n_probe, len(rows)),
-        ("n_probe", "borderline prompts", n_probe if with_borderline else 0, len(borderline)),
+        (
+            "n_probe" if n_borderline == n_probe else "n_borderline",
+            "borderline prompts",
+            n_borderline,
+            len(borderline),
+        ),
         ("n_capability", "capability prompts", n_capability, len(capability)),
     ):
         if asked > found:
@@ -121,7 +124,7 @@ def probe_set(split: Split, n_probe: int, n_capability: int, seed: int, *, with_
         harmful=tuple(row[0] for row in rows[:n_probe]),
         harmless=tuple(row[1] for row in rows[:n_probe]),
         capability=tuple(row[0] for row in capability[:n_capability]),
-        borderline=tuple(row[0] for row in borderline[:n_probe]),
+        borderline=tuple(row[0] for row in borderline[:n_borderline]),
     )
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from saber.lm.adapter import Adapter
@@ -121,9 +121,14 @@ def probe(
         with applied(adapter, plans):
             captured = last_token_residuals(adapter, prompts, batch_size=batch_size, n_trials=len(plans))
     trials = [trial.split(sizes, dim=1) for trial in captured]
-    if not probes.borderline:
-        return [Activations(harmful, harmless, capability) for harmful, harmless, capability, _ in trials]
-    is_refused = torch.tensor(probes.is_refused, device=captured.device)
+    labels = probe_labels(probes, captured.device)
     return [
-        Activations(harmful, harmless, capability, seen, is_refused) for harmful, harmless, capability, seen in trials
+        Activations(harmful, harmless, capability, seen if probes.borderline else None, **labels)
+        for harmful, harmless, capability, seen in trials
     ]
+
+
+def probe_labels(probes: ProbeSet, device: torch.device) -> dict[str, Bool[Tensor, " _"]]:
+    """Which harmful probes are protected and which borderline ones refused, as `Activations` has them."""
+    labels = {"is_protected": torch.tensor(probes.is_protected, device=device)}
+    return {**labels, "is_refused": torch.tensor(probes.is_refused, device=device)} if probes.borderline else labels

@@ -28,6 +28,20 @@ def label_borderline(
     return replace(probes, is_refused=tuple(one.label == "refuse" for one in labelled))
 
 
+def require_protected(probes: ProbeSet, *, smallest: int) -> None:
+    """Pass where the smallest probe set of a study has enough harmful prompts of a protected category.
+
+    Raises:
+        UserError: it has too few of them.
+    """
+    found = sum(probes.is_protected[:smallest])
+    if found < AT_LEAST:
+        raise UserError(
+            f"edit.spares=protected_and_answered needs {AT_LEAST} protected prompts among the first"
+            f" data.n_probe={smallest} harmful ones, found {found}: raise data.n_probe or name protected categories"
+        )
+
+
 def require_both(probes: ProbeSet, *, smallest: int) -> None:
     """Pass where the smallest probe set of a study has enough borderline prompts that are refused, and answered.
 
@@ -39,5 +53,5 @@ def require_both(probes: ProbeSet, *, smallest: int) -> None:
     if min(n_refused, n_answered) < AT_LEAST:
         raise UserError(
             f"edit.contrast=false_refusal needs {AT_LEAST} refused and {AT_LEAST} answered borderline prompts among the"
-            f" first data.n_probe={smallest}, found {n_refused} and {n_answered}: raise data.n_probe or name more data"
+            f" first {smallest}, found {n_refused} and {n_answered}: raise data.n_borderline or name more data"
         )

@@ -31,6 +31,12 @@ class PlanRequest:
     edit: EditConfig
     n_probe: int
     n_capability: int
+    n_borderline: int
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """How many pairs, capability and borderline prompts: what `ProbeSet.first` takes."""
+        return self.n_probe, self.n_capability, self.n_borderline
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +79,7 @@ def make_plans(
     Each round extracts from the model as edited so far, with its strengths scaled by decay^round. The last round that
     a request allows is not probed: nothing would be planned from it.
     """
-    drafts = [_Draft(one, base.first(one.n_probe, one.n_capability)) for one in requests]
+    drafts = [_Draft(one, base.first(*one.sizes)) for one in requests]
     while active := [draft for draft in drafts if draft.stopped is None]:
         for draft in active:
             add_round(draft)
@@ -92,13 +98,12 @@ def _probe_again(adapter: Adapter, probes: ProbeSet, drafts: Sequence[_Draft], b
     """Look at the models as edited so far, all in the same passes, and decide which of them go on."""
     if not drafts:
         return
-    requests = [draft.request for draft in drafts]
-    needed = probes.first(max(one.n_probe for one in requests), max(one.n_capability for one in requests))
+    needed = probes.first(*map(max, zip(*(draft.request.sizes for draft in drafts), strict=True)))
     plans = [draft.compiled for draft in drafts if draft.compiled is not None]
     captured = probe(adapter, needed, plans=plans, batch_size=batch_size)
     for draft, activations in zip(drafts, captured, strict=True):
         edit = draft.request.edit
-        draft.activations = activations.first(draft.request.n_probe, draft.request.n_capability)
+        draft.activations = activations.first(*draft.request.sizes)
         seen = contrasted(draft.activations, edit.contrast)
         residual = residual_refusal(seen.refused, seen.answered, _plan(draft).edited_layers)
         draft.outcomes.append(RoundOutcome(draft.rounds[-1].directions[0], residual))

@@ -3,7 +3,7 @@
 ``refusal`` compares harmful with harmless prompts. ``false_refusal`` (Wang et al. 2024, arXiv 2410.03415) compares
 borderline prompts that the unedited model refuses with those that it answers. The layer's true refusal direction
 mean(H) - mean(S) can be taken out of both first, wholly as in the paper or in part; or the reader spares harmful
-prompts instead.
+prompts, or what protected ones have in common, instead.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from saber.method.purification import remove_subspace
 from saber.types import Activations
 
 Contrast = Literal["refusal", "false_refusal"]
-Spares = Literal["harmless", "harmful", "harmful_and_answered"]
+Spares = Literal["harmless", "harmful", "harmful_and_answered", "protected_and_answered"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +53,22 @@ def spared(
 
     ``harmless``: harmless and capability prompts, for little drift. ``harmful``: harmful ones, so that what is taken
     out of others stays in them. ``harmful_and_answered``: the contrast's answered prompts too.
+    ``protected_and_answered``: of harmful prompts the mean of the protected ones alone. What they have in common stays
+    in them; what varies among them, which is in part what false refusals have and answers lack, may be read.
+
+    Raises:
+        ValueError: ``protected_and_answered`` without a harmful prompt that is known to be protected.
     """
     if spares == "harmless":
         return activations.harmless, activations.capability
     if spares == "harmful":
         return (activations.harmful,)
-    return activations.harmful, contrasted(activations, contrast).answered
+    answered = contrasted(activations, contrast).answered
+    if spares == "harmful_and_answered":
+        return activations.harmful, answered
+    if activations.is_protected is None or not activations.is_protected.any():
+        raise ValueError(f"expected protected harmful prompts for edit.spares={spares}, found none")
+    return activations.harmful[:, activations.is_protected].mean(dim=1, keepdim=True), answered
 
 
 def without_part(

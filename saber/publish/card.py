@@ -37,7 +37,8 @@ SEED_SETTINGS: Mapping[str, str] = {
     "Entanglement threshold": "edit.entanglement_threshold",
     "Max iterations": "edit.max_iterations",
 }
-BY_ENTANGLEMENT = ("edit.alpha_entangled", "edit.entanglement_threshold")  # nothing, where all have one strength
+BY_ENTANGLEMENT = {"edit.alpha_entangled", "edit.entanglement_threshold"}  # nothing, where all have one strength
+BY_READER = {"edit.spares"}  # nothing, where a direction is read with itself
 MORE_SETTINGS: Mapping[str, str] = {
     "Contrast": "edit.contrast",
     "Purification": "edit.purify",
@@ -46,10 +47,11 @@ MORE_SETTINGS: Mapping[str, str] = {
     "Strength": "edit.strength",
     "Scope": "edit.scope",
     "Reader": "edit.reader",
+    "Reader spares": "edit.spares",
     "Decay per round": "edit.decay",
     "Norm preservation": "edit.norm_preserve",
 }
-SAID_ELSEWHERE = {"data.n_probe", "data.n_capability"}
+SAID_ELSEWHERE = {"data.n_probe", "data.n_capability", "data.n_borderline"}
 
 
 def render_card(
@@ -110,14 +112,18 @@ def _released(frontier: Frontier, point: FrontierPoint) -> Md:
         ("Run", code(f"{frontier.study}_{point.name}")),
         ("Base", code(frontier.base_model)),
     ]
-    idle = BY_ENTANGLEMENT if setting(frontier, point, "edit.strength") == "uniform" else ()
+    idle: set[str] = set()
+    if setting(frontier, point, "edit.strength") == "uniform":
+        idle |= BY_ENTANGLEMENT
+    if setting(frontier, point, "edit.reader") != "least_drift":
+        idle |= BY_READER
     items += [(name, _value(setting(frontier, point, key))) for name, key in SEED_SETTINGS.items() if key not in idle]
-    counts = zip(probe_counts(frontier, point), ("harmful", "harmless", "capability"), strict=True)
-    probe = " / ".join(f"{MISSING if n is None else n} {kind}" for n, kind in counts)
+    counts = probe_counts(frontier, point)
+    probe = " / ".join(f"{MISSING if n is None else n} {kind}" for kind, n in counts.items())
     items.append(("Probe set", f"{probe} prompts"))
     for name, key in MORE_SETTINGS.items():
         value = setting(frontier, point, key)
-        if value is not None:
+        if value is not None and key not in idle:
             items.append((name, _value(value)))
     said = SAID_ELSEWHERE | {*SEED_SETTINGS.values(), *MORE_SETTINGS.values()}
     items += [(key, _value(value)) for key, value in point.params.items() if key not in said]

@@ -20,18 +20,17 @@ def setting(frontier: Frontier, point: FrontierPoint | None, key: str) -> Any:
     return node
 
 
-def probe_counts(frontier: Frontier, point: FrontierPoint) -> tuple[int | None, int | None, int | None]:
-    """Harmful, harmless and capability prompts that directions were extracted from, capped by what the split holds."""
-    wanted = {
-        "harmful": setting(frontier, point, "data.n_probe"),
-        "harmless": setting(frontier, point, "data.n_probe"),
-        "capability": setting(frontier, point, "data.n_capability"),
-    }
-    counts: list[int | None] = []
-    for kind, n in wanted.items():
-        held = setting(frontier, None, f"data.probe.{kind}")
-        counts.append(min(int(n), int(held)) if n is not None and held else n)
-    return counts[0], counts[1], counts[2]
+def probe_counts(frontier: Frontier, point: FrontierPoint) -> dict[str, int | None]:
+    """How many prompts of each kind directions were extracted from, capped by what the split holds.
+
+    Borderline ones are among them where false refusals were looked for.
+    """
+    pairs, capability = (setting(frontier, point, key) for key in ("data.n_probe", "data.n_capability"))
+    wanted = {"harmful": pairs, "harmless": pairs, "capability": capability}
+    if setting(frontier, point, "edit.contrast") == "false_refusal":
+        wanted["borderline"] = setting(frontier, point, "data.n_borderline") or pairs
+    held = {kind: setting(frontier, None, f"data.probe.{kind}") for kind in wanted}
+    return {kind: min(int(n), int(held[kind])) if n is not None and held[kind] else n for kind, n in wanted.items()}
 
 
 def protected_categories(frontier: Frontier) -> frozenset[str]:

@@ -220,7 +220,7 @@ def landscape(
     """Layer ratios and all directions of the unedited model, as the balanced point sees and selects them."""
     balanced = find_point(points, "balanced")
     trial = with_values(config, balanced.params)
-    ranking = rank_with(bench.activations.first(trial.data.n_probe, trial.data.n_capability), trial.edit)
+    ranking = rank_with(bench.activations.first(*trial.data.probe_sizes), trial.edit)
     selected = {(one.direction.layer, one.direction.index) for one in select(ranking, trial.edit)}
     rows = tuple(
         DirectionRow(

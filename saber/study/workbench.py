@@ -14,9 +14,9 @@ from saber.config import Config, EvaluateConfig
 from saber.data.organism import ensure_organism
 from saber.data.splits import load_splits, probe_set
 from saber.keys import with_values
-from saber.lm.activations import probe
+from saber.lm.activations import probe, probe_labels
 from saber.lm.adapter import Adapter
-from saber.lm.borderline import label_borderline, require_both
+from saber.lm.borderline import label_borderline, require_both, require_protected
 from saber.lm.cache import Cached, cached
 from saber.lm.guard import verify_writers
 from saber.lm.loading import load_as, quiet, weights_digest
@@ -81,14 +81,18 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     n_probe = largest("data.n_probe", knobs, config)
     n_capability = largest("data.n_capability", knobs, config)
     with_borderline = "false_refusal" in extremes("edit.contrast", knobs, config)
-    probes = probe_set(splits["probe"], n_probe, n_capability, config.data.seed, with_borderline=with_borderline)
+    n_borderline = (config.data.n_borderline or n_probe) if with_borderline else 0
+    probes = probe_set(splits["probe"], n_probe, n_capability, config.data.seed, n_borderline=n_borderline)
     adapter = load_base(config)
     verify_writers(adapter)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
+    smallest = int(min(extremes("data.n_probe", knobs, config)))
+    if "protected_and_answered" in extremes("edit.spares", knobs, config):
+        require_protected(probes, smallest=smallest)
     if with_borderline:
         probes = _labelled(adapter, probes, config, folder / "cache", digest)
-        require_both(probes, smallest=int(min(extremes("data.n_probe", knobs, config))))
+        require_both(probes, smallest=config.data.n_borderline or smallest)
     reference = _reference(adapter, splits["tune"], config, folder / "cache", digest)
     activations = _activations(adapter, probes, config, folder / "cache", digest)
     return Workbench(config, adapter, digest, splits, probes, activations, reference, folder)
@@ -163,5 +167,4 @@ def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Pat
     tensors = cached(folder, "activations", key, build).tensors
     # Cloned, whether built or read: another place in memory gives other last bits, and so other plans after a restart.
     on_device = {name: t.clone(memory_format=torch.contiguous_format).to(adapter.device) for name, t in tensors.items()}
-    is_refused = torch.tensor(probes.is_refused, device=adapter.device) if probes.borderline else None
-    return Activations(**on_device, is_refused=is_refused)
+    return Activations(**on_device, **probe_labels(probes, adapter.device))

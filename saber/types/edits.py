@@ -19,27 +19,33 @@ UNIT_TOLERANCE = 1e-4  # how far the length of a "unit" vector may be from 1
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """Residual stream at the last prompt token, fp32, of a probe set; its borderline prompts where it has them."""
+    """Residual stream at the last prompt token, fp32, of a probe set; its borderline prompts where it has them.
+
+    ``is_protected`` says which harmful prompts are of a protected category, ``is_refused`` which borderline ones the
+    unedited model refuses.
+    """
 
     harmful: Float[Tensor, "layer n_harmful d_model"]
     harmless: Float[Tensor, "layer n_harmless d_model"]
     capability: Float[Tensor, "layer n_capability d_model"]
     borderline: Float[Tensor, "layer n_borderline d_model"] | None = None
     is_refused: Bool[Tensor, " n_borderline"] | None = None
+    is_protected: Bool[Tensor, " n_harmful"] | None = None
 
     @property
     def n_layers(self) -> int:
         """Number of decoder blocks captured."""
         return int(self.harmful.shape[0])
 
-    def first(self, n_probe: int, n_capability: int) -> Activations:
+    def first(self, n_probe: int, n_capability: int, n_borderline: int) -> Activations:
         """The activations of ``ProbeSet.first``."""
         return Activations(
             self.harmful[:, :n_probe],
             self.harmless[:, :n_probe],
             self.capability[:, :n_capability],
-            None if self.borderline is None else self.borderline[:, :n_probe],
-            None if self.is_refused is None else self.is_refused[:n_probe],
+            None if self.borderline is None else self.borderline[:, :n_borderline],
+            None if self.is_refused is None else self.is_refused[:n_borderline],
+            None if self.is_protected is None else self.is_protected[:n_probe],
         )
 
 

@@ -61,14 +61,19 @@ class ProbeSet:
     borderline: tuple[Prompt, ...] = ()
     is_refused: tuple[bool, ...] = ()
 
-    def first(self, n_probe: int, n_capability: int) -> ProbeSet:
+    @property
+    def is_protected(self) -> tuple[bool, ...]:
+        """Which of the harmful prompts are of a protected category."""
+        return tuple(prompt.protected for prompt in self.harmful)
+
+    def first(self, n_probe: int, n_capability: int, n_borderline: int) -> ProbeSet:
         """The first so many of each: a smaller probe set is a prefix of a larger one."""
         return ProbeSet(
             self.harmful[:n_probe],
             self.harmless[:n_probe],
             self.capability[:n_capability],
-            self.borderline[:n_probe],
-            self.is_refused[:n_probe],
+            self.borderline[:n_borderline],
+            self.is_refused[:n_borderline],
         )
 
 

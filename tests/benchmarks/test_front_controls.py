@@ -45,7 +45,7 @@ def seen() -> Activations:
 
 
 def first_round(seen: Activations, edit: EditConfig = EDIT) -> Round:
-    draft = planning._Draft(PlanRequest(edit, N, N), seen)
+    draft = planning._Draft(PlanRequest(edit, N, N, N), seen)
     planning.add_round(draft)
     return draft.rounds[0]
 
@@ -106,7 +106,7 @@ def test_a_random_rank_is_one_order_for_the_whole_search(seen: Activations) -> N
         ratios = {(r.direction.layer, r.direction.index): r.fisher_ratio for some in ranking.directions for r in some}
         return sorted(ratios, key=lambda key: ratios[key])
 
-    fewer = seen.first(8, 8)
+    fewer = seen.first(8, 8, 8)
     assert order(0, seen) == order(0, fewer) != order(1, seen)
 
 

@@ -249,7 +249,7 @@ def test_smaller_probe_sets_are_prefixes(
     most = n_pairs + min(harmful, harmless)
     n_probe, n_capability = data.draw(st.integers(0, most)), data.draw(st.integers(0, capability))
     largest = probe_set(split, most, capability, seed)
-    assert probe_set(split, n_probe, n_capability, seed) == largest.first(n_probe, n_capability)
+    assert probe_set(split, n_probe, n_capability, seed) == largest.first(n_probe, n_capability, 0)
     assert len(set(largest.harmful)) == len(set(largest.harmless)) == most
 
 
@@ -275,9 +275,9 @@ def test_every_beginning_of_a_probe_set_mixes_the_categories(seed: int, n_probe:
 @given(st.integers(0, 99), st.integers(1, 20))
 def test_borderline_prompts_join_a_probe_set_without_changing_the_rest(seed: int, n_probe: int) -> None:
     split = Split("probe", tuple(pool(20, 0, 0, 20, 8)))
-    without, found = probe_set(split, n_probe, 8, seed), probe_set(split, n_probe, 8, seed, with_borderline=True)
+    without, found = probe_set(split, n_probe, 8, seed), probe_set(split, n_probe, 8, seed, n_borderline=n_probe)
     assert (found.harmful, found.harmless, found.capability) == (without.harmful, without.harmless, without.capability)
-    assert found.first(n_probe // 2, 8) == probe_set(split, n_probe // 2, 8, seed, with_borderline=True)
+    assert found.first(n_probe // 2, 8, n_probe) == probe_set(split, n_probe // 2, 8, seed, n_borderline=n_probe)
     assert [prompt.kind for prompt in found.borderline] == ["borderline"] * n_probe
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from saber.lm.adapter import Adapter, adapt
 from saber.lm.editing import applied
 from saber.lm.loading import build_model
 from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
+from saber.method.contrast import Spares
 from saber.study.space import CONDITIONS, matters
 from saber.types import Activations, ProbeSet, Prompt
 from tests.conftest import TINY_GEMMA4, randomise
@@ -49,7 +51,7 @@ def prompts(kind: Any, n: int) -> tuple[Prompt, ...]:
 
 
 PROBES = ProbeSet(
-    prompts("harmful", N_PAIRS),
+    tuple(dataclasses.replace(one, protected=i % 4 == 0) for i, one in enumerate(prompts("harmful", N_PAIRS))),
     prompts("harmless", N_PAIRS),
     prompts("capability", 12),
     prompts("borderline", N_PAIRS),
@@ -77,7 +79,7 @@ def config(**edit: Any) -> Config:
 
 
 def plan(adapter: Adapter, base: Activations, *configs: Config) -> list[PlannedEdit]:
-    requests = [PlanRequest(c.edit, c.data.n_probe, c.data.n_capability) for c in configs]
+    requests = [PlanRequest(c.edit, *c.data.probe_sizes) for c in configs]
     return make_plans(adapter, PROBES, base, requests, batch_size=64)
 
 
@@ -151,6 +153,11 @@ def test_every_way_to_keep_norms_is_another_plan(adapter: Adapter, base: Activat
     assert [(one.row_norm, one.unit_rows) for one in found] == [(False, False), (True, False), (True, True)]
 
 
+def test_whom_a_reader_spares_is_another_plan(adapter: Adapter, base: Activations) -> None:
+    edits = [config(contrast="false_refusal", reader="least_drift", spares=whom) for whom in typing.get_args(Spares)]
+    assert len({made.plan.digest for made in plan(adapter, base, *edits)}) == len(edits)
+
+
 def test_one_strength_for_every_direction_whatever_its_entanglement(adapter: Adapter, base: Activations) -> None:
     blended, uniform = (
         plan(adapter, base, config(strength=how, alpha_base=0.7, alpha_entangled=0.1))[0].plan.rounds[0].strengths
@@ -164,6 +171,14 @@ def test_one_strength_for_every_direction_whatever_its_entanglement(adapter: Ada
 def test_probe_counts_change_the_plan(adapter: Adapter, base: Activations, key: str) -> None:
     one, other = plan(adapter, base, config())[0], plan(adapter, base, with_values(config(), {key: 8}))[0]
     assert one.plan.digest != other.plan.digest
+
+
+def test_the_number_of_borderline_probes_changes_a_plan_of_false_refusal_alone(
+    adapter: Adapter, base: Activations
+) -> None:
+    for contrast, n_plans in (("refusal", 1), ("false_refusal", 2)):
+        many, few = config(contrast=contrast), with_values(config(contrast=contrast), {"data.n_borderline": 8})
+        assert len({made.plan.digest for made in plan(adapter, base, many, few)}) == n_plans
 
 
 @pytest.mark.parametrize("prefix", [p for p in CONDITIONS if p.startswith("edit.") and p != "edit.layer_"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,19 +19,21 @@ D = 12
 E = torch.eye(D)
 SPARED = typing.get_args(Spares)
 IS_REFUSED = torch.tensor([True, False, False] * 8)
+IS_PROTECTED = torch.tensor([True, False, False, False] * 6)
 
 
 def seen(*, with_borderline: bool = True) -> Activations:
-    """Harm lies along axis 0; refused borderline prompts are off by axes 0 and 1, all prompts share axis 2."""
+    """Harm is along axis 0, protected harm along 3 too; refused borderline prompts are off by 0 and 1, all share 2."""
     draw = torch.Generator().manual_seed(0)
     harmful, harmless, capability, borderline = (
         0.1 * torch.randn(2, 24, D, generator=draw) + 3 * E[2] for _ in range(4)
     )
     harmful = harmful + 5 * E[0]
     borderline[:, IS_REFUSED] += 2 * E[0] + E[1]
+    harmful[:, IS_PROTECTED] += 3 * E[3]
     if not with_borderline:
         return Activations(harmful, harmless, capability)
-    return Activations(harmful, harmless, capability, borderline, IS_REFUSED)
+    return Activations(harmful, harmless, capability, borderline, IS_REFUSED, IS_PROTECTED)
 
 
 @pytest.mark.parametrize("purify", ["none", "harmless_mean"])
@@ -102,7 +105,12 @@ def test_a_share_of_a_direction_is_taken_out_and_nothing_else(share: float, seed
 def test_whom_a_reader_spares() -> None:
     activations = seen()
     sizes = {spares: [one.shape[1] for one in spared(activations, "false_refusal", spares)] for spares in SPARED}
-    assert sizes == {"harmless": [24, 24], "harmful": [24], "harmful_and_answered": [24, 16]}
+    assert sizes == {
+        "harmless": [24, 24],
+        "harmful": [24],
+        "harmful_and_answered": [24, 16],
+        "protected_and_answered": [1, 16],
+    }
     assert spared(activations, "refusal", "harmful_and_answered")[1] is activations.harmless
 
 
@@ -118,11 +126,41 @@ def test_a_reader_that_spares_harmful_prompts_reads_little_in_them(spares: Spare
     assert disturbed[1] < 0.3 * disturbed[0]
 
 
+def test_of_protected_prompts_the_mean_alone_is_spared() -> None:
+    """A reader leaves what they have in common, and not how they differ from each other."""
+    activations = seen()
+    draw = torch.Generator().manual_seed(1)
+    spread = torch.zeros(24, 1)
+    spread[IS_PROTECTED] = 4 * torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]).unsqueeze(1)
+    activations.harmful[:] += spread * E[1] + 0.01 * torch.randn(activations.harmful.shape, generator=draw)
+    one = (E[0] + E[1] + E[5])[None] / 3**0.5
+    read = {
+        spares: least_drift_readers(one, [x[0] for x in spared(activations, "false_refusal", spares)], ridge=0.1)[0]
+        for spares in ("harmful_and_answered", "protected_and_answered")
+    }
+    protected = activations.harmful[0, IS_PROTECTED]
+    for z in read.values():
+        assert abs(float(protected.mean(dim=0) @ z)) < 0.2 * float(protected.mean(dim=0) @ one[0])
+    spread_read = {spares: float((protected @ z / (one[0] @ z)).std()) for spares, z in read.items()}
+    assert spread_read["protected_and_answered"] > 3 * spread_read["harmful_and_answered"]
+
+
+@pytest.mark.parametrize("marks", [None, torch.zeros_like(IS_PROTECTED)])
+def test_somebody_must_be_protected(marks: torch.Tensor | None) -> None:
+    unmarked = replace(seen(), is_protected=marks)
+    with pytest.raises(ValueError, match="expected protected harmful prompts"):
+        spared(unmarked, "false_refusal", "protected_and_answered")
+
+
 def test_without_borderline_prompts_there_are_no_false_refusals() -> None:
     with pytest.raises(ValueError, match="activations of borderline prompts"):
         contrasted(seen(with_borderline=False), "false_refusal")
 
 
 def test_a_smaller_probe_set_keeps_its_own_labels() -> None:
-    small = contrasted(seen().first(9, 4), "false_refusal")
+    small = contrasted(seen().first(9, 4, 9), "false_refusal")
     assert (small.refused.shape[1], small.answered.shape[1]) == (3, 6)
+    fewer = seen().first(9, 4, 6)
+    assert fewer.is_protected is not None
+    assert fewer.is_protected.tolist() == IS_PROTECTED[:9].tolist()
+    assert contrasted(fewer, "false_refusal").answered.shape[1] == 4

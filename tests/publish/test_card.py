@@ -86,6 +86,24 @@ def test_one_strength_for_all_leaves_out_what_entanglement_would_decide(frontier
     assert "- Entanglement threshold" not in card
 
 
+def test_a_card_of_false_refusals_says_whom_the_reader_spares_and_how_many_borderline_prompts_were_probed(
+    frontier: Frontier,
+) -> None:
+    def card_of(n_borderline: int | None, **edit: object) -> str:
+        data = {**dict(frontier.settings["data"]), "n_borderline": n_borderline}
+        edits = {**dict(frontier.settings["edit"]), **edit}
+        return make(dataclasses.replace(frontier, settings={**frontier.settings, "data": data, "edit": edits}))
+
+    point = frontier.marked("aggressive")
+    assert point is not None
+    edit = {"contrast": "false_refusal", "reader": "least_drift", "spares": "protected_and_answered"}
+    assert "30 capability / 400 borderline prompts" in card_of(400, **edit)
+    assert f"30 capability / {point.params['data.n_probe']} borderline prompts" in card_of(None, **edit)
+    assert "- Reader spares: protected-and-answered" in card_of(400, **edit)
+    assert "- Reader spares" not in card_of(400, **{**edit, "reader": "direction"})
+    assert "borderline prompts" not in card_of(400).split("Probe set:")[1].splitlines()[0]
+
+
 def test_numbers_match_to_rounding(card: str, frontier: Frontier) -> None:
     point = frontier.marked("aggressive")
     assert point is not None

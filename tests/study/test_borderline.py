@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from saber.lm import borderline
-from saber.lm.borderline import require_both
+from saber.lm.borderline import require_both, require_protected
 from saber.lm.measurement import label
 from saber.lm.reference import make_reference
 from saber.study.space import parse_space
@@ -60,7 +60,7 @@ def test_more_borderline_prompts_than_there_are_is_one_line(organism_folder: Pat
 @pytest.mark.parametrize("seen", [(True,) * 9, (False,) * 9, (True, False, False) * 3])
 def test_too_few_of_one_kind_is_one_line(seen: tuple[bool, ...]) -> None:
     probes = ProbeSet((), (), (), tuple(Prompt(str(i), "borderline") for i in range(9)), seen)
-    with pytest.raises(UserError, match=r"raise data\.n_probe or name more data") as caught:
+    with pytest.raises(UserError, match=r"raise data\.n_borderline or name more data") as caught:
         require_both(probes, smallest=9)
     assert "\n" not in str(caught.value)
     assert f"found {sum(seen)} and {9 - sum(seen)}" in str(caught.value)
@@ -72,3 +72,33 @@ def test_the_smallest_probe_set_decides() -> None:
     require_both(probes, smallest=8)
     with pytest.raises(UserError, match="found 4 and 3"):
         require_both(probes, smallest=7)
+
+
+def test_too_few_protected_prompts_is_one_line() -> None:
+    harmful = tuple(Prompt(str(i), "harmful", protected=i % 2 == 0) for i in range(9))
+    probes = ProbeSet(harmful, (), ())
+    require_protected(probes, smallest=7)
+    with pytest.raises(UserError, match=r"first data\.n_probe=6 harmful ones, found 3: raise") as caught:
+        require_protected(probes, smallest=6)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_number_of_borderline_prompts_of_their_own(organism_folder: Path, tmp_path: Path) -> None:
+    space = ("~space", "+space.edit.alpha_base={low: 0, high: 1}")
+    said = run_here("sweep", words_of(organism_folder, tmp_path, *WANTED, *space, "+data.n_borderline=97"), tmp_path)
+    assert said.status == 2
+    assert "data.n_borderline asks for 97 borderline prompts, the probe split has 96" in said.err
+
+
+def test_the_workbench_knows_the_protected_probes(
+    organism_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(borderline, "AT_LEAST", 1)
+    words = words_of(organism_folder, tmp_path, *WANTED, "data.n_probe=36", "+data.n_borderline=96")
+    bench = open_workbench(configured(words))
+    protected = [prompt.protected for prompt in bench.probes.harmful]
+    assert 0 < sum(protected) < len(protected) == 36
+    assert bench.activations.is_protected is not None
+    assert bench.activations.is_protected.tolist() == protected
+    assert bench.activations.borderline is not None
+    assert bench.activations.borderline.shape[1] == len(bench.probes.is_refused) == 96
