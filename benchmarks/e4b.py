@@ -142,7 +142,7 @@ def requests(base: Config, rounds: int, n: int) -> list[PlanRequest]:
     config = with_rounds(base, rounds)
     alphas = [round(0.4 + 0.8 * i / max(1, n - 1), 3) for i in range(n)]
     return [
-        PlanRequest(with_values(config, {"edit.alpha_base": alpha}).edit, *config.data.probe_sizes) for alpha in alphas
+        PlanRequest(with_values(config, {"edit.alpha_base": alpha}).edit, config.data.probe_sizes) for alpha in alphas
     ]
 
 

@@ -148,6 +148,9 @@ def main() -> None:
 
 def show(rows: Sequence[dict[str, Any]], setting: Setting, console: Console) -> None:
     """Print the tables and write the page, of the cells with equal trials."""
+    if strange := sorted({row["method"] for row in rows} - METHODS.keys()):
+        console.print(f"cells of methods that there are no more are left out: {', '.join(strange)}", highlight=False)
+        rows = [row for row in rows if row["method"] not in strange]
     equal = [row for row in rows if row["n_trials"] == setting.n_trials]
     if others := [row for row in rows if row["n_trials"] != setting.n_trials]:
         said = ", ".join(f"{row['method']} on {row['organism']} ({row['n_trials']})" for row in others)

@@ -83,7 +83,9 @@ def shuffled_labels(seed: int) -> AbstractContextManager[None]:
 
 def _with_ratios(found: Ranking, ratio: Callable[[RankedDirection], float]) -> Ranking:
     """The same directions, ordered by another number than their Fisher ratio (still times purity)."""
-    directions = tuple(tuple(replace(one, fisher_ratio=ratio(one)) for one in layer) for layer in found.directions)
+    directions = {
+        layer: tuple(replace(one, fisher_ratio=ratio(one)) for one in its) for layer, its in found.directions.items()
+    }
     return replace(found, directions=directions)
 
 

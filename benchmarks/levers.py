@@ -30,7 +30,6 @@ from saber.config import Config
 from saber.lm import planning
 from saber.lm.activations import probe
 from saber.lm.compiled import compile_plan
-from saber.lm.drafts import Drafts
 from saber.study import evaluator
 from saber.study.space import parse_space, suggest
 from saber.study.workbench import Workbench, open_workbench
@@ -39,8 +38,8 @@ from saber.study.workbench import Workbench, open_workbench
 def contenders(bench: Workbench) -> dict[str, tuple[Workbench, int, Callable[[], object] | None]]:
     """Each contender: its workbench, its trials in a batch, and what is patched while it runs."""
     reference = bench.reference
-    no_drafts = replace(bench, reference=replace(reference, drafts=None))
-    decoded_whole = replace(bench, reference=replace(reference, rows=(), drafts=None))
+    no_drafts = replace(bench, reference=replace(reference, past=None))
+    decoded_whole = replace(bench, reference=replace(reference, rows=(), past=None))
     return {
         "all levers, T = 2": (bench, 2, None),
         "no drafts": (no_drafts, 2, None),
@@ -67,7 +66,7 @@ def last_round_probed() -> Iterator[None]:
 
     def and_probe(adapter, probes, base, requests, *, batch_size):  # type: ignore[no-untyped-def]
         made = plans_of(adapter, probes, base, requests, batch_size=batch_size)
-        needed = probes.first(*map(max, zip(*(one.sizes for one in requests), strict=True)))
+        needed = probes.first(*planning.largest_sizes(requests))
         probe(adapter, needed, plans=[one.compiled for one in made], batch_size=batch_size)
         return made
 
@@ -77,11 +76,9 @@ def last_round_probed() -> Iterator[None]:
 
 def seconds_a_trial(bench: Workbench, configs: list[Config], n_batch: int, early: bool) -> float:
     """Evaluate all configurations in batches."""
-    drafts = bench.reference.drafts
-    if early and drafts is not None:
-        bench = replace(
-            bench, reference=replace(bench.reference, drafts=Drafts(len(bench.reference.rows), drafts.cache))
-        )
+    past = bench.reference.past
+    if early and past is not None:
+        bench = replace(bench, reference=replace(bench.reference, past=past.emptied()))
     started = time.perf_counter()
     for at in range(0, len(configs), n_batch):
         evaluator.evaluate(bench, configs[at : at + n_batch])

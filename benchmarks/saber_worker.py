@@ -1,9 +1,11 @@
 """SABER as a worker: its own driver, with Optuna and its database, on the organism.
 
-    python benchmarks/saber_worker.py ORGANISM FOLDER [--rounds 1] [--only refusals] [--trials-per-batch 2] [key=value]
+    python benchmarks/saber_worker.py ORGANISM FOLDER [--rounds 1] [--only refusals] [--trials-per-batch 2]
+        [--workers 2] [key=value]
 
 ``--rounds`` fixes how many rounds every trial refines, with the rules that would stop it earlier off. ``--only
 refusals`` measures what Heretic measures: refusals of the harmful prompts and KL on the harmless ones, nothing else.
+``--workers`` evaluates in so many of Ray's actors, of one thread each, which share the study.
 Further words are the command line's of ``saber.sweep``. Requests:
 
     {"run": 8}                             eight trials
@@ -19,6 +21,7 @@ import json
 import resource
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +39,7 @@ from saber.keys import with_values
 from saber.lm.reference import make_reference
 from saber.study.evaluator import evaluate
 from saber.study.identity import identity
+from saber.study.launch import n_outstanding
 from saber.study.loop import drive
 from saber.study.mirror import mirrored
 from saber.study.progress import Progress
@@ -45,7 +49,7 @@ from saber.study.session import calm_optuna
 from saber.study.space import parse_space
 from saber.study.storage import open_study
 from saber.study.workbench import Workbench, open_workbench
-from saber.study.workers import InProcess
+from saber.study.workers import Evaluator, InProcess, Workers
 from saber.types import Split
 
 MANY = 1_000_000
@@ -84,38 +88,61 @@ def organism_words(folder: Path) -> list[str]:
     ]
 
 
+def configured(options: argparse.Namespace) -> Config:
+    """The configuration of the study that the options describe."""
+    words = [
+        "+sweep=organism",
+        *organism_words(options.organism),
+        f"study.dir={options.folder.resolve()}",
+        "study.name=benchmark",
+        f"launch.threads={options.threads}",
+        f"launch.trials_per_batch={options.trials_per_batch}",
+        f"evaluate.max_new_tokens={options.tokens}",
+    ]
+    if options.only == "refusals":
+        words += ["evaluate=heretic_compat", "evaluate.system_prompt=null"]
+    if options.workers > 1:
+        words += ["launch=ray", f"launch.workers={options.workers}", "launch.threads=1"]
+    config = with_rounds(composed([*words, *options.words]), options.rounds)
+    return with_values(config, {"study.enqueue": (), "evaluate.max_new_tokens": options.tokens})
+
+
+def bench_of(options: argparse.Namespace, config: Config) -> Workbench:
+    """The workbench of that study, with the tune prompts that are to be measured."""
+    bench = open_workbench(config, parse_space(config))
+    drifting = ("harmful", "harmless")
+    kinds = drifting if options.only == "refusals" else (*drifting, "borderline", "capability")
+    return only(bench, kinds, {"harmful": options.n_harmful, "harmless": options.n_harmless})
+
+
+def evaluator_of(options: argparse.Namespace, config: Config) -> Evaluator:
+    """What an actor evaluates with."""
+    return partial(evaluate, bench_of(options, config))
+
+
 class Sweep:
     """A study that is driven some trials further at each request."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        words = [
-            "+sweep=organism",
-            *organism_words(options.organism),
-            f"study.dir={options.folder}",
-            "study.name=benchmark",
-            f"launch.threads={options.threads}",
-            f"launch.trials_per_batch={options.trials_per_batch}",
-            f"evaluate.max_new_tokens={options.tokens}",
-        ]
-        if options.only == "refusals":
-            words += ["evaluate=heretic_compat", "evaluate.system_prompt=null"]
-        config = with_rounds(composed([*words, *options.words]), options.rounds)
-        self.config = with_values(config, {"study.enqueue": (), "evaluate.max_new_tokens": options.tokens})
+        self.config = configured(options)
         calm_optuna()
         self.knobs = parse_space(self.config)
-        self.bench = open_workbench(self.config, self.knobs)
-        kinds = (
-            ("harmful", "harmless")
-            if options.only == "refusals"
-            else ("harmful", "harmless", "borderline", "capability")
-        )
-        self.bench = only(self.bench, kinds, {"harmful": options.n_harmful, "harmless": options.n_harmless})
+        self.bench = bench_of(options, self.config)
         self.study = open_study(self.config, identity(self.config, self.knobs, self.bench))
         self.study.sampler = make_sampler(
-            self.config.study, 0, int(self.config.study.n_trials), self.config.launch.trials_per_batch
+            self.config.study, 0, int(self.config.study.n_trials), n_outstanding(self.config.launch)
         )
         self.study = mirrored(self.study)
         self.quiet = Console(file=io.StringIO())
+        self.closing = ExitStack()  # ends the actors
+        self.actors = self._actors(options) if options.workers > 1 else None
+
+    def _actors(self, options: argparse.Namespace) -> Workers:
+        """Ray's workers, until ``closing`` is closed."""
+        from saber.study.ray_launch import ray_workers
+
+        actors = ray_workers(self.config.launch, partial(evaluator_of, options, self.config), self.quiet.print)
+        return self.closing.enter_context(actors)
 
     def ready(self) -> dict[str, Any]:
         """What the benchmark is told at the start."""
@@ -138,7 +165,8 @@ class Sweep:
         wanted = n_done + int(request["run"])
         started = time.perf_counter()
         progress = Progress(self.quiet, wanted, n_done)
-        workers = InProcess(partial(evaluate, self.bench), self.config.launch.trials_per_batch)
+        in_process = InProcess(partial(evaluate, self.bench), self.config.launch.batch)
+        workers = in_process if self.actors is None else self.actors
         drive(self.study, self.config, self.knobs, workers, progress, wanted)
         seconds = time.perf_counter() - started
         return {"seconds": seconds, "trials": [self.row(trial) for trial in finished_trials(self.study)[n_done:]]}
@@ -166,6 +194,7 @@ def worker_options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--n-harmless", type=int, help="tune prompts, all by default")
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")
     return parser.parse_args(words)
 
 
@@ -173,7 +202,8 @@ def main() -> None:
     """Open the workbench and a study, serve."""
     answers = claim_stdout()
     sweep = Sweep(worker_options())
-    serve(answers, sweep.ready(), sweep.handle)
+    with sweep.closing:
+        serve(answers, sweep.ready(), sweep.handle)
 
 
 if __name__ == "__main__":

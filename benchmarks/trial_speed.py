@@ -96,6 +96,11 @@ def start(options: argparse.Namespace, threads: int, folder: Path) -> list[Conte
             saber = worker(name, sys.executable, HERE / "saber_worker.py", organism, place, *words)
             for n in options.batches:
                 contenders.append(Contender(f"{name}, T = {n}", saber, {"trials_per_batch": n}))
+            if threads > 1 and options.workers:
+                place = folder / f"study-workers-{only}-{rounds}"
+                words = [*words, f"--workers={threads}", "--trials-per-batch=1"]
+                many = worker(f"{name}, workers", sys.executable, HERE / "saber_worker.py", organism, place, *words)
+                contenders.append(Contender(f"{name}, {threads} workers of one thread", many))
     return contenders
 
 
@@ -205,6 +210,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--minutes", type=float, help="begin no repetition that would end later, per number of threads")
+    parser.add_argument("--workers", action="store_true", help="also one study shared by a worker for each thread")
     parser.add_argument("--n-harmful", type=int, default=96)
     parser.add_argument("--n-harmless", type=int, default=64)
     parser.add_argument(

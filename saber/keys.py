@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from functools import cache
-from typing import Any, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -64,11 +65,12 @@ def config_keys(of: Any = Config, prefix: str = "") -> list[str]:
 
 @cache
 def key_type(key: str) -> Any:
-    """The declared type of a dotted key, such as ``int``."""
+    """The declared type of a dotted key, such as ``int``; where it may also be null, that of its values."""
     of: Any = Config
     for part in key.split("."):
         of = get_type_hints(of)[part]
-    return of
+    values = [one for one in get_args(of) if one is not NoneType]
+    return values[0] if NoneType in get_args(of) and len(values) == 1 else of
 
 
 def value_of(config: Any, key: str) -> Any:

@@ -22,6 +22,15 @@ ORGANISM_FAMILIES: tuple[OrganismFamily, ...] = ("gemma4", "qwen3")
 SplitName = Literal["probe", "tune", "report"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("probe", "tune", "report")
 
+# The method's words, each said in its own file of ``saber.method``.
+Contrast = Literal["refusal", "false_refusal"]
+Extraction = Literal["svd", "dim", "lda", "whitened_svd"]
+Purification = Literal["none", "harmless_mean", "subspace"]
+LayerStrategy = Literal["all", "top_k", "threshold", "percentile", "elbow"]
+Spares = Literal["harmless", "harmful", "harmful_and_answered", "protected_and_answered"]
+
+EmptyIs = Literal["empty", "refuse", "comply"]
+
 
 class UserError(Exception):
     """A mistake that the user can mend: one line saying what was expected, what was found, what to do."""

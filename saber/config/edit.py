@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
+from saber.vocabulary import Contrast, Extraction, LayerStrategy, Purification, Spares
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -56,16 +57,16 @@ class KernelConfig:
 class EditConfig:
     """The method's knobs (DESIGN 2): every one of them changes the plan. A negative alpha amplifies what it reads."""
 
-    contrast: Literal["refusal", "false_refusal"] = "refusal"
+    contrast: Contrast = "refusal"
     outside_refusal: float = Field(default=1.0, ge=0.0, le=1.0)
-    extraction: Literal["svd", "dim", "lda", "whitened_svd"] = "svd"
+    extraction: Extraction = "svd"
     n_directions: int = Field(default=4, ge=1)
-    purify: Literal["none", "harmless_mean", "subspace"] = "harmless_mean"
+    purify: Purification = "harmless_mean"
     purify_rank: int = Field(default=8, ge=1)
     fdr_folds: int = Field(default=1, ge=1)
     n_capability_directions: int = Field(default=10, ge=1)
     depth_band: DepthBand = DepthBand()
-    layer_strategy: Literal["all", "top_k", "threshold", "percentile", "elbow"] = "all"
+    layer_strategy: LayerStrategy = "all"
     layer_top_k: int = Field(default=10, ge=1)
     layer_threshold: float = Field(default=1.0, ge=0.0)
     layer_percentile: float = Field(default=50.0, ge=0.0, le=100.0)
@@ -79,7 +80,7 @@ class EditConfig:
     component_scale: ComponentScale = ComponentScale()
     kernel: KernelConfig = KernelConfig()
     reader: Literal["direction", "least_drift"] = "direction"
-    spares: Literal["harmless", "harmful", "harmful_and_answered", "protected_and_answered"] = "harmless"
+    spares: Spares = "harmless"
     reader_layer: Literal["acting", "own"] = "acting"
     reader_ridge: float = Field(default=1.0, gt=0.0)
     norm_preserve: Literal["none", "row", "unit_row"] = "none"
@@ -88,3 +89,8 @@ class EditConfig:
     tolerance: float = Field(default=0.0, ge=0.0)
     stable_cosine: float = Field(default=0.98, ge=0.0, le=1.0)
     patience: int = Field(default=2, ge=1)
+
+    @property
+    def is_interpolated(self) -> bool:
+        """Whether one direction, interpolated between two layers, acts under the tents of every layer."""
+        return self.scope == "kernel" and self.kernel.direction == "global"

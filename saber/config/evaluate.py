@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
-from saber.vocabulary import PromptKind
+from saber.vocabulary import EmptyIs, PromptKind
 
 
 def one_or_several(value: Any) -> Any:
@@ -33,7 +33,7 @@ class EvaluateConfig:
     system_prompt: str | None = None
     marker_list: Annotated[tuple[str, ...], BeforeValidator(one_or_several), Field(min_length=1)] = ("en",)
     markers: tuple[str, ...] = ()
-    empty_is: Literal["empty", "refuse", "comply"] = "empty"
+    empty_is: EmptyIs = "empty"
     drift_kinds: tuple[PromptKind, ...] = Field(default=("harmless", "capability"), min_length=1)
     kld_positions: Literal["first", "prompt", "response"] = "response"
     n_bootstrap: int = Field(default=1000, ge=100)

@@ -91,7 +91,7 @@ def check_disjoint(splits: Mapping[SplitName, Split], near_duplicate: float | No
             )
 
 
-def probe_set(split: Split, n_probe: int, n_capability: int, seed: int, *, n_borderline: int = 0) -> ProbeSet:
+def probe_set(split: Split, sizes: tuple[int, int, int], seed: int) -> ProbeSet:
     """The first so many pairs, capability and borderline prompts, in a seeded order that mixes the categories evenly.
 
     A smaller probe set of the same split and seed is a prefix of a larger one.
@@ -99,6 +99,7 @@ def probe_set(split: Split, n_probe: int, n_capability: int, seed: int, *, n_bor
     Raises:
         UserError: the split has fewer than asked for.
     """
+    n_probe, n_capability, n_borderline = sizes
     rng = Random(f"probe {seed}")
     pairs, harmful, harmless = match_pairs(split.prompts)
     alone = zip(stratified(harmful, rng), stratified(harmless, rng), strict=False)

@@ -95,7 +95,7 @@ def last_token_residuals(
     rows = tokenise(adapter, prompts)
     seen = LastTokens(adapter, n_trials, len(rows))
     with seen.gathering():
-        for indices in by_length(rows, max(1, batch_size // n_trials)):
+        for indices in by_length([len(row) for row in rows], lambda _: max(1, batch_size // n_trials)):
             batch = pad_left(adapter, [rows[i] for i in indices]).for_trials(n_trials)
             n_rows = len(batch.input_ids)
             seen.expect(list(enumerate(indices * n_trials)), [1] * n_rows, n_rows)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from saber.config import EvaluateConfig
 from saber.lm.adapter import Adapter
-from saber.lm.batches import Batch, pad_left
+from saber.lm.batches import Batch, by_length, pad_left
 from saber.lm.cache import DAMAGE, Cached, cache_path, cached, read_cached
 from saber.types import UserError
 
@@ -127,27 +127,20 @@ def bytes_per_position(adapter: Adapter) -> int:
 
 
 def plan_batches(adapter: Adapter, rows: Rows, profile: EvaluateConfig) -> list[list[int]]:
-    """Row indices by batch: of similar length, and as many as keep a pass's whole output within its part of the budget.
+    """Row indices by batch: of similar length, and so few that a pass's whole output is within its part of the budget.
 
     Raises:
         UserError: one row alone exceeds it.
     """
-    order = sorted(range(len(rows.full)), key=lambda i: len(rows.full[i]))
     per_position, limit = bytes_per_position(adapter), part_bytes(profile)
-    batches: list[list[int]] = []
-    for i in order:
-        width = len(rows.full[i]) * per_position
-        if width > limit:
-            needed = PARTS * width / GIGABYTE
-            raise UserError(
-                f"evaluate.memory_gb: expected at least {needed:.3g} for a prompt and response of {len(rows.full[i])}"
-                f" tokens, found {profile.memory_gb:g}: raise it"
-            )
-        if batches and len(batches[-1]) < profile.batch_size and (len(batches[-1]) + 1) * width <= limit:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-    return batches
+    lengths = [len(row) for row in rows.full]
+    longest = max(lengths, default=0)
+    if longest * per_position > limit:
+        raise UserError(
+            f"evaluate.memory_gb: expected at least {PARTS * longest * per_position / GIGABYTE:.3g} for a prompt and"
+            f" response of {longest} tokens, found {profile.memory_gb:g}: raise it"
+        )
+    return by_length(lengths, lambda width: min(profile.batch_size, limit // (width * per_position)))
 
 
 def _claim(folder: Path, n_bytes: int, n_prompts: int, name: str, say: Say) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -12,6 +13,9 @@ from torch import Tensor
 from saber.lm.adapter import Adapter
 from saber.types import Prompt, UserError
 
+PASS_TOKENS = (
+    128  # a pass of few tokens takes as long as one of so many, on a processor and where reading weights costs
+)
 MAX_LISTED = 5  # how many long prompts an error names
 
 
@@ -87,8 +91,20 @@ def pad_left(adapter: Adapter, rows: Sequence[Sequence[int]]) -> Batch:
     return Batch(ids.to(adapter.device), mask.to(adapter.device))
 
 
-def by_length(rows: Sequence[Sequence[int]], batch_size: int) -> Iterator[list[int]]:
-    """Indices of rows in batches of similar length, so that little is padding."""
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+def by_length(lengths: Sequence[int], most: Callable[[int], int]) -> list[list[int]]:
+    """Indices of rows in batches of similar length, at most ``most(width)`` rows in one that is so wide.
+
+    Of all such batches those that cost least, sum(rows x width + `PASS_TOKENS`): little is padding, and passes are few.
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    costs, starts = np.zeros(len(order) + 1), [0] * (len(order) + 1)
+    for end, last in enumerate(order, start=1):
+        begin = np.arange(max(0, end - most(lengths[last])), end)
+        options = costs[begin] + (end - begin) * lengths[last]
+        costs[end], starts[end] = options.min() + PASS_TOKENS, begin[options.argmin()]
+    batches: list[list[int]] = []
+    end = len(order)
+    while end:
+        batches.append(order[starts[end] : end])
+        end = starts[end]
+    return batches[::-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import median_low
 from typing import Any
 
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from saber.lm.activations import LastTokens
 from saber.lm.adapter import Adapter
-from saber.lm.batches import pad_left
-from saber.lm.drafts import Drafts, Node, advance, proposal
+from saber.lm.batches import PASS_TOKENS, pad_left
+from saber.lm.drafts import Drafts
 from saber.lm.rewinding import select_and_rewind
 
 SHRINK_AT = 0.75  # share of rows still open at which copying the cache pays
@@ -22,14 +22,14 @@ SHRINK_AT = 0.75  # share of rows still open at which copying the cache pays
 
 @dataclass
 class Row:
-    """A prompt under one trial: what has been said to it, and where the drafts stand that said the same so far.
+    """A prompt under one trial: what has been said to it, and the drafts of that trial.
 
     A filler makes its trial's group as long as the others; what it says does not count.
     """
 
     prompt: int
     said: list[int]
-    node: Node = field(default_factory=dict)
+    drafts: Drafts | None = None
     is_filler: bool = False
     ended: bool = False
 
@@ -45,7 +45,12 @@ class Row:
             if token in ends or len(self.said) >= limit:
                 self.ended = True
                 return
-        self.node = advance(self.node, tokens)
+
+    def draft(self, limit: int) -> list[int]:
+        """What it is guessed to say next while open, but for the last token within the limit, which the model puts."""
+        if self.drafts is None or not self.is_open:
+            return []
+        return self.drafts.after(self.prompt, self.said, limit - len(self.said) - 1)
 
 
 class Decoding:
@@ -58,11 +63,11 @@ class Decoding:
         *,
         ends: frozenset[int],
         limit: int,
-        drafts: Drafts | None,
+        cache: type | None,
     ) -> None:
-        self._adapter, self._ends, self._limit, self._drafts = adapter, ends, limit, drafts
+        self._adapter, self._ends, self._limit = adapter, ends, limit
         self._groups = [list(group) for group in groups]
-        self._cache: Any = None
+        self._cache: Any = None if cache is None else cache()
         self._mask = torch.empty(0)
         self._positions: list[int] = []  # of each row's last token, which is not in the cache yet
 
@@ -72,46 +77,48 @@ class Decoding:
         return any(row.is_open for row in self._rows())
 
     def begin(self, prompts: Sequence[Sequence[int]], last_tokens: LastTokens | None) -> None:
-        """Read every row's prompt and what is known of its reply, and say the next token."""
+        """Read every row's prompt and what is known of its reply, and say the next tokens.
+
+        A row that is shorter than the longest holds the beginning of its draft where others hold padding on the left.
+        """
         rows = self._rows()
-        batch = pad_left(self._adapter, [[*prompts[row.prompt], *row.said] for row in rows])
+        read = [[*prompts[row.prompt], *row.said] for row in rows]
+        longest = max(map(len, read))
+        drafts = [row.draft(self._limit)[: longest - len(tokens)] for row, tokens in zip(rows, read, strict=True)]
+        batch = pad_left(self._adapter, [[*tokens, *draft] for tokens, draft in zip(read, drafts, strict=True)])
         self._mask = batch.attention_mask
-        self._cache = self._drafts.cache() if self._drafts is not None else None
-        self._positions = (batch.position_ids[:, -1] + 1).tolist()
+        self._positions = [len(tokens) - 1 for tokens in read]
         if last_tokens is not None:
             new = [(i, row.prompt) for i, row in enumerate(rows) if not row.said]
-            last_tokens.expect(new, from_end=[1] * len(new), n_rows=len(rows))
-        (said,) = self._forward(batch.input_ids, batch.position_ids, 1).T.tolist()
-        for row, token in zip(rows, said, strict=True):
-            if self._drafts is not None and row.is_open:
-                row.node = self._drafts.after(row.prompt, row.said)
-            row.say([token], self._ends, self._limit)
-        self._keep([0] * len(rows))
+            last_tokens.expect(new, from_end=[1 + len(drafts[i]) for i, _ in new], n_rows=len(rows))
+        found = self._forward(batch.input_ids, batch.position_ids, 1 + max(map(len, drafts)))
+        self._keep(self._confirm(drafts, found))
 
     def step(self) -> None:
         """Feed each row's last token and its draft; say what the model confirms and the token that it puts next."""
         rows = self._rows()
-        drafts = [proposal(row.node, self._limit - len(row.said) - 1) if row.is_open else [] for row in rows]
-        width = median_low(len(draft) for draft, row in zip(drafts, rows, strict=True) if row.is_open)
-        fed = [
-            [row.said[-1], *draft[:width], *[0] * (width - len(draft))] for row, draft in zip(rows, drafts, strict=True)
-        ]
+        drafts = [row.draft(self._limit) for row in rows]
+        width = width_of([len(draft) for draft, row in zip(drafts, rows, strict=True) if row.is_open])
+        drafts = [[*draft[:width], *[0] * (width - len(draft))] for draft in drafts]
+        fed = [[row.said[-1] if row.is_open else 0, *draft] for row, draft in zip(rows, drafts, strict=True)]
         ids = torch.tensor(fed, device=self._mask.device)
         self._mask = torch.cat([self._mask, self._mask.new_ones(ids.shape)], dim=1)
         positions = torch.tensor(self._positions, device=ids.device).unsqueeze(1) + torch.arange(
             width + 1, device=ids.device
         )
-        said = self._forward(ids, positions, width + 1).tolist()
-        taken_back: list[int] = []
-        for i, (row, draft, found) in enumerate(zip(rows, fed, said, strict=True)):
-            if not row.is_open:
-                taken_back.append(width)
-                continue
-            n = n_confirmed(draft[1:], found)
-            row.say(found[: n + 1], self._ends, self._limit)
-            self._positions[i] += n + 1
-            taken_back.append(width - n)
-        self._keep(taken_back)
+        self._keep(self._confirm(drafts, self._forward(ids, positions, width + 1)))
+
+    def _confirm(self, drafts: Sequence[Sequence[int]], found: Int[Tensor, "row token"]) -> list[int]:
+        """Let each row say what the model finds of its draft and one token more; how much of each draft is refused."""
+        refused: list[int] = []
+        for i, (row, draft, tokens) in enumerate(zip(self._rows(), drafts, found.tolist(), strict=True)):
+            likely = tokens[len(tokens) - len(draft) - 1 :]
+            n = n_confirmed(draft, likely) if row.is_open else 0
+            if row.is_open:
+                row.say(likely[: n + 1], self._ends, self._limit)
+                self._positions[i] += n + 1
+            refused.append(len(draft) - n)
+        return refused
 
     def _rows(self) -> list[Row]:
         return [row for group in self._groups for row in group]
@@ -152,6 +159,11 @@ class Decoding:
         self._mask = select_and_rewind(
             self._cache, self._mask, torch.tensor(kept, device=device), torch.tensor(back, device=device)
         )
+
+
+def width_of(lengths: Sequence[int]) -> int:
+    """How many tokens of drafts so long are fed to each row: the median's, or all where rows are few."""
+    return max(median_low(lengths), min(max(lengths), PASS_TOKENS // len(lengths) - 1))
 
 
 def n_confirmed(draft: Sequence[int], found: Sequence[int]) -> int:

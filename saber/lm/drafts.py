@@ -1,4 +1,4 @@
-"""Drafts: replies that other trials gave to the same prompts, which one pass can check many tokens at a time.
+"""Drafts: what other trials replied, which one pass of the model can check many tokens at a time.
 
 Greedy text has one continuation, so a guess that the model itself confirms token by token is that text (speculative
 decoding, Leviathan et al. 2023, with the study's own past as the draft model). A wrong guess costs time, never truth.
@@ -6,57 +6,90 @@ decoding, Leviathan et al. 2023, with the study's own past as the draft model). 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from array import array
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-MAX_TOKENS = 4096  # kept by prompt: some hundred distinct replies; beyond it the oldest are forgotten
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
-# A node maps the next token to the node after it; the most recently seen comes last.
-Node = dict[int, Any]
+MAX_TRIALS = 128  # whose replies are kept, the latest
+PHRASE = 3  # tokens after which the next one is guessed where no trial's reply began so
+MAX_PHRASES = 2**16  # some 15 megabytes; beyond it they are learnt anew
+
+Replies = Sequence["array[int]"]
 
 
+@dataclass(frozen=True, eq=False)
 class Drafts:
-    """Replies by prompt, as tries of tokens; ``cache`` is the class of a cache that forgets what was refused."""
+    """What one trial's replies are guessed to be: other trials' by likeness, and how phrases went on in any reply.
 
-    def __init__(self, n_prompts: int, cache: type) -> None:
-        self.cache = cache
-        self._roots: list[Node] = [{} for _ in range(n_prompts)]
-        self._n_tokens = [0] * n_prompts
+    ``cache`` is the class of a cache that forgets what was refused.
+    """
 
-    def emptied(self) -> Drafts:
-        """Drafts for the same prompts that remember nothing."""
-        return Drafts(len(self._roots), self.cache)
+    cache: type
+    by_likeness: Sequence[Replies]
+    phrases: Mapping[tuple[int, ...], int]
 
-    def learn(self, prompt: int, reply: Sequence[int]) -> None:
-        """Remember a reply to a prompt, its end token included, as the most recent."""
-        if self._n_tokens[prompt] + len(reply) > MAX_TOKENS:
-            self._roots[prompt], self._n_tokens[prompt] = {}, 0
-        node = self._roots[prompt]
-        for token in reply:
-            child = node.pop(token, None)
-            if child is None:
-                child = {}
-                self._n_tokens[prompt] += 1
-            node[token] = child
-            node = child
+    def after(self, prompt: int, said: Sequence[int], limit: int) -> list[int]:
+        """How a reply to a prompt goes on, for at most ``limit`` tokens; empty where there is no guess.
 
-    def after(self, prompt: int, tokens: Sequence[int]) -> Node:
-        """Where the replies stand that begin with some tokens; an empty node where none does."""
-        return advance(self._roots[prompt], tokens)
+        As the reply of the most alike trial that began with what was ``said``; where none did, token by token as the
+        last three went on when they were last seen.
+        """
+        begun = array("q", said)
+        for replies in self.by_likeness:
+            reply = replies[prompt]
+            if len(reply) > len(begun) and reply[: len(begun)] == begun:
+                return reply[len(begun) : len(begun) + limit].tolist()
+        whole = list(said[-PHRASE:])
+        while len(whole) < PHRASE + limit and (token := self.phrases.get(tuple(whole[-PHRASE:]))) is not None:
+            whole.append(token)
+        return whole[PHRASE:]
 
 
-def advance(node: Node, tokens: Sequence[int]) -> Node:
-    """The node after some more tokens, empty where no reply goes that way."""
-    for token in tokens:
-        node = node.get(token, {})
-    return node
+class Past:
+    """What the base and the latest trials replied to the same prompts, and how each had drifted."""
+
+    def __init__(self, cache: type, base: Sequence[Sequence[int]]) -> None:
+        self._cache, self._base = cache, _kept(base)
+        self._trials: deque[tuple[Float[Tensor, " drifting"], Replies]] = deque(maxlen=MAX_TRIALS)
+        self._phrases: dict[tuple[int, ...], int] = {}
+        self._learn_phrases(self._base)
+
+    def emptied(self) -> Past:
+        """What is known before the first trial: the base alone."""
+        return Past(self._cache, self._base)
+
+    def learn(self, drift_nats: Float[Tensor, " drifting"], replies: Sequence[Sequence[int]]) -> None:
+        """Remember a trial: its KL by drift prompt, and its replies by prompt, their end tokens included."""
+        kept = _kept(replies)
+        before = self._trials[-1][1] if self._trials else self._base
+        self._learn_phrases([reply for reply, old in zip(kept, before, strict=True) if reply != old])
+        self._trials.append((_moved(drift_nats), kept))
+
+    def like(self, drift_nats: Float[Tensor, " drifting"]) -> Drafts:
+        """Drafts for a trial that drifts so: past ones in the order of |sqrt(KL) - sqrt(KL')| over drift prompts.
+
+        KL grows with the square of a small edit, so its root is about as far as the edit has moved a prompt.
+        """
+        wanted = _moved(drift_nats)
+        past = [(torch.zeros_like(wanted), self._base), *self._trials]
+        order = (torch.stack([drift for drift, _ in past]) - wanted).square().sum(dim=1).argsort().tolist()
+        return Drafts(self._cache, [past[i][1] for i in order], self._phrases)
+
+    def _learn_phrases(self, replies: Replies) -> None:
+        if len(self._phrases) > MAX_PHRASES:
+            self._phrases.clear()
+        for reply in replies:
+            self._phrases.update({tuple(reply[at - PHRASE : at]): reply[at] for at in range(PHRASE, len(reply))})
 
 
-def proposal(node: Node, limit: int) -> list[int]:
-    """The most recent continuation from a node, of at most ``limit`` tokens."""
-    found: list[int] = []
-    while node and len(found) < limit:
-        token = next(reversed(node))
-        found.append(token)
-        node = node[token]
-    return found
+def _kept(replies: Sequence[Sequence[int]]) -> Replies:
+    return [array("q", reply) for reply in replies]
+
+
+def _moved(drift_nats: Float[Tensor, " drifting"]) -> Float[Tensor, " drifting"]:
+    return drift_nats.clamp(min=0).sqrt()

@@ -45,13 +45,14 @@ def greedy(
     batch_size: int,
     n_trials: int = 1,
     known: Sequence[Sequence[Tokens]] | None = None,
-    drafts: Drafts | None = None,
+    drafts: Sequence[Drafts] | None = None,
     last_tokens: LastTokens | None = None,
 ) -> list[list[Decoded]]:
     """Decode every prompt (token ids) under each of the T plans applied; by trial, then by prompt.
 
     The result is what ``model.generate(do_sample=False)`` gives a row alone: the most likely token of the raw logits.
-    ``known`` is how each reply begins, where that was found already; ``drafts`` are guesses to be confirmed.
+    ``known`` is how each reply begins, where that was found already; ``drafts`` are
+    each trial's guesses to be confirmed.
     ``last_tokens`` is told the residual stream at the end of every prompt of which nothing is known.
     """
     ends = end_tokens(adapter)
@@ -62,8 +63,14 @@ def greedy(
     ]
     size = max(1, batch_size // n_trials)
     for start in range(0, max(map(len, todo)), size):
-        groups = _filled([[Row(i, list(replies[t][i])) for i in of[start : start + size]] for t, of in enumerate(todo)])
-        decoding = Decoding(adapter, groups, ends=ends, limit=max_new_tokens, drafts=drafts)
+        groups = _filled(
+            [
+                [Row(i, list(replies[t][i]), drafts[t] if drafts else None) for i in of[start : start + size]]
+                for t, of in enumerate(todo)
+            ]
+        )
+        cache = drafts[0].cache if drafts else None
+        decoding = Decoding(adapter, groups, ends=ends, limit=max_new_tokens, cache=cache)
         decoding.begin(rows, last_tokens)
         while decoding.is_open:
             decoding.step()

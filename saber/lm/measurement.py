@@ -22,9 +22,10 @@ from saber.lm.reference import Reference, make_reference
 from saber.method.separability import residual_refusal
 from saber.scoring.answers import is_correct
 from saber.scoring.divergence import drift_profile
-from saber.scoring.refusals import EmptyIs, Label, label_response
+from saber.scoring.refusals import Label, label_response
 from saber.scoring.statistics import bootstrap_mean
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, Split, UserError
+from saber.vocabulary import EmptyIs
 
 N_LABELS = 2**15  # some hundred trials' distinct replies
 

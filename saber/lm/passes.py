@@ -20,6 +20,8 @@ from saber.lm.protocol import under
 from saber.lm.reference import Reference
 from saber.types import EditPlan, Prompt
 
+MOVED = "response"  # the positions whose drift says how alike trials are: of the three they guess best
+
 
 @dataclass(frozen=True, eq=False)
 class Seen:
@@ -44,6 +46,7 @@ def run(
     rows = [tuple(row) for row in tokenise(under(adapter, profile), prompts)]
     asked_alike = tuple(rows) == reference.rows
     seen = LastTokens(adapter, len(plans), len(rows))
+    past = reference.past
     with applied(adapter, plans), seen.gathering():
         drift = drift_of(
             adapter,
@@ -64,11 +67,10 @@ def run(
             batch_size=profile.batch_size,
             n_trials=len(plans),
             known=known,
-            drafts=reference.drafts,
+            drafts=None if past is None else [past.like(nats) for nats in drift.nats[MOVED]],
             last_tokens=seen,
         )
-    if reference.drafts is not None:
-        for replies in decoded:
-            for i, one in enumerate(replies):
-                reference.drafts.learn(i, one.whole)
+    if past is not None:
+        for nats, replies in zip(drift.nats[MOVED], decoded, strict=True):
+            past.learn(nats, [one.whole for one in replies])
     return Seen(drift.nats, decoded, seen.residuals)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +16,7 @@ from saber.lm.adapter import Adapter
 from saber.lm.compiled import CompiledPlan, compile_plan
 from saber.method.contrast import contrasted, spared
 from saber.method.placement import place, reach_of_kernel, reach_of_scope
-from saber.method.ranking import Ranking, interpolate_layers, rank
+from saber.method.ranking import Ranking, interpolate_layers, layers_around, rank
 from saber.method.reading import readers_of
 from saber.method.refinement import RoundOutcome, StopReason, stop_reason
 from saber.method.selection import best_directions, candidate_layers, layers_in_band
@@ -26,17 +27,10 @@ from saber.types import WRITER_KINDS, Activations, EditPlan, ProbeSet, RankedDir
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What one trial asks for: the method's knobs and how many probes it may look at."""
+    """What one trial asks for: the knobs, and how many pairs, capability and borderline prompts it looks at."""
 
     edit: EditConfig
-    n_probe: int
-    n_capability: int
-    n_borderline: int
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """How many pairs, capability and borderline prompts: what `ProbeSet.first` takes."""
-        return self.n_probe, self.n_capability, self.n_borderline
+    sizes: tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +88,16 @@ def make_plans(
     ]
 
 
+def largest_sizes(requests: Sequence[PlanRequest]) -> tuple[int, ...]:
+    """So many pairs, capability and borderline prompts that every request finds its own among them."""
+    return tuple(map(max, zip(*(one.sizes for one in requests), strict=True)))
+
+
 def _probe_again(adapter: Adapter, probes: ProbeSet, drafts: Sequence[_Draft], batch_size: int) -> None:
     """Look at the models as edited so far, all in the same passes, and decide which of them go on."""
     if not drafts:
         return
-    needed = probes.first(*map(max, zip(*(draft.request.sizes for draft in drafts), strict=True)))
+    needed = probes.first(*largest_sizes([draft.request for draft in drafts]))
     plans = [draft.compiled for draft in drafts if draft.compiled is not None]
     captured = probe(adapter, needed, plans=plans, batch_size=batch_size)
     for draft, activations in zip(drafts, captured, strict=True):
@@ -140,8 +139,8 @@ def add_round(draft: _Draft) -> None:
     draft.rounds.append(placed)
 
 
-def rank_with(activations: Activations, edit: EditConfig) -> Ranking:
-    """Rank directions as the edit configuration says."""
+def rank_with(activations: Activations, edit: EditConfig, *, everywhere: bool = False) -> Ranking:
+    """Rank directions as the edit configuration says: of the layers it can take them from, or of all."""
     return rank(
         activations,
         contrast=edit.contrast,
@@ -152,24 +151,31 @@ def rank_with(activations: Activations, edit: EditConfig) -> Ranking:
         purify_rank=edit.purify_rank,
         folds=edit.fdr_folds,
         n_capability_directions=edit.n_capability_directions,
+        layers=None if everywhere else partial(layers_of, edit),
+    )
+
+
+def layers_of(edit: EditConfig, layer_fdr: Float[Tensor, " layer"]) -> list[int]:
+    """The layers that directions are taken from: the candidates in the depth band, or those around a position."""
+    if edit.is_interpolated:
+        lower, upper, _ = layers_around(edit.kernel.direction_position, len(layer_fdr))
+        return sorted({lower, upper})
+    return candidate_layers(
+        layer_fdr.cpu(),
+        layers_in_band(len(layer_fdr), edit.depth_band.low, edit.depth_band.high),
+        strategy=edit.layer_strategy,
+        top_k=edit.layer_top_k,
+        threshold=edit.layer_threshold,
+        percentile=edit.layer_percentile,
     )
 
 
 def select(ranking: Ranking, edit: EditConfig) -> tuple[RankedDirection, ...]:
     """The directions that are edited, best first."""
-    if edit.scope == "kernel" and edit.kernel.direction == "global":
+    if edit.is_interpolated:
         candidates = interpolate_layers(ranking, edit.kernel.direction_position)
     else:
-        band = layers_in_band(len(ranking.directions), edit.depth_band.low, edit.depth_band.high)
-        layers = candidate_layers(
-            ranking.layer_fdr.cpu(),
-            band,
-            strategy=edit.layer_strategy,
-            top_k=edit.layer_top_k,
-            threshold=edit.layer_threshold,
-            percentile=edit.layer_percentile,
-        )
-        candidates = ranking.of_layers(layers)
+        candidates = ranking.of_layers(layers_of(edit, ranking.layer_fdr))
     return best_directions(candidates, edit.global_top_k)
 
 

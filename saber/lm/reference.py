@@ -14,7 +14,7 @@ from saber.lm.adapter import Adapter
 from saber.lm.base_logits import Batches, Rows, Say, part_bytes, teacher_forced
 from saber.lm.batches import check_fits, tokenise
 from saber.lm.cache import Cached, cached
-from saber.lm.drafts import Drafts
+from saber.lm.drafts import Past
 from saber.lm.generation import Decoded, greedy
 from saber.lm.protocol import ordered, protocol_digest, under
 from saber.lm.rewinding import rewindable_cache
@@ -26,7 +26,7 @@ class Reference:
     """What edited models are compared with: token ids and base response by prompt, base logits of the drift prompts.
 
     ``drift`` is read batch by batch where it does not fit the budget; ``part_bytes`` is what one piece may take.
-    ``drifting`` are the places of the drift prompts among all of the split. ``drafts`` remember what is replied, to
+    ``drifting`` are the places of the drift prompts among all of the split. ``past`` remembers what is replied, to
     decode later replies faster; ``None`` where the model's state cannot be taken back.
     """
 
@@ -35,7 +35,7 @@ class Reference:
     drift: Batches
     drifting: tuple[int, ...]
     part_bytes: int
-    drafts: Drafts | None
+    past: Past | None
 
     @property
     def n_drift(self) -> int:
@@ -74,8 +74,8 @@ def make_reference(
         say=say,
     )
     cache_type = rewindable_cache(adapter)
-    drafts = None if cache_type is None else Drafts(len(rows), cache_type)
-    return Reference(tuple(map(tuple, rows)), responses, drift, tuple(wanted), part_bytes(profile), drafts)
+    past = None if cache_type is None else Past(cache_type, [one.whole for one in responses])
+    return Reference(tuple(map(tuple, rows)), responses, drift, tuple(wanted), part_bytes(profile), past)
 
 
 def base_replies(

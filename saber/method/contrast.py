@@ -9,7 +9,6 @@ prompts, or what protected ones have in common, instead.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor
@@ -17,9 +16,7 @@ from torch import Tensor
 from saber.method.extraction import NEGLIGIBLE
 from saber.method.purification import remove_subspace
 from saber.types import Activations
-
-Contrast = Literal["refusal", "false_refusal"]
-Spares = Literal["harmless", "harmful", "harmful_and_answered", "protected_and_answered"]
+from saber.vocabulary import Contrast, Spares
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,14 +6,12 @@ that makes mean(H r) > mean(S r).
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
-Extraction = Literal["svd", "dim", "lda", "whitened_svd"]
+from saber.vocabulary import Extraction
 
 NEGLIGIBLE = 1e-6  # a vector shorter than this share of its source is rounding, not a direction
 

@@ -6,13 +6,11 @@ A refusal direction that leans on the mean of harmless prompts drags that mean a
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Purification = Literal["none", "harmless_mean", "subspace"]
+from saber.vocabulary import Purification
 
 
 def shared_basis(

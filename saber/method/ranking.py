@@ -1,7 +1,8 @@
-"""From activations to ranked directions: extract in every layer, measure separability and entanglement."""
+"""From activations to ranked directions: extract at a layer, measure separability and entanglement."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,27 +10,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from saber.method.contrast import Contrast, contrasted, without_part
+from saber.method.contrast import contrasted, without_part
 from saber.method.entanglement import capability_basis, entanglement
-from saber.method.extraction import Extraction, extract
-from saber.method.purification import Purification, remove_subspace, shared_basis
+from saber.method.extraction import extract
+from saber.method.purification import remove_subspace, shared_basis
 from saber.method.separability import (
     cross_validated_fisher_ratios,
     fisher_ratios,
     layer_fisher_ratio,
 )
 from saber.types import Activations, Direction, RankedDirection
+from saber.vocabulary import Contrast, Extraction, Purification
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """What activations say of each layer: its ratio, its directions in extraction order, its capability basis."""
+    """What activations say of layers: every layer's ratio; of those ranked the directions in extraction order and the
+    capability basis.
+    """
 
     layer_fdr: Float[Tensor, " layer"]
-    directions: tuple[tuple[RankedDirection, ...], ...]
-    capability_bases: tuple[Float[Tensor, "d_model q"], ...]
+    directions: Mapping[int, tuple[RankedDirection, ...]]
+    capability_bases: Mapping[int, Float[Tensor, "d_model q"]]
 
-    def of_layers(self, layers: list[int]) -> tuple[RankedDirection, ...]:
+    def of_layers(self, layers: Sequence[int]) -> tuple[RankedDirection, ...]:
         """All directions of some layers."""
         return tuple(one for layer in layers for one in self.directions[layer])
 
@@ -45,16 +49,18 @@ def rank(
     purify_rank: int,
     folds: int,
     n_capability_directions: int,
+    layers: Callable[[Float[Tensor, " layer"]], Sequence[int]] | None = None,
 ) -> Ranking:
-    """Rank every layer's directions; layer ``l`` of the activations is layer ``l`` of the result.
+    """Rank the directions of every layer, or of those that ``layers`` gives for the layers' Fisher ratios.
 
     ``outside_refusal`` is the share of the layer's true refusal direction taken out of both sides of a false refusal.
     """
     between = contrasted(activations, contrast)
     extractor = partial(extract, method=extraction, n_directions=n_directions, is_paired=between.is_paired)
-    directions: list[tuple[RankedDirection, ...]] = []
-    bases: list[Tensor] = []
-    for layer in range(activations.n_layers):
+    layer_fdr = layer_fisher_ratio(between.refused, between.answered)
+    directions: dict[int, tuple[RankedDirection, ...]] = {}
+    bases: dict[int, Tensor] = {}
+    for layer in range(activations.n_layers) if layers is None else layers(layer_fdr):
         harmless, capability = activations.harmless[layer], activations.capability[layer]
         shared = shared_basis(harmless, capability, purify=purify, rank=purify_rank)
         clean_r, clean_a = (remove_subspace(x[layer], shared) for x in (between.refused, between.answered))
@@ -71,15 +77,19 @@ def rank(
             ratios = fisher_ratios(clean_r, clean_a, found)
         basis = capability_basis(capability, n_directions=n_capability_directions)
         rho = entanglement(found, basis)
-        directions.append(
-            tuple(
-                RankedDirection(Direction(layer, i, vector), float(ratios[i]), float(rho[i]))
-                for i, vector in enumerate(found)
-            )
+        directions[layer] = tuple(
+            RankedDirection(Direction(layer, i, vector), float(ratios[i]), float(rho[i]))
+            for i, vector in enumerate(found)
         )
-        bases.append(basis)
-    layer_fdr = layer_fisher_ratio(between.refused, between.answered)
-    return Ranking(layer_fdr, tuple(directions), tuple(bases))
+        bases[layer] = basis
+    return Ranking(layer_fdr, directions, bases)
+
+
+def layers_around(position: float, n_layers: int) -> tuple[int, int, float]:
+    """The layers below and above ``position``, a share of depth, and the share of the way from one to the other."""
+    exact = position * (n_layers - 1)
+    lower = int(exact)
+    return lower, min(lower + 1, n_layers - 1), exact - lower
 
 
 def interpolate_layers(ranking: Ranking, position: float) -> tuple[RankedDirection, ...]:
@@ -87,16 +97,13 @@ def interpolate_layers(ranking: Ranking, position: float) -> tuple[RankedDirecti
 
     r = (1 - t) r_a + t r_b, scaled to length 1; ratio and entanglement alike. This is Heretic's ``global`` scope.
     """
-    exact = position * (len(ranking.directions) - 1)
-    lower = int(exact)
-    upper = min(lower + 1, len(ranking.directions) - 1)
-    t = exact - lower
+    lower, upper, t = layers_around(position, len(ranking.layer_fdr))
     between: list[RankedDirection] = []
     for a, b in zip(ranking.directions[lower], ranking.directions[upper], strict=False):
         mixed = torch.lerp(a.direction.vector, b.direction.vector, t)
         between.append(
             RankedDirection(
-                Direction(round(exact), a.direction.index, mixed / mixed.norm()),
+                Direction(round(lower + t), a.direction.index, mixed / mixed.norm()),
                 (1 - t) * a.fisher_ratio + t * b.fisher_ratio,
                 (1 - t) * a.entanglement + t * b.entanglement,
             )

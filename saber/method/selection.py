@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from saber.types import RankedDirection
-
-LayerStrategy = Literal["all", "top_k", "threshold", "percentile", "elbow"]
+from saber.vocabulary import LayerStrategy
 
 
 def layers_in_band(n_layers: int, low: float, high: float) -> list[int]:

@@ -10,8 +10,9 @@ from functools import cache
 from itertools import pairwise
 from typing import Literal
 
+from saber.vocabulary import EmptyIs
+
 Label = Literal["comply", "refuse", "degenerate", "empty", "truncated"]
-EmptyIs = Literal["empty", "refuse", "comply"]
 
 MAX_LOOP_PERIOD = 6
 MIN_LOOP_REPEATS = 4

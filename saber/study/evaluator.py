@@ -77,7 +77,7 @@ def _together(bench: Workbench, configs: Sequence[Config], rows: int) -> list[Ou
 
 def plan_trials(bench: Workbench, configs: Sequence[Config], rows: int | None = None) -> list[PlannedEdit]:
     """The plans of some trials, from the shared activations."""
-    requests = [PlanRequest(c.edit, *c.data.probe_sizes) for c in configs]
+    requests = [PlanRequest(c.edit, c.data.probe_sizes) for c in configs]
     return make_plans(
         bench.adapter,
         bench.probes,

@@ -92,10 +92,10 @@ def calibrations(bench: Workbench, knobs: Sequence[Knob], *, until_slower: bool 
 def _calibrate(bench: Workbench, drawn: Sequence[Config], room: Room) -> Calibration:
     """All drawn trials, as many at a time as there is room for: every calibration measures the same work.
 
-    Each begins without drafts, as a study does; those of the one before would know every reply.
+    Each begins without a past, as a study does; that of the one before would know every reply.
     """
-    if bench.reference.drafts is not None:
-        bench = replace(bench, reference=replace(bench.reference, drafts=bench.reference.drafts.emptied()))
+    if bench.reference.past is not None:
+        bench = replace(bench, reference=replace(bench.reference, past=bench.reference.past.emptied()))
     started = time.monotonic()
     evaluate(bench, drawn, room)
     return Calibration(room.trials, (time.monotonic() - started) / len(drawn), peak_bytes(bench.adapter.device))

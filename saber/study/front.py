@@ -220,7 +220,7 @@ def landscape(
     """Layer ratios and all directions of the unedited model, as the balanced point sees and selects them."""
     balanced = find_point(points, "balanced")
     trial = with_values(config, balanced.params)
-    ranking = rank_with(bench.activations.first(*trial.data.probe_sizes), trial.edit)
+    ranking = rank_with(bench.activations.first(*trial.data.probe_sizes), trial.edit, everywhere=True)
     selected = {(one.direction.layer, one.direction.index) for one in select(ranking, trial.edit)}
     rows = tuple(
         DirectionRow(
@@ -230,7 +230,7 @@ def landscape(
             one.entanglement,
             (one.direction.layer, one.direction.index) in selected,
         )
-        for layer in ranking.directions
+        for layer in ranking.directions.values()
         for one in layer
     )
     return tuple(ranking.layer_fdr.tolist()), rows

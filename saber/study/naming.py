@@ -29,6 +29,7 @@ CODES: dict[str, tuple[str, int]] = {
     "edit.depth_band.low": ("bl", 100),
     "edit.depth_band.high": ("bh", 100),
     "data.n_capability": ("ncap", 1),
+    "data.n_borderline": ("nb", 1),
 }
 
 MINUS = "m"  # a name is letters and digits

@@ -16,7 +16,8 @@ from saber.keys import config_keys, key_type, nearest, value_of, with_values
 from saber.types import UserError
 from saber.vocabulary import shown
 
-SEARCHABLE = ("edit.", "data.n_probe", "data.n_capability")
+PROBE_COUNTS = ("data.n_probe", "data.n_capability", "data.n_borderline")
+SEARCHABLE = ("edit.", *PROBE_COUNTS)
 ROUNDING = 1e-9  # 0.3 - 0.1 is a little less than 0.2
 RANGE_WORDS = {"low", "high", "step", "log"}
 
@@ -74,6 +75,7 @@ CONDITIONS: dict[str, Callable[[Config], bool]] = {
     "edit.kernel.": lambda c: c.edit.scope == "kernel",
     "edit.kernel.direction_position": lambda c: c.edit.kernel.direction == "global",
     "edit.purify_rank": lambda c: c.edit.purify == "subspace",
+    "data.n_borderline": lambda c: c.edit.contrast == "false_refusal",
     "edit.outside_refusal": lambda c: c.edit.contrast == "false_refusal",
     "edit.spares": lambda c: c.edit.reader == "least_drift",
     "edit.reader_layer": lambda c: c.edit.reader == "least_drift" and _reaches_further(c),
@@ -84,8 +86,8 @@ CONDITIONS: dict[str, Callable[[Config], bool]] = {
     "edit.layer_top_k": lambda c: c.edit.layer_strategy == "top_k",
     "edit.layer_threshold": lambda c: c.edit.layer_strategy == "threshold",
     "edit.layer_percentile": lambda c: c.edit.layer_strategy == "percentile",
-    "edit.layer_": lambda c: not _interpolated(c),
-    "edit.depth_band.": lambda c: not _interpolated(c),
+    "edit.layer_": lambda c: not c.edit.is_interpolated,
+    "edit.depth_band.": lambda c: not c.edit.is_interpolated,
     "edit.decay": lambda c: c.edit.max_iterations > 1,
     "edit.tolerance": lambda c: c.edit.max_iterations > 1,
     "edit.stable_cosine": lambda c: c.edit.max_iterations > 1,
@@ -93,13 +95,9 @@ CONDITIONS: dict[str, Callable[[Config], bool]] = {
 }
 
 
-def _interpolated(config: Config) -> bool:
-    return config.edit.scope == "kernel" and config.edit.kernel.direction == "global"
-
-
 def _reaches_further(config: Config) -> bool:
     """Whether directions act beyond the layer that they were found at."""
-    return config.edit.scope in ("band", "all") or _interpolated(config)
+    return config.edit.scope in ("band", "all") or config.edit.is_interpolated
 
 
 def matters(key: str, config: Config) -> bool:
@@ -123,9 +121,7 @@ def parse_space(config: Config) -> tuple[Knob, ...]:
         if knob.key not in known:
             raise UserError(f"space: unknown key {knob.key}{nearest(knob.key, sorted(known))}")
         if not knob.key.startswith(SEARCHABLE):
-            raise UserError(
-                f"space: {knob.key} changes no plan; search keys under edit., data.n_probe or data.n_capability"
-            )
+            raise UserError(f"space: {knob.key} changes no plan; search keys under edit., or {', '.join(PROBE_COUNTS)}")
     knobs = [_typed(knob, config) for knob in knobs]
     deciding = [k for k in knobs if k.key in DECIDING]
     ordered = tuple(sorted(knobs, key=lambda k: (not k.choices and k not in deciding, _is_conditional(k.key))))
@@ -241,6 +237,8 @@ def extremes(key: str, knobs: Sequence[Knob], config: Config) -> tuple[Any, ...]
     return (value_of(config, key),)
 
 
-def largest(key: str, knobs: Sequence[Knob], config: Config) -> int:
-    """The largest value an integer key can take in this study."""
-    return max(int(value) for value in extremes(key, knobs, config))
+def probe_sizes(knobs: Sequence[Knob], config: Config) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """The fewest and the most pairs, capability and borderline prompts that a trial of this study looks at."""
+    ends = {key: extremes(key, knobs, config) for key in PROBE_COUNTS}
+    fewest, most = ({key: end(values) for key, values in ends.items()} for end in (min, max))
+    return with_values(config, fewest).data.probe_sizes, with_values(config, most).data.probe_sizes

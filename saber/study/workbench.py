@@ -24,7 +24,7 @@ from saber.lm.measurement import Measured, measure_trials
 from saber.lm.protocol import marker_words
 from saber.lm.reference import Reference, make_reference
 from saber.study.memory import with_fewer_rows
-from saber.study.space import Knob, extremes, largest
+from saber.study.space import Knob, extremes, probe_sizes
 from saber.study.terminal import terminal, training_bar
 from saber.types import Activations, EditPlan, ProbeSet, Split, SplitName, digest_json
 
@@ -78,21 +78,19 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     quiet()
     marker_words(config.evaluate)  # a mistaken list is told before a model is loaded
     splits = load_splits(config.data, config.organism.seed, config.organism.family)
-    n_probe = largest("data.n_probe", knobs, config)
-    n_capability = largest("data.n_capability", knobs, config)
+    fewest, (n_probe, n_capability, n_borderline) = probe_sizes(knobs, config)
     with_borderline = "false_refusal" in extremes("edit.contrast", knobs, config)
-    n_borderline = (config.data.n_borderline or n_probe) if with_borderline else 0
-    probes = probe_set(splits["probe"], n_probe, n_capability, config.data.seed, n_borderline=n_borderline)
+    sizes = n_probe, n_capability, n_borderline if with_borderline else 0
+    probes = probe_set(splits["probe"], sizes, config.data.seed)
     adapter = load_base(config)
     verify_writers(adapter)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
-    smallest = int(min(extremes("data.n_probe", knobs, config)))
     if "protected_and_answered" in extremes("edit.spares", knobs, config):
-        require_protected(probes, smallest=smallest)
+        require_protected(probes, smallest=fewest[0])
     if with_borderline:
         probes = _labelled(adapter, probes, config, folder / "cache", digest)
-        require_both(probes, smallest=config.data.n_borderline or smallest)
+        require_both(probes, smallest=fewest[2])
     reference = _reference(adapter, splits["tune"], config, folder / "cache", digest)
     activations = _activations(adapter, probes, config, folder / "cache", digest)
     return Workbench(config, adapter, digest, splits, probes, activations, reference, folder)

@@ -45,7 +45,7 @@ def seen() -> Activations:
 
 
 def first_round(seen: Activations, edit: EditConfig = EDIT) -> Round:
-    draft = planning._Draft(PlanRequest(edit, N, N, N), seen)
+    draft = planning._Draft(PlanRequest(edit, (N, N, N)), seen)
     planning.add_round(draft)
     return draft.rounds[0]
 
@@ -66,11 +66,11 @@ def test_a_patch_changes_the_plan_the_same_way_each_time_and_is_undone(patch: An
 
 
 def test_random_directions_are_unit_vectors_outside_what_is_protected(seen: Activations) -> None:
-    real = rank_with(seen, EDIT)
+    real = rank_with(seen, EDIT, everywhere=True)
     with random_directions(0):
-        drawn = rank_with(seen, EDIT)
+        drawn = rank_with(seen, EDIT, everywhere=True)
     with random_directions(1):
-        others = rank_with(seen, EDIT)
+        others = rank_with(seen, EDIT, everywhere=True)
     for layer in range(LAYERS):
         assert len(drawn.directions[layer]) == len(real.directions[layer]) == 3
         for one, other in zip(drawn.directions[layer], others.directions[layer], strict=True):
@@ -103,7 +103,9 @@ def test_a_random_rank_is_one_order_for_the_whole_search(seen: Activations) -> N
     def order(seed: int, of: Activations) -> list[tuple[int, int]]:
         with rank_at_random(seed):
             ranking = rank_with_patched(of)
-        ratios = {(r.direction.layer, r.direction.index): r.fisher_ratio for some in ranking.directions for r in some}
+        ratios = {
+            (r.direction.layer, r.direction.index): r.fisher_ratio for some in ranking.directions.values() for r in some
+        }
         return sorted(ratios, key=lambda key: ratios[key])
 
     fewer = seen.first(8, 8, 8)

@@ -248,8 +248,8 @@ def test_smaller_probe_sets_are_prefixes(
     split = probe_split(n_pairs, harmful, harmless, capability)
     most = n_pairs + min(harmful, harmless)
     n_probe, n_capability = data.draw(st.integers(0, most)), data.draw(st.integers(0, capability))
-    largest = probe_set(split, most, capability, seed)
-    assert probe_set(split, n_probe, n_capability, seed) == largest.first(n_probe, n_capability, 0)
+    largest = probe_set(split, (most, capability, 0), seed)
+    assert probe_set(split, (n_probe, n_capability, 0), seed) == largest.first(n_probe, n_capability, 0)
     assert len(set(largest.harmful)) == len(set(largest.harmless)) == most
 
 
@@ -257,7 +257,7 @@ def test_smaller_probe_sets_are_prefixes(
 @given(st.integers(0, 20), st.integers(0, 10), st.integers(0, 10), st.integers(0, 99))
 def test_probe_pairs_are_aligned(n_pairs: int, harmful: int, harmless: int, seed: int) -> None:
     split = probe_split(n_pairs, harmful, harmless, 2)
-    found = probe_set(split, n_pairs + min(harmful, harmless), 2, seed)
+    found = probe_set(split, (n_pairs + min(harmful, harmless), 2, 0), seed)
     for one, other in zip(found.harmful, found.harmless, strict=True):
         assert (one.kind, other.kind) == ("harmful", "harmless")
         assert one.pair_id == other.pair_id
@@ -266,7 +266,7 @@ def test_probe_pairs_are_aligned(n_pairs: int, harmful: int, harmless: int, seed
 @untimed
 @given(st.integers(0, 99), st.integers(1, 48))
 def test_every_beginning_of_a_probe_set_mixes_the_categories(seed: int, n_probe: int) -> None:
-    found = probe_set(probe_split(40, 8, 8, 48), n_probe, n_probe, seed)
+    found = probe_set(probe_split(40, 8, 8, 48), (n_probe, n_probe, 0), seed)
     for prompts in (found.harmful, found.capability):
         shares = Counter(prompt.category for prompt in prompts)
         assert all(abs(shares[category] - n_probe / len(CATEGORIES)) <= 1 for category in CATEGORIES)
@@ -275,27 +275,27 @@ def test_every_beginning_of_a_probe_set_mixes_the_categories(seed: int, n_probe:
 @given(st.integers(0, 99), st.integers(1, 20))
 def test_borderline_prompts_join_a_probe_set_without_changing_the_rest(seed: int, n_probe: int) -> None:
     split = Split("probe", tuple(pool(20, 0, 0, 20, 8)))
-    without, found = probe_set(split, n_probe, 8, seed), probe_set(split, n_probe, 8, seed, n_borderline=n_probe)
+    without, found = (probe_set(split, (n_probe, 8, n), seed) for n in (0, n_probe))
     assert (found.harmful, found.harmless, found.capability) == (without.harmful, without.harmless, without.capability)
-    assert found.first(n_probe // 2, 8, n_probe) == probe_set(split, n_probe // 2, 8, seed, n_borderline=n_probe)
+    assert found.first(n_probe // 2, 8, n_probe) == probe_set(split, (n_probe // 2, 8, n_probe), seed)
     assert [prompt.kind for prompt in found.borderline] == ["borderline"] * n_probe
 
 
 def test_probe_sets_differ_by_seed() -> None:
     split = probe_split(40, 0, 0, 40)
-    assert probe_set(split, 20, 20, 0) == probe_set(split, 20, 20, 0)
-    assert set(probe_set(split, 20, 20, 0).harmful) != set(probe_set(split, 20, 20, 1).harmful)
+    assert probe_set(split, (20, 20, 0), 0) == probe_set(split, (20, 20, 0), 0)
+    assert set(probe_set(split, (20, 20, 0), 0).harmful) != set(probe_set(split, (20, 20, 0), 1).harmful)
 
 
 def test_too_few_to_probe() -> None:
     split = probe_split(100, 28, 40, 30)
     with pytest.raises(UserError) as caught:
-        probe_set(split, 200, 30, 0)
+        probe_set(split, (200, 30, 0), 0)
     assert str(caught.value) == (
         "data.n_probe asks for 200 pairs, the probe split has 128: lower data.n_probe or name more data"
     )
     with pytest.raises(UserError) as caught:
-        probe_set(split, 60, 50, 0)
+        probe_set(split, (60, 50, 0), 0)
     assert str(caught.value) == (
         "data.n_capability asks for 50 capability prompts, the probe split has 30:"
         " lower data.n_capability or name more data"
@@ -331,8 +331,8 @@ def test_load_splits_of_the_organism() -> None:
     assert splits["probe"].digest != load_splits(DataConfig(source="organism"), 1)["probe"].digest
     office = load_splits(DataConfig(source="organism"), 0, "qwen3")
     assert not set(texts(office["probe"].prompts)) & set(texts(splits["probe"].prompts))
-    probes = probe_set(splits["probe"], 60, 30, 0)
-    assert texts(probes.harmful)[:24] == texts(probe_set(splits["probe"], 24, 30, 0).harmful)
+    probes = probe_set(splits["probe"], (60, 30, 0), 0)
+    assert texts(probes.harmful)[:24] == texts(probe_set(splits["probe"], (24, 30, 0), 0).harmful)
 
 
 def test_sources_that_are_not_there() -> None:

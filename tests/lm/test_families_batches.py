@@ -9,7 +9,7 @@ import torch
 
 from saber.lm.activations import last_token_residuals
 from saber.lm.adapter import Adapter, adapt
-from saber.lm.drafts import Drafts
+from saber.lm.drafts import Past
 from saber.lm.generation import greedy
 from saber.lm.rewinding import rewindable_cache
 from saber.types import Prompt
@@ -56,16 +56,14 @@ def test_a_draft_right_or_wrong_changes_nothing(case: str) -> None:
     if cache is None:
         assert case in RECURRENT
         return
-    drafts = Drafts(len(ROWS), cache)
-    for i, one in enumerate(plain[:4]):
-        right = one.whole
-        drafts.learn(i, [*right[: i + 1], 50, 51, 52, 53])  # wrong after one, two, three or four tokens
+    wrong = [[*one.whole[: i + 1], 50, 51, 52, 53] for i, one in enumerate(plain[:4])]  # after one to four tokens
+    past = Past(cache, [*wrong, ()])
     known = [[tuple(one.tokens[:2]) if i == 4 else () for i, one in enumerate(plain)]]
     for _ in range(2):
+        drafts = [past.like(torch.zeros(1))]
         found = greedy(adapter, ROWS, max_new_tokens=6, batch_size=size, known=known, drafts=drafts)
         assert found == [plain]
-        for i, one in enumerate(plain):
-            drafts.learn(i, one.whole)
+        past.learn(torch.zeros(1), [one.whole for one in plain])
 
 
 @every_family

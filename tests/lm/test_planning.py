@@ -17,9 +17,9 @@ from saber.lm.adapter import Adapter, adapt
 from saber.lm.editing import applied
 from saber.lm.loading import build_model
 from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
-from saber.method.contrast import Spares
 from saber.study.space import CONDITIONS, matters
 from saber.types import Activations, ProbeSet, Prompt
+from saber.vocabulary import Spares
 from tests.conftest import TINY_GEMMA4, randomise
 
 N_PAIRS = 16
@@ -79,7 +79,7 @@ def config(**edit: Any) -> Config:
 
 
 def plan(adapter: Adapter, base: Activations, *configs: Config) -> list[PlannedEdit]:
-    requests = [PlanRequest(c.edit, *c.data.probe_sizes) for c in configs]
+    requests = [PlanRequest(c.edit, c.data.probe_sizes) for c in configs]
     return make_plans(adapter, PROBES, base, requests, batch_size=64)
 
 

@@ -10,10 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saber.method.contrast import Spares, contrasted, spared, without_part
+from saber.method.contrast import contrasted, spared, without_part
 from saber.method.ranking import rank
 from saber.method.reading import least_drift_readers
 from saber.types import Activations
+from saber.vocabulary import Spares
 
 D = 12
 E = torch.eye(D)

@@ -11,7 +11,6 @@ import pytest
 
 from saber.config import Config
 from saber.keys import with_values
-from saber.lm.drafts import Drafts
 from saber.study import batching
 from saber.study.batching import REMEMBERED, with_batch, with_known_batch
 from saber.study.forecast import Calibration
@@ -77,11 +76,3 @@ def test_what_is_no_batch_is_refused(words: str, organism_folder: Path, tmp_path
     said = run_here("sweep", words_of(organism_folder, tmp_path, words), tmp_path)
     assert said.status == 2
     assert "launch.trials_per_batch" in said.err
-
-
-def test_emptied_drafts_know_the_same_prompts_and_no_replies() -> None:
-    drafts = Drafts(2, object)
-    drafts.learn(1, [5, 6])
-    assert drafts.after(1, [5]) == {6: {}}
-    assert drafts.emptied().after(1, [5]) == {}
-    assert drafts.after(1, [5]) == {6: {}}

@@ -10,7 +10,7 @@ import pytest
 from saber.config import Config
 from saber.keys import parse_config
 from saber.study.naming import point_name
-from saber.study.space import check_point, largest, matters, parse_space, suggest
+from saber.study.space import check_point, matters, parse_space, probe_sizes, suggest
 from saber.types import UserError
 
 
@@ -109,10 +109,23 @@ def test_known_points_are_checked_before_optuna_would_take_them_unseen() -> None
         check_point({"edit.alpha_bas": 0.5}, knobs)
 
 
-def test_the_largest_probe_count_is_known_before_anything_is_captured() -> None:
+def test_probe_counts_are_known_before_anything_is_captured() -> None:
     c = config({"data.n_probe": {"low": 20, "high": 96}})
-    assert largest("data.n_probe", parse_space(c), c) == 96
-    assert largest("data.n_capability", parse_space(c), c) == 30
+    assert probe_sizes(parse_space(c), c) == ((20, 30, 20), (96, 30, 96))
+    space = {"data.n_probe": {"choices": [48, 12]}, "data.n_borderline": {"low": 16, "high": 64}}
+    c = config(space, contrast="false_refusal")
+    assert probe_sizes(parse_space(c), c) == ((12, 30, 16), (48, 30, 64))
+
+
+def test_a_count_that_may_be_null_is_searched_in_whole_numbers() -> None:
+    c = config({"data.n_borderline": {"low": 16, "high": 64}}, contrast="false_refusal")
+    (knob,) = parse_space(c)
+    found = {suggest(optuna.trial.FixedTrial({knob.key: 33}), [knob], c).data.n_borderline}
+    assert found == {33}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    assert all(isinstance(knob.suggest(study.ask()), int) for _ in range(5))
+    with pytest.raises(UserError, match=r"searching data\.n_borderline does nothing"):
+        parse_space(config({"data.n_borderline": {"low": 16, "high": 64}}))
 
 
 def test_conditions_follow_the_configuration() -> None:
