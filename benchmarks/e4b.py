@@ -133,7 +133,7 @@ def built(options: argparse.Namespace) -> Bench:
     split = Split(
         "tune", tuple(one for i, (kind, n) in enumerate(SIZES.items()) for one in prompts(kind, n, 3000 + 500 * i))
     )
-    reference = replace(make_reference(adapter, split, config.evaluate), drafts=None)
+    reference = replace(make_reference(adapter, split, config.evaluate), past=None)
     return Bench(adapter, probes, activations, split, reference, config)
 
 

@@ -14,6 +14,8 @@ from saber.lm.adapter import Adapter
 from saber.lm.batches import by_length, pad_left, tokenise
 from saber.lm.compiled import CompiledPlan
 from saber.lm.editing import applied
+from saber.lm.prefix import prefix_of
+from saber.lm.rewinding import rewindable_cache
 from saber.types import Activations, EditPlan, ProbeSet, Prompt
 
 
@@ -95,17 +97,12 @@ def last_token_residuals(
     rows = tokenise(adapter, prompts)
     seen = LastTokens(adapter, n_trials, len(rows))
     with seen.gathering():
+        prefix = prefix_of(rows, lambda: rewindable_cache(adapter, n_trials)).read(adapter, n_trials)
         for indices in by_length([len(row) for row in rows], lambda _: max(1, batch_size // n_trials)):
             batch = pad_left(adapter, [rows[i] for i in indices]).for_trials(n_trials)
             n_rows = len(batch.input_ids)
             seen.expect(list(enumerate(indices * n_trials)), [1] * n_rows, n_rows)
-            adapter.model(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                position_ids=batch.position_ids,
-                use_cache=False,
-                logits_to_keep=1,
-            )
+            adapter.model(**prefix.inputs(batch), use_cache=prefix.cache is not None, logits_to_keep=1)
     return seen.residuals
 
 

@@ -21,6 +21,7 @@ from saber.config import EvaluateConfig
 from saber.lm.adapter import Adapter
 from saber.lm.batches import Batch, by_length, pad_left
 from saber.lm.cache import DAMAGE, Cached, cache_path, cached, read_cached
+from saber.lm.prefix import Prefix
 from saber.types import UserError
 
 GIGABYTE = 10**9
@@ -89,7 +90,14 @@ def part_bytes(profile: EvaluateConfig) -> int:
 
 
 def teacher_forced(
-    adapter: Adapter, rows: Rows, profile: EvaluateConfig, *, folder: Path | None, name: str, say: Say
+    adapter: Adapter,
+    rows: Rows,
+    profile: EvaluateConfig,
+    *,
+    folder: Path | None,
+    name: str,
+    say: Say,
+    prefix: Prefix,
 ) -> Batches:
     """The base's logits of all rows: held where they take a part of the budget, else read from disk batch by batch.
 
@@ -102,10 +110,13 @@ def teacher_forced(
     n_bytes = sum(map(rows.n_positions, batches)) * bytes_per_position(adapter)
     fits = n_bytes <= part_bytes(profile)
     if folder is None and fits:
-        return [_from_tensors(_force(adapter, rows, indices)) for indices in batches]
+        return [_from_tensors(_force(adapter, rows, indices, prefix, profile)) for indices in batches]
     scratch = Path(mkdtemp(prefix="saber-logits-")) if folder is None else None
     place = folder or scratch or Path()
-    keys = [{"rows": [rows.full[i] for i in one], "prompts": [rows.n_prompt[i] for i in one]} for one in batches]
+    begun = {"prefix": len(prefix.tokens)} if prefix.tokens else {}
+    keys = [
+        {"rows": [rows.full[i] for i in one], "prompts": [rows.n_prompt[i] for i in one], **begun} for one in batches
+    ]
     paths = [cache_path(place, f"{i:04d}", key) for i, key in enumerate(keys)]
     stored = Stored(paths, scratch)
     missing = [indices for path, indices in zip(paths, batches, strict=True) if not path.exists()]
@@ -114,7 +125,7 @@ def teacher_forced(
         _claim(place, wanted, len(rows.full), name, say)
     held: list[TeacherForced] = []
     for i, (key, indices) in enumerate(zip(keys, batches, strict=True)):
-        made = cached(place, f"{i:04d}", key, partial(_cacheable, adapter, rows, indices))
+        made = cached(place, f"{i:04d}", key, partial(_cacheable, adapter, rows, indices, prefix, profile))
         held += [_from_tensors(made.tensors)] if fits else []
     for old in set(place.iterdir()) - set(paths):  # of another batch size or budget
         old.unlink()
@@ -157,7 +168,9 @@ def _claim(folder: Path, n_bytes: int, n_prompts: int, name: str, say: Say) -> N
 
 
 @torch.inference_mode()
-def _force(adapter: Adapter, rows: Rows, indices: Sequence[int]) -> dict[str, Tensor]:
+def _force(
+    adapter: Adapter, rows: Rows, indices: Sequence[int], prefix: Prefix, profile: EvaluateConfig
+) -> dict[str, Tensor]:
     """The base's logits at all prompt positions after the first and at all that predict a response token."""
     batch = pad_left(adapter, [rows.full[i] for i in indices])
     places = [
@@ -166,12 +179,8 @@ def _force(adapter: Adapter, rows: Rows, indices: Sequence[int]) -> dict[str, Te
         for at in range(1, len(rows.full[i]) - 1)
     ]
     row, column, prompt, at, n_prompt = torch.tensor(places, device=adapter.device).T.contiguous()
-    logits = adapter.model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        position_ids=batch.position_ids,
-        use_cache=False,
-    ).logits
+    read = prefix.read(adapter, 1, most_logits=part_bytes(profile) // bytes_per_position(adapter))
+    logits = adapter.model(**read.inputs(batch), use_cache=read.cache is not None).logits
     return {
         "input_ids": batch.input_ids,
         "attention_mask": batch.attention_mask,
@@ -181,12 +190,12 @@ def _force(adapter: Adapter, rows: Rows, indices: Sequence[int]) -> dict[str, Te
         "is_first": at == n_prompt - 1,
         "is_prompt": at <= n_prompt - 1,
         "is_response": at >= n_prompt - 1,
-        "logits": logits[row, column],
+        "logits": read.logits_at(logits, 0, row, column, at),
     }
 
 
-def _cacheable(adapter: Adapter, rows: Rows, indices: Sequence[int]) -> Cached:
-    return Cached(_force(adapter, rows, indices), None)
+def _cacheable(adapter: Adapter, rows: Rows, indices: Sequence[int], prefix: Prefix, profile: EvaluateConfig) -> Cached:
+    return Cached(_force(adapter, rows, indices, prefix, profile), None)
 
 
 def _read(path: Path) -> TeacherForced:

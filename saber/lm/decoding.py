@@ -15,6 +15,7 @@ from saber.lm.activations import LastTokens
 from saber.lm.adapter import Adapter
 from saber.lm.batches import PASS_TOKENS, pad_left
 from saber.lm.drafts import Drafts
+from saber.lm.prefix import PrefixRead
 from saber.lm.rewinding import select_and_rewind
 
 SHRINK_AT = 0.75  # share of rows still open at which copying the cache pays
@@ -64,9 +65,12 @@ class Decoding:
         ends: frozenset[int],
         limit: int,
         cache: type | None,
+        prefix: PrefixRead,
+        most_logits: int,
     ) -> None:
-        self._adapter, self._ends, self._limit = adapter, ends, limit
+        self._adapter, self._ends, self._limit, self._most_logits = adapter, ends, limit, most_logits
         self._groups = [list(group) for group in groups]
+        self._prefix = prefix
         self._cache: Any = None if cache is None else cache()
         self._mask = torch.empty(0)
         self._positions: list[int] = []  # of each row's last token, which is not in the cache yet
@@ -83,30 +87,43 @@ class Decoding:
         """
         rows = self._rows()
         read = [[*prompts[row.prompt], *row.said] for row in rows]
-        longest = max(map(len, read))
-        drafts = [row.draft(self._limit)[: longest - len(tokens)] for row, tokens in zip(rows, read, strict=True)]
+        longest, room = max(map(len, read)), self._room()
+        drafts = [
+            row.draft(self._limit)[: min(longest - len(tokens), room)] for row, tokens in zip(rows, read, strict=True)
+        ]
         batch = pad_left(self._adapter, [[*tokens, *draft] for tokens, draft in zip(read, drafts, strict=True)])
         self._mask = batch.attention_mask
         self._positions = [len(tokens) - 1 for tokens in read]
         if last_tokens is not None:
             new = [(i, row.prompt) for i, row in enumerate(rows) if not row.said]
             last_tokens.expect(new, from_end=[1 + len(drafts[i]) for i, _ in new], n_rows=len(rows))
-        found = self._forward(batch.input_ids, batch.position_ids, 1 + max(map(len, drafts)))
+        inputs = {"past_key_values": self._cache, **self._prefix.inputs(batch)}
+        found = self._forward(1 + max(map(len, drafts)), **inputs)
         self._keep(self._confirm(drafts, found))
 
     def step(self) -> None:
         """Feed each row's last token and its draft; say what the model confirms and the token that it puts next."""
         rows = self._rows()
         drafts = [row.draft(self._limit) for row in rows]
-        width = width_of([len(draft) for draft, row in zip(drafts, rows, strict=True) if row.is_open])
+        lengths = [len(draft) for draft, row in zip(drafts, rows, strict=True) if row.is_open]
+        width = min(width_of(lengths), self._room())
         drafts = [[*draft[:width], *[0] * (width - len(draft))] for draft in drafts]
         fed = [[row.said[-1] if row.is_open else 0, *draft] for row, draft in zip(rows, drafts, strict=True)]
         ids = torch.tensor(fed, device=self._mask.device)
         self._mask = torch.cat([self._mask, self._mask.new_ones(ids.shape)], dim=1)
-        positions = torch.tensor(self._positions, device=ids.device).unsqueeze(1) + torch.arange(
-            width + 1, device=ids.device
+        first = torch.tensor(self._positions, device=ids.device).unsqueeze(1)
+        found = self._forward(
+            width + 1,
+            input_ids=ids,
+            attention_mask=self._mask,
+            position_ids=first + torch.arange(width + 1, device=ids.device),
+            past_key_values=self._cache,
         )
-        self._keep(self._confirm(drafts, self._forward(ids, positions, width + 1)))
+        self._keep(self._confirm(drafts, found))
+
+    def _room(self) -> int:
+        """How long drafts may be for the logits of a pass to stay within their number; at least every row's next."""
+        return max(0, self._most_logits // len(self._rows()) - 1)
 
     def _confirm(self, drafts: Sequence[Sequence[int]], found: Int[Tensor, "row token"]) -> list[int]:
         """Let each row say what the model finds of its draft and one token more; how much of each draft is refused."""
@@ -123,16 +140,9 @@ class Decoding:
     def _rows(self) -> list[Row]:
         return [row for group in self._groups for row in group]
 
-    def _forward(self, ids: Tensor, positions: Tensor, keep: int) -> Int[Tensor, "row keep"]:
+    def _forward(self, keep: int, **inputs: Any) -> Int[Tensor, "row keep"]:
         """The most likely token after each of the last ``keep`` ones; the cache grows by what was fed."""
-        out = self._adapter.model(
-            input_ids=ids,
-            attention_mask=self._mask,
-            position_ids=positions,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=keep,
-        )
+        out = self._adapter.model(**inputs, use_cache=True, logits_to_keep=keep)
         self._cache = out.past_key_values
         likely: Tensor = out.logits[:, -keep:].argmax(dim=-1)
         return likely

@@ -16,6 +16,7 @@ from saber.lm.activations import LastTokens
 from saber.lm.adapter import Adapter
 from saber.lm.base_logits import TeacherForced
 from saber.lm.batches import Batch
+from saber.lm.prefix import PrefixRead
 from saber.lm.reference import Reference
 from saber.scoring.divergence import kl_divergence_nats
 
@@ -36,13 +37,20 @@ class Drift:
 
 @torch.inference_mode()
 def drift_of(
-    adapter: Adapter, reference: Reference, *, n_trials: int, batch_size: int, last_tokens: LastTokens | None = None
+    adapter: Adapter,
+    reference: Reference,
+    *,
+    n_trials: int,
+    batch_size: int,
+    prefix: PrefixRead | None = None,
+    last_tokens: LastTokens | None = None,
 ) -> Drift:
     """Force the base's replies on T edited models: the mean KL over first, prompt or response positions by prompt.
 
-    Call it inside ``applied`` with ``n_trials`` plans.
+    Call it inside ``applied`` with ``n_trials`` plans; ``prefix`` is the reference's as they read it, where they did.
     """
     device = adapter.device
+    prefix = prefix or PrefixRead()
     sums = {name: torch.zeros(n_trials, reference.n_drift, device=device) for name in POSITIONS}
     counts = {name: torch.zeros(reference.n_drift, device=device) for name in POSITIONS}
     beginnings: list[list[tuple[int, ...]]] = [[()] * reference.n_drift for _ in range(n_trials)]
@@ -50,7 +58,7 @@ def drift_of(
         nats = torch.empty(n_trials, len(part.row), device=device)
         likely = torch.empty(n_trials, len(part.row), dtype=torch.long, device=device)
         for rows in _rows_at_once(part, batch_size, n_trials):
-            _force(adapter, part, rows, reference, nats, likely, last_tokens)
+            _force(adapter, part, rows, reference, prefix, nats, likely, last_tokens)
         prompt = part.prompt.to(device)
         for name, where in zip(POSITIONS, (part.is_first, part.is_prompt, part.is_response), strict=True):
             counted = where.to(device)
@@ -98,6 +106,7 @@ def _force(
     part: TeacherForced,
     rows: slice,
     reference: Reference,
+    prefix: PrefixRead,
     nats: Float[Tensor, "trial position"],
     likely: Int[Tensor, "trial position"],
     last_tokens: LastTokens | None,
@@ -110,17 +119,14 @@ def _force(
     inside = torch.nonzero((part.row >= rows.start) & (part.row < rows.stop)).flatten()
     if last_tokens is not None:
         _expect(part, rows, inside, n_trials, last_tokens, reference)
-    logits = adapter.model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        position_ids=batch.position_ids,
-        use_cache=False,
-    ).logits.unflatten(0, (n_trials, -1))
+    out = adapter.model(**prefix.inputs(batch), use_cache=prefix.cache is not None)
+    logits, position = out.logits.unflatten(0, (n_trials, -1)), batch.position_ids
     n_at_once = max(1, reference.part_bytes // (SOFTMAX_BYTES * part.logits.shape[-1]))
     for here in torch.split(inside, n_at_once):
         base = part.logits[here].to(device)
+        row, column = part.row[here] - rows.start, part.column[here]
         for t in range(n_trials):
-            edited = logits[t, part.row[here] - rows.start, part.column[here]]
+            edited = prefix.logits_at(logits[t], t, row, column, position[row, column])
             nats[t, here.to(device)] = kl_divergence_nats(base, edited)
             likely[t, here.to(device)] = edited.argmax(dim=-1)
 

@@ -5,6 +5,7 @@ A row takes one token a step, or as many as the model confirms of a draft: the t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from saber.lm.activations import LastTokens
 from saber.lm.adapter import Adapter
 from saber.lm.decoding import Decoding, Row
 from saber.lm.drafts import Drafts
+from saber.lm.prefix import PrefixRead
 
 Tokens = tuple[int, ...]
 
@@ -46,14 +48,17 @@ def greedy(
     n_trials: int = 1,
     known: Sequence[Sequence[Tokens]] | None = None,
     drafts: Sequence[Drafts] | None = None,
+    prefix: PrefixRead | None = None,
+    most_logits: int = sys.maxsize,
     last_tokens: LastTokens | None = None,
 ) -> list[list[Decoded]]:
     """Decode every prompt (token ids) under each of the T plans applied; by trial, then by prompt.
 
     The result is what ``model.generate(do_sample=False)`` gives a row alone: the most likely token of the raw logits.
-    ``known`` is how each reply begins, where that was found already; ``drafts`` are
-    each trial's guesses to be confirmed.
-    ``last_tokens`` is told the residual stream at the end of every prompt of which nothing is known.
+    ``known`` is how each reply begins, where that was found already; ``drafts`` are each trial's guesses to be
+    confirmed, so many tokens at a time that a pass gives logits of at most ``most_logits`` positions, or of one a row.
+    ``prefix`` is what all prompts begin with, read already. ``last_tokens`` is told the residual stream at the end of
+    every prompt of which nothing is known.
     """
     ends = end_tokens(adapter)
     replies: list[list[Tokens]] = [list(known[t]) if known else [()] * len(rows) for t in range(n_trials)]
@@ -70,7 +75,15 @@ def greedy(
             ]
         )
         cache = drafts[0].cache if drafts else None
-        decoding = Decoding(adapter, groups, ends=ends, limit=max_new_tokens, cache=cache)
+        decoding = Decoding(
+            adapter,
+            groups,
+            ends=ends,
+            limit=max_new_tokens,
+            cache=cache,
+            prefix=prefix or PrefixRead(),
+            most_logits=most_logits,
+        )
         decoding.begin(rows, last_tokens)
         while decoding.is_open:
             decoding.step()

@@ -11,6 +11,7 @@ from torch import Tensor
 from saber.config import EvaluateConfig
 from saber.lm.activations import LastTokens
 from saber.lm.adapter import Adapter
+from saber.lm.base_logits import bytes_per_position
 from saber.lm.batches import tokenise
 from saber.lm.compiled import CompiledPlan
 from saber.lm.drift import drift_of
@@ -46,13 +47,15 @@ def run(
     rows = [tuple(row) for row in tokenise(under(adapter, profile), prompts)]
     asked_alike = tuple(rows) == reference.rows
     seen = LastTokens(adapter, len(plans), len(rows))
-    past = reference.past
+    past, most_logits = reference.past, reference.part_bytes // bytes_per_position(adapter)
     with applied(adapter, plans), seen.gathering():
+        prefix = reference.prefix.read(adapter, len(plans), most_logits=most_logits)
         drift = drift_of(
             adapter,
             reference,
             n_trials=len(plans),
             batch_size=profile.batch_size,
+            prefix=prefix,
             last_tokens=seen if asked_alike else None,
         )
         known: list[list[Tokens]] = [[()] * len(rows) for _ in plans]
@@ -68,6 +71,8 @@ def run(
             n_trials=len(plans),
             known=known,
             drafts=None if past is None else [past.like(nats) for nats in drift.nats[MOVED]],
+            prefix=prefix if asked_alike else None,
+            most_logits=most_logits,
             last_tokens=seen,
         )
     if past is not None:

@@ -16,6 +16,7 @@ from saber.lm.batches import check_fits, tokenise
 from saber.lm.cache import Cached, cached
 from saber.lm.drafts import Past
 from saber.lm.generation import Decoded, greedy
+from saber.lm.prefix import Prefix, prefix_of
 from saber.lm.protocol import ordered, protocol_digest, under
 from saber.lm.rewinding import rewindable_cache
 from saber.types import Split, digest_json
@@ -26,6 +27,7 @@ class Reference:
     """What edited models are compared with: token ids and base response by prompt, base logits of the drift prompts.
 
     ``drift`` is read batch by batch where it does not fit the budget; ``part_bytes`` is what one piece may take.
+    ``prefix`` is what all prompts begin with.
     ``drifting`` are the places of the drift prompts among all of the split. ``past`` remembers what is replied, to
     decode later replies faster; ``None`` where the model's state cannot be taken back.
     """
@@ -35,6 +37,7 @@ class Reference:
     drift: Batches
     drifting: tuple[int, ...]
     part_bytes: int
+    prefix: Prefix
     past: Past | None
 
     @property
@@ -64,18 +67,20 @@ def make_reference(
     rows, responses = base_replies(
         adapter, split, profile, cache=cache, model_digest=model_digest, name=f"responses-{split.name}"
     )
+    cache_type = rewindable_cache(adapter)
+    prefix = prefix_of(rows, lambda: cache_type)
     wanted = [i for i, prompt in enumerate(prompts) if prompt.kind in profile.drift_kinds]
     drift = teacher_forced(
         adapter,
         Rows(tuple([*rows[i], *responses[i].whole] for i in wanted), tuple(len(rows[i]) for i in wanted)),
         profile,
+        prefix=prefix,
         folder=None if cache is None else cache / f"logits-{split.name}-{digest_json(key)}",
         name=split.name,
         say=say,
     )
-    cache_type = rewindable_cache(adapter)
     past = None if cache_type is None else Past(cache_type, [one.whole for one in responses])
-    return Reference(tuple(map(tuple, rows)), responses, drift, tuple(wanted), part_bytes(profile), past)
+    return Reference(tuple(map(tuple, rows)), responses, drift, tuple(wanted), part_bytes(profile), prefix, past)
 
 
 def base_replies(

@@ -18,12 +18,12 @@ PLAIN_CACHE, PLAIN_LAYERS = "DynamicCache", {"DynamicLayer", "DynamicSlidingWind
 
 
 @torch.inference_mode()
-def rewindable_cache(adapter: Adapter) -> type | None:
+def rewindable_cache(adapter: Adapter, n_trials: int = 1) -> type | None:
     """The class of a model's cache where that is keys and values alone; a recurrent state cannot be taken back.
 
     Made without a configuration it keeps every token also where attention is windowed: the mask sees to the window.
     """
-    ids = torch.zeros(1, 1, dtype=torch.long, device=adapter.device)
+    ids = torch.zeros(n_trials, 1, dtype=torch.long, device=adapter.device)
     cache = adapter.model(input_ids=ids, use_cache=True).past_key_values
     layers = {type(layer).__name__ for layer in getattr(cache, "layers", [])}
     return type(cache) if type(cache).__name__ == PLAIN_CACHE and layers <= PLAIN_LAYERS else None
@@ -37,13 +37,17 @@ def select_and_rewind(
     source = torch.arange(width, device=mask.device) - taken_back.unsqueeze(1)
     new_mask = mask[kept].gather(1, source.clamp(min=0)) * (source >= 0)
     unused = int((new_mask.cumsum(dim=1) == 0).sum(dim=1).min())
-    source = source[:, unused:].clamp(min=0)
+    gather_columns(cache, kept, source[:, unused:].clamp(min=0))
+    return new_mask[:, unused:]
+
+
+def gather_columns(cache: Any, rows: Int[Tensor, " kept"], source: Int[Tensor, "kept column"]) -> None:
+    """Make a cache hold these rows of its own, column by column from where ``source`` says."""
     for layer in cache.layers:
         if layer.keys is None or not layer.keys.numel():
             continue  # it shares another layer's keys, or has no attention
-        layer.keys = _gathered(layer.keys, kept, source)
-        layer.values = _gathered(layer.values, kept, source)
-    return new_mask[:, unused:]
+        layer.keys = _gathered(layer.keys, rows, source)
+        layer.values = _gathered(layer.values, rows, source)
 
 
 def _gathered(states: Tensor, kept: Tensor, source: Tensor) -> Tensor:

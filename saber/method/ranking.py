@@ -75,13 +75,12 @@ def rank(
             )
         else:
             ratios = fisher_ratios(clean_r, clean_a, found)
-        basis = capability_basis(capability, n_directions=n_capability_directions)
-        rho = entanglement(found, basis)
+        bases[layer] = capability_basis(capability, n_directions=n_capability_directions)
+        rho = entanglement(found, bases[layer])
         directions[layer] = tuple(
             RankedDirection(Direction(layer, i, vector), float(ratios[i]), float(rho[i]))
             for i, vector in enumerate(found)
         )
-        bases[layer] = basis
     return Ranking(layer_fdr, directions, bases)
 
 

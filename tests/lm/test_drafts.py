@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,3 +142,20 @@ def test_drafts_in_place_of_padding_leave_the_end_of_every_prompt_where_it_is(ti
         found.append(seen.residuals)
     torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
     assert found[0].abs().sum(dim=-1).min() > 0
+
+
+@pytest.mark.parametrize("most", [1, 12, 30, 10**6])
+def test_drafts_are_fed_in_pieces_that_keep_to_the_budget_of_logits(tiny_gemma4: Adapter, most: int) -> None:
+    adapter = replace(tiny_gemma4, tokenizer=SimpleNamespace(pad_token_id=0))
+    adapter.model.generation_config.eos_token_id = [1]
+    cache = rewindable_cache(adapter)
+    assert cache is not None
+    (plain,) = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64)
+    shapes: list[torch.Size] = []
+    handle = adapter.model.register_forward_hook(lambda _module, _args, output: shapes.append(output.logits.shape))
+    drafts = [Past(cache, [one.whole for one in plain]).like(torch.zeros(1))]
+    (found,) = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, drafts=drafts, most_logits=most)
+    handle.remove()
+    assert found == plain
+    assert all(rows * kept <= max(most, rows) for rows, kept, _ in shapes)
+    assert max(kept for _, kept, _ in shapes) == {1: 1, 12: 2, 30: 6, 10**6: 12}[most]

@@ -22,7 +22,8 @@ from saber.lm.generation import end_tokens, greedy
 from saber.lm.loading import weights_digest
 from saber.lm.measurement import Measured, label, measure, measure_trials
 from saber.lm.outcomes import rates, retained
-from saber.lm.protocol import drift_prompts, ordered, protocol_digest
+from saber.lm.prefix import FEWEST, Prefix
+from saber.lm.protocol import drift_prompts, ordered, protocol_digest, under
 from saber.lm.reference import Reference, make_reference
 from saber.method.separability import layer_fisher_ratio
 from saber.types import EditPlan, ProbeSet, Prompt, Response, Split, UserError
@@ -267,6 +268,40 @@ def test_labels_are_those_of_the_decoded_tokens(adapter: Adapter, split: Split, 
 
     own = label(adapter, ordered(split), reference.responses, replace(PROFILE, markers=("zebra",)))
     assert not any(one.label == "refuse" for one in own)
+
+
+# --- a prefix that all prompts share ---
+
+
+def test_a_long_system_prompt_is_read_once_and_changes_no_number(
+    adapter: Adapter, split: Split, plans: list[EditPlan]
+) -> None:
+    profile = replace(PROFILE, system_prompt="You say at most a few words , and you are always kind to whoever asks .")
+    reference = make_reference(adapter, split, profile)
+    assert len(reference.prefix.tokens) >= FEWEST
+    read_with_every_row = replace(reference, prefix=Prefix())
+    for found, other in zip(
+        measure_trials(adapter, split, profile, reference, plans[:2]),
+        measure_trials(adapter, split, profile, read_with_every_row, plans[:2]),
+        strict=True,
+    ):
+        assert [one.text for one in found.responses] == [one.text for one in other.responses]
+        for name, estimate in found.metrics.estimates.items():
+            assert estimate.value == pytest.approx(other.metrics[name], abs=1e-5), name
+    (unedited,) = measure_trials(adapter, split, profile, reference, [EditPlan(())])
+    assert all(unedited.metrics[name] == 0.0 for name in ("kld_first", "kld_prompt", "kld_response", "kld_max"))
+
+    base, edited = (copy.deepcopy(under(adapter, profile)) for _ in range(2))
+    bake(edited, plans[1])
+    base.model.double()
+    edited.model.double()
+    with applied(adapter, plans[1:2]):
+        nats = drift_of(adapter, reference, n_trials=1, batch_size=7).nats
+    expected = [slow_drift(base, edited, prompt, profile.max_new_tokens) for prompt in drift_prompts(split, profile)]
+    for name in POSITIONS:
+        slow = torch.tensor([one[name] for one in expected])
+        torch.testing.assert_close(nats[name][0], slow, atol=1e-5, rtol=1e-4)
+        assert slow.max() > 1e-3
 
 
 # --- reference and protocol ---

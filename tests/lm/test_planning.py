@@ -16,7 +16,7 @@ from saber.lm.activations import probe
 from saber.lm.adapter import Adapter, adapt
 from saber.lm.editing import applied
 from saber.lm.loading import build_model
-from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
+from saber.lm.planning import PlannedEdit, PlanRequest, layers_of, make_plans, rank_with, select
 from saber.study.space import CONDITIONS, matters
 from saber.types import Activations, ProbeSet, Prompt
 from saber.vocabulary import Spares
@@ -193,6 +193,26 @@ def test_a_knob_said_not_to_matter_does_not(adapter: Adapter, base: Activations,
     for key in keys:
         one, other = plan(adapter, base, start)[0], plan(adapter, base, with_values(start, {key: changed[key]}))[0]
         assert one.plan.digest == other.plan.digest, key
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"depth_band": {"low": 0.3, "high": 0.7}},
+        {"layer_strategy": "top_k", "layer_top_k": 2},
+        {"scope": "kernel", "kernel": {"direction": "global", "direction_position": 0.5}},
+    ],
+)
+def test_only_layers_that_directions_can_come_from_are_ranked(base: Activations, edit: dict[str, Any]) -> None:
+    one = config(**edit).edit
+    some, every = rank_with(base, one), rank_with(base, one, everywhere=True)
+    assert sorted(some.directions) == layers_of(one, every.layer_fdr)
+    assert 0 < len(some.directions) < len(every.directions) == base.n_layers
+    for layer, ranked in some.directions.items():
+        for here, there in zip(ranked, every.directions[layer], strict=True):
+            assert torch.equal(here.direction.vector, there.direction.vector)
+    chosen = [[found.score for found in select(ranking, one)] for ranking in (some, every)]
+    assert chosen[0] == chosen[1]
 
 
 def test_trials_planned_together_are_planned_as_alone(adapter: Adapter, base: Activations) -> None:
