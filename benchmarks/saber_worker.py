@@ -101,6 +101,8 @@ def configured(options: argparse.Namespace) -> Config:
     ]
     if options.only == "refusals":
         words += ["evaluate=heretic_compat", "evaluate.system_prompt=null"]
+    if options.system_prompt:
+        words += [f"+model.system_prompt='{options.system_prompt}'"]
     if options.workers > 1:
         words += ["launch=ray", f"launch.workers={options.workers}", "launch.threads=1"]
     config = with_rounds(composed([*words, *options.words]), options.rounds)
@@ -192,6 +194,7 @@ def worker_options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", choices=("refusals", "all"), default="all")
     parser.add_argument("--n-harmful", type=int, help="tune prompts, all by default")
     parser.add_argument("--n-harmless", type=int, help="tune prompts, all by default")
+    parser.add_argument("--system-prompt", default="")
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")

@@ -9,6 +9,7 @@ Optuna's ask and tell and the writing of results are part of a block on every si
 Heretic's protocol: refusals of the harmful prompts and first-token KL on the harmless ones. "defaults" adds what SABER
 measures by default: over-refusals, capability, KL over the response, on twice the prompts and more.
 
+A system prompt that all prompts share, as Heretic has one by default, is asked of both sides with --system-prompt.
 Heretic decodes in batches of the size that its own calibration picks, or all prompts at once where that is faster. The
 original recipe decodes one prompt at a time, as its scripts do; a second row lets it decode in one batch.
 """
@@ -77,12 +78,15 @@ def start(options: argparse.Namespace, threads: int, folder: Path) -> list[Conte
     def worker(name: str, *command: str | Path) -> Worker:
         return Worker(name, [*command, *common], threads=threads, log=folder / f"{name}.log".replace(" ", "-"))
 
+    asked = f"--system-prompt={options.system_prompt}"
     contenders: list[Contender] = []
     if options.heretic is not None:
         script = HERE / "peers" / "heretic_worker.py"
-        heretic = worker("heretic", options.heretic, script, organism, f"--startup-trials={options.startup_trials}")
+        heretic = worker(
+            "heretic", options.heretic, script, organism, f"--startup-trials={options.startup_trials}", asked
+        )
         contenders.append(Contender("heretic", heretic, faster_batch(heretic, options.n_harmful)))
-    if not options.no_original:
+    if not (options.no_original or options.system_prompt):
         script = HERE / "peers" / "original_recipe.py"
         for name, batch in (("original", 1), ("original, batched", options.n_harmful)):
             words = [f"--generate-batch={batch}", f"--n-probe={options.n_probe}"]
@@ -92,11 +96,11 @@ def start(options: argparse.Namespace, threads: int, folder: Path) -> list[Conte
         for rounds in options.rounds:
             name = f"saber, {rounds} round{'s' if rounds > 1 else ''}, {what}"
             place = folder / f"study-{only}-{rounds}"
-            words = [f"--only={only}", f"--rounds={rounds}"]
+            words = [f"--only={only}", f"--rounds={rounds}", asked]
             saber = worker(name, sys.executable, HERE / "saber_worker.py", organism, place, *words)
             for n in options.batches:
                 contenders.append(Contender(f"{name}, T = {n}", saber, {"trials_per_batch": n}))
-            if threads > 1 and options.workers:
+            if threads > 1 and options.workers and only == "refusals":
                 place = folder / f"study-workers-{only}-{rounds}"
                 words = [*words, f"--workers={threads}", "--trials-per-batch=1"]
                 many = worker(f"{name}, workers", sys.executable, HERE / "saber_worker.py", organism, place, *words)
@@ -204,6 +208,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--heretic", type=Path, help="the Python of Heretic's environment; left out, it is not run")
     parser.add_argument("--no-original", action="store_true")
+    parser.add_argument(
+        "--system-prompt", default="", help="of both sides; the original recipe has none and is left out"
+    )
     parser.add_argument("--organism", type=Path, default=Path("sweeps/_organism/seed0"))
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8], help="SABER's trials in a batch")

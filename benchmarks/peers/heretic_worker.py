@@ -55,10 +55,10 @@ def prompts_for(name: str, options: argparse.Namespace) -> list[str]:
 
 
 def write_settings(options: argparse.Namespace, folder: Path) -> None:
-    """Heretic's ``config.toml``: the organism, its prompts, a token limit, no system prompt; the rest is default."""
+    """Heretic's ``config.toml``: the organism, its prompts, a token limit, the system prompt; the rest is default."""
     settings: dict[str, Any] = {
         "model": str(options.organism),
-        "system_prompt": "",  # it always sends a system turn, and the organism's template drops an empty one
+        "system_prompt": options.system_prompt,  # it always sends a turn; the organism's template drops an empty one
         "max_response_length": options.tokens,
         "batch_size": options.batch_size,
         "n_trials": options.trials,
@@ -133,7 +133,7 @@ class Served:
             row["weights"] = str(path)
         if "respond" in request:
             texts = prompts_of(self.options.organism, request["respond"], "harmful")
-            prompts = [Prompt(system="", user=text) for text in texts]
+            prompts = [Prompt(system=self.options.system_prompt, user=text) for text in texts]
             row["responses"] = self.model.get_responses_batched(prompts, skip_special_tokens=True)
         return row
 
@@ -148,6 +148,7 @@ def main() -> None:
     parser.add_argument("--drift-on-capability", action="store_true", help="good prompts: harmless and capability ones")
     parser.add_argument("--find-prefix", action="store_true", help="let it look for a common prefix of the replies")
     parser.add_argument("--markers", type=Path, help="a JSON list of refusal substrings, Heretic's own 33 by default")
+    parser.add_argument("--system-prompt", default="", help="Heretic's own is: You are a helpful assistant.")
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=0, help="0 lets Heretic choose")
     parser.add_argument("--trials", type=int, default=80)

@@ -86,18 +86,20 @@ def test_cells_are_filtered_by_name_and_shared_among_workers(tmp_path: Path) -> 
         cells_of(options_of([str(tmp_path), "--organisms", "a/seed0", "b/seed0"]))
 
 
-def test_tables_and_page_leave_out_cells_with_other_numbers_of_trials(
+def test_tables_and_page_leave_out_cells_that_cannot_stand_beside_the_others(
     tmp_path: Path, named_organism: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for method, n_trials in (("saber", 8), ("heretic", 8), ("kernel", 6)):
         append_row(tmp_path, row_of(Cell(method, named_organism, 0), Setting(tmp_path, 8, 32)) | {"n_trials": n_trials})
+    append_row(tmp_path, row_of(Cell("saber", named_organism, 1), Setting(tmp_path, 8, 32)) | {"method": "of-old"})
     monkeypatch.setattr(
         "sys.argv", ["front.py", str(tmp_path), "--organisms", str(named_organism), "--trials", "8", "--show"]
     )
     front.main()
     said = capsys.readouterr().out
     assert "1 cells left out" in said
-    assert "kernel" in said.split("left out")[1].splitlines()[0]
+    assert "methods that there are no more are left out: of-old" in said
+    assert "kernel" in said.split("cells left out")[1].splitlines()[0]
     known = json.loads((tmp_path / "front.json").read_text())
     assert [row["method"] for row in known] == ["saber", "heretic"]
     assert known[0]["hypervolume"]["report"]["response"]["0.1"] == pytest.approx(0.5 * 0.09)
