@@ -110,7 +110,7 @@ def teacher_forced(
     n_bytes = sum(map(rows.n_positions, batches)) * bytes_per_position(adapter)
     fits = n_bytes <= part_bytes(profile)
     if folder is None and fits:
-        return [_from_tensors(_force(adapter, rows, indices, prefix, profile)) for indices in batches]
+        return [_from_tensors(_force(adapter, rows, indices, prefix)) for indices in batches]
     scratch = Path(mkdtemp(prefix="saber-logits-")) if folder is None else None
     place = folder or scratch or Path()
     begun = {"prefix": len(prefix.tokens)} if prefix.tokens else {}
@@ -125,7 +125,7 @@ def teacher_forced(
         _claim(place, wanted, len(rows.full), name, say)
     held: list[TeacherForced] = []
     for i, (key, indices) in enumerate(zip(keys, batches, strict=True)):
-        made = cached(place, f"{i:04d}", key, partial(_cacheable, adapter, rows, indices, prefix, profile))
+        made = cached(place, f"{i:04d}", key, partial(_cacheable, adapter, rows, indices, prefix))
         held += [_from_tensors(made.tensors)] if fits else []
     for old in set(place.iterdir()) - set(paths):  # of another batch size or budget
         old.unlink()
@@ -168,9 +168,7 @@ def _claim(folder: Path, n_bytes: int, n_prompts: int, name: str, say: Say) -> N
 
 
 @torch.inference_mode()
-def _force(
-    adapter: Adapter, rows: Rows, indices: Sequence[int], prefix: Prefix, profile: EvaluateConfig
-) -> dict[str, Tensor]:
+def _force(adapter: Adapter, rows: Rows, indices: Sequence[int], prefix: Prefix) -> dict[str, Tensor]:
     """The base's logits at all prompt positions after the first and at all that predict a response token."""
     batch = pad_left(adapter, [rows.full[i] for i in indices])
     places = [
@@ -179,7 +177,7 @@ def _force(
         for at in range(1, len(rows.full[i]) - 1)
     ]
     row, column, prompt, at, n_prompt = torch.tensor(places, device=adapter.device).T.contiguous()
-    read = prefix.read(adapter, 1, most_logits=part_bytes(profile) // bytes_per_position(adapter))
+    read = prefix.read(adapter, 1)
     logits = adapter.model(**read.inputs(batch), use_cache=read.cache is not None).logits
     return {
         "input_ids": batch.input_ids,
@@ -194,8 +192,8 @@ def _force(
     }
 
 
-def _cacheable(adapter: Adapter, rows: Rows, indices: Sequence[int], prefix: Prefix, profile: EvaluateConfig) -> Cached:
-    return Cached(_force(adapter, rows, indices, prefix, profile), None)
+def _cacheable(adapter: Adapter, rows: Rows, indices: Sequence[int], prefix: Prefix) -> Cached:
+    return Cached(_force(adapter, rows, indices, prefix), None)
 
 
 def _read(path: Path) -> TeacherForced:

@@ -47,9 +47,9 @@ def run(
     rows = [tuple(row) for row in tokenise(under(adapter, profile), prompts)]
     asked_alike = tuple(rows) == reference.rows
     seen = LastTokens(adapter, len(plans), len(rows))
-    past, most_logits = reference.past, reference.part_bytes // bytes_per_position(adapter)
+    past = reference.past
     with applied(adapter, plans), seen.gathering():
-        prefix = reference.prefix.read(adapter, len(plans), most_logits=most_logits)
+        prefix = reference.prefix.read(adapter, len(plans))
         drift = drift_of(
             adapter,
             reference,
@@ -72,7 +72,7 @@ def run(
             known=known,
             drafts=None if past is None else [past.like(nats) for nats in drift.nats[MOVED]],
             prefix=prefix if asked_alike else None,
-            most_logits=most_logits,
+            most_logits=reference.part_bytes // bytes_per_position(adapter),
             last_tokens=seen,
         )
     if past is not None:

@@ -24,15 +24,19 @@ FEWEST = 8  # tokens; fewer are read again about as fast as their keys are copie
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """What some rows all begin with, nothing where that is too little; ``cache`` is the class that keeps its keys."""
+    """What some rows all begin with, nothing where that is too little; ``cache`` is the class that keeps its keys.
+
+    It is read so far that its logits, over all trials, are of at most ``most_logits`` tokens; ``None`` keeps none.
+    """
 
     tokens: tuple[int, ...] = ()
     cache: type | None = None
+    most_logits: int | None = None
 
     @torch.inference_mode()
-    def read(self, adapter: Adapter, n_trials: int, *, most_logits: int | None = None) -> PrefixRead:
-        """Read it under each of the T plans applied, without logits, or so far that they are of at most so many."""
-        tokens = self.tokens if most_logits is None else self.tokens[: most_logits // n_trials]
+    def read(self, adapter: Adapter, n_trials: int) -> PrefixRead:
+        """Read it under each of the T plans applied."""
+        tokens = self.tokens if self.most_logits is None else self.tokens[: self.most_logits // n_trials]
         if self.cache is None or not tokens:
             return PrefixRead()
         ids = torch.tensor([tokens] * n_trials, device=adapter.device)
@@ -41,7 +45,7 @@ class Prefix:
             attention_mask=torch.ones_like(ids),
             past_key_values=self.cache(),
             use_cache=True,
-            logits_to_keep=1 if most_logits is None else 0,  # 0 keeps all
+            logits_to_keep=1 if self.most_logits is None else 0,  # 0 keeps all
         )
         return PrefixRead(len(tokens), n_trials, out.past_key_values, out.logits)
 
@@ -90,7 +94,9 @@ class PrefixRead:
         return cache
 
 
-def prefix_of(rows: Sequence[Sequence[int]], cache: Callable[[], type | None]) -> Prefix:
+def prefix_of(
+    rows: Sequence[Sequence[int]], cache: Callable[[], type | None], *, most_logits: int | None = None
+) -> Prefix:
     """The tokens that all rows begin with, but for the last of the shortest, where they are `FEWEST` or more.
 
     ``cache`` is asked for the class that can keep them only then; where there is none they are read with every row.
@@ -101,4 +107,4 @@ def prefix_of(rows: Sequence[Sequence[int]], cache: Callable[[], type | None]) -
         n += 1
     if n < FEWEST or (keeps := cache()) is None:
         return Prefix()
-    return Prefix(tuple(shortest[:n]), keeps)
+    return Prefix(tuple(shortest[:n]), keeps, most_logits)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from saber.config import EvaluateConfig
 from saber.lm.adapter import Adapter
-from saber.lm.base_logits import Batches, Rows, Say, part_bytes, teacher_forced
+from saber.lm.base_logits import Batches, Rows, Say, bytes_per_position, part_bytes, teacher_forced
 from saber.lm.batches import check_fits, tokenise
 from saber.lm.cache import Cached, cached
 from saber.lm.drafts import Past
@@ -68,7 +68,8 @@ def make_reference(
         adapter, split, profile, cache=cache, model_digest=model_digest, name=f"responses-{split.name}"
     )
     cache_type = rewindable_cache(adapter)
-    prefix = prefix_of(rows, lambda: cache_type)
+    most_logits = part_bytes(profile) // bytes_per_position(adapter)
+    prefix = prefix_of(rows, lambda: cache_type, most_logits=most_logits)
     wanted = [i for i, prompt in enumerate(prompts) if prompt.kind in profile.drift_kinds]
     drift = teacher_forced(
         adapter,

@@ -85,10 +85,10 @@ def test_each_trial_reads_its_own_prefix(tiny_gemma4: Adapter) -> None:
         )
         found = greedy(adapter, ROWS, max_new_tokens=8, batch_size=64, n_trials=2, prefix=read)
         handle.remove()
-        short = prefix.read(adapter, 2, most_logits=13)
+        short = replace(prefix, most_logits=13).read(adapter, 2)
     assert (read.length, read.logits.shape[1]) == (len(HEAD), 1)  # type: ignore[union-attr]
     assert (short.length, short.logits.shape[:2]) == (6, (2, 6))  # type: ignore[union-attr]
-    assert prefix.read(adapter, 2, most_logits=1).length == 0
+    assert replace(prefix, most_logits=1).read(adapter, 2).length == 0
     assert found == plain
     assert plain[0] != plain[1]
     assert widths[0] == len(max(TAILS, key=len))
