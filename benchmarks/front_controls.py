@@ -58,7 +58,7 @@ def _seed_of(seed: int, tensor: Tensor) -> int:
 
 
 @contextmanager
-def _ranked(change: Callable[[Callable[..., Ranking], Activations, EditConfig], Ranking]) -> Iterator[None]:
+def ranked(change: Callable[[Callable[..., Ranking], Activations, EditConfig], Ranking]) -> Iterator[None]:
     """Replace how a trial ranks what it sees."""
     rank_with = planning.rank_with
 
@@ -78,7 +78,7 @@ def shuffled_labels(seed: int) -> AbstractContextManager[None]:
         order = random.Random(f"labels {seed} {n}").sample(range(both.shape[1]), both.shape[1])
         return rank_with(replace(seen, harmful=both[:, order[:n]], harmless=both[:, order[n:]]), edit)
 
-    return _ranked(change)
+    return ranked(change)
 
 
 def _with_ratios(found: Ranking, ratio: Callable[[RankedDirection], float]) -> Ranking:
@@ -102,7 +102,7 @@ def rank_by_variance(_seed: int = 0) -> AbstractContextManager[None]:
 
         return _with_ratios(rank_with(seen, edit), share)
 
-    return _ranked(change)
+    return ranked(change)
 
 
 def rank_at_random(seed: int) -> AbstractContextManager[None]:
@@ -114,7 +114,7 @@ def rank_at_random(seed: int) -> AbstractContextManager[None]:
     def change(rank_with: Callable[..., Ranking], seen: Activations, edit: EditConfig) -> Ranking:
         return _with_ratios(rank_with(seen, edit), drawn)
 
-    return _ranked(change)
+    return ranked(change)
 
 
 @contextmanager
@@ -150,7 +150,7 @@ def biprojected(_seed: int = 0) -> Iterator[None]:
         return reach_of_kernel(n_layers, tents=tents, everywhere=False)
 
     with ExitStack() as stack:
-        stack.enter_context(_ranked(remember))
+        stack.enter_context(ranked(remember))
         stack.enter_context(patch.object(planning, "select", select))
         stack.enter_context(patch.object(planning, "reach_of_kernel", at_its_own))
         yield

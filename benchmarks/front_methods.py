@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 
 from control import Control
 from front_controls import CONTROLS, ONE_ALPHA, biprojected
+from front_levers import LEVERS
 
 HERETIC = "heretic"
 PROBES = "n_probe: {low: 24, high: 128, step: 4}"
@@ -105,4 +106,5 @@ METHODS: Mapping[str, Method] = {
     ),
     HERETIC: Method(),
     **{name: Method(control=control) for name, control in CONTROLS.items()},
+    **{name: Method(*lever) for name, lever in LEVERS.items()},
 }

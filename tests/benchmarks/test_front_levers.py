@@ -1,0 +1,101 @@
+"""Levers change the default's plan, the same way each time, and are undone."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+import torch
+from front_levers import CLIPPED, LEVERS, unmatched_pairs, winsorised
+from front_methods import METHODS
+from saber_worker import composed
+
+from saber.keys import with_values
+from saber.lm import planning
+from saber.lm.planning import PlanRequest
+from saber.method.ranking import Ranking
+from saber.study.space import parse_space
+from saber.types import Activations, EditPlan
+
+N, D, LAYERS = 12, 20, 4
+
+
+@pytest.fixture
+def seen() -> Activations:
+    """Activations whose pairs share most of what they are, and whose classes differ along one direction."""
+    generator = torch.Generator().manual_seed(0)
+    shared = 3 * torch.randn(LAYERS, N, D, generator=generator)
+    kinds = torch.randn(3, LAYERS, N, D, generator=generator)
+    kinds[:2] += shared
+    kinds[0, :, :, 0] += 8.0
+    return Activations(*kinds)
+
+
+def planned(name: str, seen: Activations, **values: Any) -> str:
+    """The digest of a method's plan, with some values of its space."""
+    method = METHODS[name]
+    config = method.control.applied_to(composed([f"+sweep={method.sweep}", "model.path=x", *method.words]))
+    config = with_values(config, {"edit.reader": "direction", **values})
+    draft = planning._Draft(PlanRequest(config.edit, (N, N, N)), seen)
+    with method.control.patch(0):
+        planning.add_round(draft)
+        return EditPlan(draft.rounds).digest
+
+
+VALUES: dict[str, dict[str, Any]] = {
+    "subspace": {"edit.purify_rank": 3},
+    "tents": {"edit.kernel.mlp.peak": 0.5},
+    "decayed-rounds": {"edit.decay": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(LEVERS) - {"cross-validated", "decayed-rounds"}))
+def test_a_lever_changes_the_plan_and_leaves_nothing_behind(name: str, seen: Activations) -> None:
+    before = planned("saber", seen)
+    values = VALUES.get(name, {})
+    assert planned(name, seen, **values) == planned(name, seen, **values) != before
+    assert planned("saber", seen) == before
+
+
+def test_cross_validation_changes_what_directions_are_ranked_by(seen: Activations) -> None:
+    edits = [composed([f"+sweep={METHODS[name].sweep}", "model.path=x", *METHODS[name].words]).edit
+             for name in ("saber", "cross-validated")]  # fmt: skip
+    plain, checked = (planning.rank_with(seen, edit, everywhere=True) for edit in edits)
+    assert [one.fisher_ratio for one in plain.directions[1]] != [one.fisher_ratio for one in checked.directions[1]]
+
+
+@pytest.mark.parametrize("name", LEVERS)
+def test_what_a_lever_searches_is_in_its_space(name: str) -> None:
+    method = METHODS[name]
+    config = method.control.applied_to(composed([f"+sweep={method.sweep}", "model.path=x", *method.words]))
+    keys = {knob.key for knob in parse_space(config)}
+    assert set(VALUES.get(name, {})) <= keys
+    assert not keys & {*method.control.fixed, *method.control.idle}
+
+
+def found_inside(patch: AbstractContextManager[None], seen: Activations) -> tuple[Ranking, Ranking]:
+    """What is ranked without and with a patch: the leading direction of pairs, nothing purified."""
+    edit = with_values(composed(["+sweep=organism", "model.path=x"]), {"edit.purify": "none"}).edit
+    plain = planning.rank_with(seen, edit)
+    with patch:
+        return plain, planning.rank_with(seen, edit)
+
+
+def test_unmatched_pairs_lose_the_direction_that_matched_ones_show(seen: Activations) -> None:
+    matched, unmatched = found_inside(unmatched_pairs(), seen)
+    for layer in matched.directions:
+        one, other = (abs(float(found.directions[layer][0].direction.vector[0])) for found in (matched, unmatched))
+        assert one > 0.9
+        assert other < one
+    assert torch.equal(matched.layer_fdr, unmatched.layer_fdr)  # it looks at no pair
+
+
+def test_winsorising_takes_an_outlying_entry_out_of_the_direction(seen: Activations) -> None:
+    seen.harmful[:, 0, 5] = 1000.0
+    plain, clipped = found_inside(winsorised(), seen)
+    for layer in plain.directions:
+        outlier, kept = (abs(float(found.directions[layer][0].direction.vector[5])) for found in (plain, clipped))
+        assert outlier > 0.99
+        assert kept < outlier
+    assert 0.9 < CLIPPED < 1.0
