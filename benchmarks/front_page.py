@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import mean
-from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from front_intervals import ratio
 from front_methods import HERETIC, METHODS
-from front_score import KLDS, REFERENCES, SHOWN, SPLITS, Row, at_equal_time, by_cell, front_points, plane, ratio
+from front_score import KLDS, REFERENCES, SHOWN, SPLITS, Row, at_equal_time, by_cell, front_points, plane
 from plotly.colors import qualitative
 from plotly.subplots import make_subplots
 from rich.table import Table
@@ -20,12 +20,8 @@ PANEL_WIDTH = 420
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
-    """Ours and the prototypes' hypervolume by organism, every other one on the mean, and what choosing flatters."""
-    return [
-        *(by_organism(rows, *which) for which in SHOWN),
-        *(means(rows, split) for split in SPLITS),
-        curses(rows),
-    ]
+    """Ours and the prototypes' hypervolume by organism, and every other one on the mean."""
+    return [*(by_organism(rows, *which) for which in SHOWN), *(means(rows, split) for split in SPLITS)]
 
 
 def methods_in(rows: Sequence[Row]) -> list[str]:
@@ -92,39 +88,6 @@ def means(rows: Sequence[Row], split: str) -> Table:
             cells.append(f"{mean(ours.values()):.4f}" + (f"\nx{times(found)}" if found else ""))
         table.add_row(method, *cells)
     return table
-
-
-def curses(rows: Sequence[Row]) -> Table:
-    """How far the chosen points' numbers on tune flatter them: report minus tune."""
-    table = Table(title="the winner's curse: report minus tune over the tune fronts (response KLD below 0.5)")
-    for name in (
-        "method",
-        "points",
-        "refusal rate",
-        "KLD (nats)",
-        "lowest refusal: tune",
-        "report",
-        "hypervolume (.1)",
-    ):
-        table.add_column(name, justify="left" if name == "method" else "right")
-    for method in methods_in(rows):
-        of = [row for row in rows if row["method"] == method and "response" in row["curse"]]
-        if not of:
-            continue
-        found = [row["curse"]["response"] for row in of]
-        gaps = [_volume(row, "report") - _volume(row, "tune") for row in of]
-        table.add_row(
-            method,
-            str(sum(one["n"] for one in found)),
-            *(f"{mean(one[name] for one in found):+.4f}" for name in ("refusal_rate", "kld")),
-            *(f"{mean(one[name] for one in found):.3f}" for name in ("lowest_refusal_tune", "lowest_refusal_report")),
-            f"{mean(gaps):+.4f}",
-        )
-    return table
-
-
-def _volume(row: Mapping[str, Any], split: str) -> float:
-    return float(row["hypervolume"][split]["response"]["0.1"])
 
 
 def page(rows: Sequence[Row], kld: str = "response") -> str:

@@ -1,4 +1,4 @@
-"""What a cell's numbers come to: fronts chosen on tune, their hypervolumes on both splits, how much choosing flatters.
+"""What a cell's numbers come to: fronts chosen on tune, their hypervolumes on both splits, equal wall time.
 
 A point is a mapping of metric names to values. A cell is a line of ``front.jsonl``: ``trials`` with their numbers on
 tune, ``report`` with those of the points chosen on tune, by trial number.
@@ -6,13 +6,11 @@ tune, ``report`` with those of the points chosen on tune, by trial number.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
-from itertools import product
-from statistics import mean
 from typing import Any
 
 import numpy as np
+from front_intervals import ratio
 
 from saber.scoring.pareto import hypervolume, pareto_mask
 
@@ -23,7 +21,6 @@ KLDS = ("response", "first", "prompt")
 REFERENCES: Mapping[str, tuple[float, float]] = {"0.1": (1.0, 0.1), "0.5": (1.0, 0.5)}
 SPLITS = ("tune", "report")
 SHOWN = (("report", "response", "0.1"), ("report", "first", "0.5"))  # ours, and the prototypes'
-N_RESAMPLES = 10_000
 
 
 def plane(points: Sequence[Point], kld: str) -> np.ndarray:
@@ -67,28 +64,6 @@ def hypervolumes(row: Row) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
-def winners_curse(row: Row) -> dict[str, dict[str, float]]:
-    """By KLD: mean over the tune front of report minus tune, and the best refusal rate and where it went.
-
-    Points with a KLD of 0.5 or more on tune are left out: nobody would choose them.
-    """
-    found: dict[str, dict[str, float]] = {}
-    for kld, limit in product(KLDS, [REFERENCES["0.5"][1]]):
-        both = zip(front_points(row, "tune", kld), front_points(row, "report", kld), strict=True)
-        pairs = [(tune, report) for tune, report in both if tune[f"kld_{kld}"] < limit]
-        if not pairs:
-            continue
-        best = min(pairs, key=lambda pair: (pair[0]["refusal_rate"], pair[0][f"kld_{kld}"]))
-        found[kld] = {
-            "n": len(pairs),
-            "refusal_rate": mean(report["refusal_rate"] - tune["refusal_rate"] for tune, report in pairs),
-            "kld": mean(report[f"kld_{kld}"] - tune[f"kld_{kld}"] for tune, report in pairs),
-            "lowest_refusal_tune": best[0]["refusal_rate"],
-            "lowest_refusal_report": best[1]["refusal_rate"],
-        }
-    return found
-
-
 def course(row: Row, kld: str, reference: str) -> list[float]:
     """The hypervolume on tune after each trial; numbers of trials that failed count too."""
     found: list[float] = []
@@ -105,7 +80,6 @@ def scored(row: Row) -> dict[str, Any]:
         "n_front": len(row["report"]),
         "hypervolume": hypervolumes(row),
         "course": {f"{kld} {reference}": course(row, kld, reference) for _, kld, reference in SHOWN},
-        "curse": winners_curse(row),
     }
 
 
@@ -136,25 +110,3 @@ def by_cell(rows: Sequence[Row], method: str, split: str, kld: str, reference: s
         for row in rows
         if row["method"] == method
     }
-
-
-def ratio(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> tuple[float, float, float] | None:
-    """Mean of ours over mean of theirs on the cells that both have, with a 95% interval; ``None`` without such cells.
-
-    The interval resamples those cells together, so it says how far another draw of organisms and search seeds could
-    lead, as far as these show it. With fewer than three cells it is not known: NaN.
-    """
-    cells = [cell for cell in ours if cell in theirs]
-    if not cells or sum(theirs[cell] for cell in cells) == 0:
-        return None
-    value = sum(ours[cell] for cell in cells) / sum(theirs[cell] for cell in cells)
-    if len(cells) < 3:
-        return value, float("nan"), float("nan")
-    rng = random.Random(0)
-    drawn = []
-    for _ in range(N_RESAMPLES):
-        some = rng.choices(cells, k=len(cells))
-        below = sum(theirs[cell] for cell in some)
-        drawn.append(sum(ours[cell] for cell in some) / below if below else float("inf"))
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return value, float(low), float(high)

@@ -1,12 +1,13 @@
 """Does the number of probes move the selected layers and the trade-off? One edit, planned from more and more probes.
 
-    python benchmarks/probe_count.py [--organism sweeps/_organism/seed0] [--probes 24 40 60 80 104 128] [--orders 5]
-        [--out probe_count.json] [key=value ...]
+    python benchmarks/probe_count.py [--organisms sweeps/_organism/seed0 ...] [--probes 24 40 60 80 104 128]
+        [--orders 5] [--out outputs/benchmarks/probe_count] [key=value ...]
 
 Everything but ``data.n_probe`` and the order of the probes (``data.seed``) is fixed: the published recipe's numbers
 (alpha_base .825, top-k 14) in the preset ``saber``, or what further words say. Each order is a nested sequence: 40
 probes are the first 24 and 16 more. Layers are those that the first round's directions come from; "turned" is the angle
-between the leading direction of that layer and what the same order's largest probe set gives there.
+between the leading direction of that layer and what the same order's largest probe set gives there. Prints Markdown;
+writes OUT.json and OUT.html, a figure.
 """
 
 from __future__ import annotations
@@ -19,16 +20,25 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import plotly.graph_objects as go
+from findings import interval
 from front_cells import Cell, Setting, configured, open_bench
-from rich.console import Console
-from rich.table import Table
+from front_intervals import over_organisms
+from markdown_table import markdown, short
+from plotly.subplots import make_subplots
 from saber_worker import composed
 
 from saber.data.splits import probe_set
 from saber.lm.activations import probe
 from saber.lm.measurement import measure_trials
 from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
+from saber.publish.figures.theme import CHOSEN, TRIAL, styled
 from saber.study.workbench import Workbench
+
+NUMBERS = {"turned": 1, "refusal_rate": 3, "kld_response": 4, "kld_first": 3}  # digits
+DRAWN = {"refusal_rate": "refusals", "kld_response": "response KLD (nats)"}
+THIN = {"color": TRIAL, "width": 1}
+THICK = {"color": CHOSEN, "width": 2.5}
 
 
 def planned(bench: Workbench, words: list[str], order: int, counts: list[int]) -> list[PlannedEdit]:
@@ -41,7 +51,7 @@ def planned(bench: Workbench, words: list[str], order: int, counts: list[int]) -
 
 
 def rows_of(bench: Workbench, words: list[str], order: int, counts: list[int]) -> list[dict[str, Any]]:
-    """What the edits of one order are and do."""
+    """What the edits of one order are and do on one organism."""
     made = planned(bench, words, order, counts)
     profile, split = bench.config.evaluate, bench.splits["tune"]
     largest = {(one.direction.layer, one.direction.index): one.direction.vector for one in made[-1].selected}
@@ -53,6 +63,7 @@ def rows_of(bench: Workbench, words: list[str], order: int, counts: list[int]) -
         cosine = None if same is None else min(1.0, abs(float(first.vector @ same)))
         rows.append(
             {
+                "organism": Path(bench.config.model.path).name,
                 "order": order,
                 "n_probe": n,
                 "layers": sorted({chosen.direction.layer for chosen in one.selected}),
@@ -63,42 +74,74 @@ def rows_of(bench: Workbench, words: list[str], order: int, counts: list[int]) -
     return rows
 
 
-def shown(rows: list[dict[str, Any]]) -> Table:
-    """By number of probes: layers with how many orders chose them, then means with standard deviations over orders."""
-    table = Table(title="one edit from more and more probes", caption="mean ± standard deviation over orders")
-    for name in ("probes", "layers (orders)", "turned, degrees", "refusal rate", "KLD response", "KLD first"):
-        table.add_column(name, justify="left" if "layers" in name else "right")
-    for n in dict.fromkeys(row["n_probe"] for row in rows):
-        of = [row for row in rows if row["n_probe"] == n]
+def table(rows: list[dict[str, Any]]) -> str:
+    """By organism and probes: how many orders chose each layer, then means ± standard deviations over orders."""
+    lines = []
+    for organism, n in dict.fromkeys((row["organism"], row["n_probe"]) for row in rows):
+        of = [row for row in rows if (row["organism"], row["n_probe"]) == (organism, n)]
         layers = Counter(layer for row in of for layer in row["layers"])
-        cells = [" ".join(f"{layer}({layers[layer]})" for layer in sorted(layers))]
-        for name in ("turned", "refusal_rate", "kld_response", "kld_first"):
+        cells = [organism, str(n), " ".join(f"{layer}({layers[layer]})" for layer in sorted(layers))]
+        for name, digits in NUMBERS.items():
             values = [row[name] for row in of if row[name] is not None]
             spread = stdev(values) if len(values) > 1 else 0.0
-            cells.append(f"{mean(values):.3f} ± {spread:.3f}" if values else "another layer")
-        table.add_row(str(n), *cells)
-    return table
+            cells.append(f"{short(mean(values), digits)} ± {short(spread, digits)}" if values else "another layer")
+        lines.append(cells)
+    return markdown(("organism", "probes", "layers (orders)", "turned, degrees", *list(NUMBERS)[1:]), lines)
+
+
+def moved(rows: list[dict[str, Any]]) -> str:
+    """What the most probes give minus what the fewest do, orders paired: the mean of organisms with its interval."""
+    fewest, most = min(row["n_probe"] for row in rows), max(row["n_probe"] for row in rows)
+    by_key = {(row["organism"], row["order"], row["n_probe"]): row for row in rows}
+    keys = {(organism, order) for organism, order, _ in by_key}
+    said = []
+    for name, digits in list(NUMBERS.items())[1:]:
+        found = over_organisms({key: by_key[*key, most][name] - by_key[*key, fewest][name] for key in keys})
+        said.append(f"{name} {interval(found, lambda value, digits=digits: short(value, digits))}")
+    return f"{most} probes minus {fewest}: {', '.join(said)}"
+
+
+def figure(rows: list[dict[str, Any]]) -> go.Figure:
+    """Refusals and drift against the number of probes, a panel an organism and a line an order."""
+    organisms = list(dict.fromkeys(row["organism"] for row in rows))
+    drawn = make_subplots(2, len(organisms), shared_xaxes=True, shared_yaxes="rows", subplot_titles=organisms)
+    for row, (name, title) in enumerate(
+        (("refusal_rate", "refusals"), ("kld_response", "response KLD (nats)")), start=1
+    ):
+        for column, organism in enumerate(organisms, start=1):
+            of = [one for one in rows if one["organism"] == organism]
+            counts = sorted({one["n_probe"] for one in of})
+            for order in sorted({one["order"] for one in of}):
+                values = [one[name] for n in counts for one in of if (one["order"], one["n_probe"]) == (order, n)]
+                drawn.add_trace(go.Scatter(x=counts, y=values, line=THIN, mode="lines+markers"), row=row, col=column)
+            means = [mean(one[name] for one in of if one["n_probe"] == n) for n in counts]
+            drawn.add_trace(go.Scatter(x=counts, y=means, line=THICK, mode="lines"), row=row, col=column)
+        drawn.update_yaxes(title=title, rangemode="tozero", row=row, col=1)
+    drawn.update_xaxes(title="probes", row=2)
+    styled(drawn, height=480)
+    drawn.update_layout(showlegend=False)
+    return drawn
 
 
 def main() -> None:
-    """Plan and measure for every order, print the table, write JSON."""
+    """Plan and measure for every organism and order, print the table, draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", help="further words of the command line")
-    parser.add_argument("--organism", type=Path, default=Path("sweeps/_organism/seed0"))
+    parser.add_argument("--organisms", nargs="+", type=Path, default=[Path("sweeps/_organism/seed0")])
     parser.add_argument("--probes", type=int, nargs="+", default=[24, 40, 60, 80, 104, 128])
     parser.add_argument("--orders", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks/probe_count.json"))
+    parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks/probe_count"))
     options = parser.parse_args()
-    cell = Cell("saber", options.organism, 0)
-    bench = open_bench(configured(cell, Setting(options.out.parent / "probe_count", 1, 32)))
     rows: list[dict[str, Any]] = []
-    for order in range(options.orders):
-        rows += rows_of(bench, options.words, order, sorted(options.probes))
-    console = Console(width=140)
-    console.print(shown(rows))
+    for organism in options.organisms:
+        bench = open_bench(configured(Cell("saber", organism, 0), Setting(options.out, 1, 32)))
+        for order in range(options.orders):
+            rows += rows_of(bench, options.words, order, sorted(options.probes))
+    print(f"{table(rows)}\n\n{moved(rows)}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"organism": str(options.organism), "words": options.words, "rows": rows}) + "\n")
-    console.print(f"written to {options.out}")
+    options.out.with_suffix(".json").write_text(json.dumps({"words": options.words, "rows": rows}) + "\n")
+    figure(rows).write_html(options.out.with_suffix(".html"), include_plotlyjs=True, config={"displayModeBar": False})
+    print(f"\nwritten to {options.out}.json and {options.out}.html")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+from markdown_table import markdown
 from plotly.subplots import make_subplots
 
 from saber.publish.figures.theme import CHOSEN, SINGLE_DIRECTION, legend_below, styled, title_panels
@@ -80,7 +81,7 @@ def meets(study: Study, point: pd.Series) -> list[str]:
 
 def table(studies: Sequence[Study]) -> str:
     """The chosen points of each study as Markdown."""
-    lines = ["| " + " | ".join(HEADER) + " |", "|" + "---|" * len(HEADER)]
+    lines = []
     for study in studies:
         for point in (study.base, *chosen(study)):
             is_base = point is study.base
@@ -96,8 +97,8 @@ def table(studies: Sequence[Study]) -> str:
                 "" if is_base else f"{over:.1%} at strength {strength:g}, {kld:.4f} nats",
                 "" if is_base else " and ".join(meets(study, point)),
             ]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            lines.append(cells)
+    return markdown(HEADER, lines)
 
 
 def plain_like(study: Study, point: pd.Series) -> tuple[float, float, float, float]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
-from front_score import at_equal_time, chosen, front_of, hypervolumes, ratio, scored, winners_curse, within_time
+from front_score import at_equal_time, chosen, front_of, hypervolumes, scored, within_time
 
 
 def point(refusal: float, response: float, first: float | None = None) -> dict[str, float]:
@@ -44,34 +43,11 @@ def test_hypervolume_is_of_the_chosen_points_on_either_split(row: dict[str, Any]
     assert found["report"]["first"]["0.5"] == pytest.approx(0.6 * 0.48 + 0.1 * 0.2)  # trial 4 lies beyond .5
 
 
-def test_the_curse_is_report_minus_tune(row: dict[str, Any]) -> None:
-    found = winners_curse(row)["response"]
-    assert found["n"] == 2
-    assert found["refusal_rate"] == pytest.approx((0.1 - 0.1) / 2)
-    assert found["kld"] == pytest.approx(0.01)
-    assert (found["lowest_refusal_tune"], found["lowest_refusal_report"]) == (0.0, 0.1)
-
-
 def test_a_scored_row_says_how_many_points_were_chosen_and_leaves_trials_out(row: dict[str, Any]) -> None:
     found = scored(row)
     assert found["n_front"] == 3
     assert "trials" not in found
     assert found["method"] == "saber"
-
-
-def test_a_ratio_is_of_the_cells_that_both_have_with_an_interval_from_three_on() -> None:
-    theirs = {("a", 0): 1.0, ("b", 0): 2.0, ("c", 0): 3.0}
-    found = ratio({cell: 1.5 * value for cell, value in theirs.items()} | {("d", 0): 99.0}, theirs)
-    assert found == pytest.approx((1.5, 1.5, 1.5))
-    spread = ratio({("a", 0): 2.0, ("b", 0): 2.0, ("c", 0): 6.0}, theirs)
-    assert spread is not None
-    assert spread[0] == pytest.approx(10 / 6)
-    assert 1.0 <= spread[1] < spread[0] < spread[2] <= 2.0
-    two = ratio({("a", 0): 2.0, ("b", 0): 2.0}, theirs)
-    assert two is not None
-    assert two[0] == pytest.approx(4 / 3)
-    assert math.isnan(two[1])
-    assert ratio({("d", 0): 1.0}, theirs) is None
 
 
 def test_at_equal_time_a_slow_method_has_its_first_trials_and_a_fast_one_all(row: dict[str, Any]) -> None:

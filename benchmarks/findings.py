@@ -1,0 +1,155 @@
+"""The tables and figures of docs/findings.md, from the finished cells of ``front.py``.
+
+    python benchmarks/findings.py OUT [OUT ...] [--organisms seed0 seed1 seed2 seed3 seed4 qwen3-seed0] [--trials 80]
+
+Several folders count as one; of a cell in two of them the later's counts. Prints Markdown, and writes the figures to
+OUT/findings/ in the first. Every interval resamples organisms. A front is chosen on tune, and its numbers are those of
+its points on report; its end is its point of least refusals on tune, of equal ones the one of least drift.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from findings_figures import figures
+from findings_numbers import BUDGETS, END, curse, end, end_numbers, methods_of, volumes, within
+from front import read_rows
+from front_intervals import FEWEST, by_organism, over_organisms, ratio
+from front_methods import HERETIC, METHODS
+from front_score import Row
+from markdown_table import markdown, short
+
+from saber.types import Estimate
+
+DEFAULT = "saber"
+SIDES = (("response", "0.1"), ("first", "0.5"))
+SHOWN_KLDS = (("response", "0.1"), ("first", "0.5"), ("prompt", "0.5"))
+
+
+def fronts(rows: Sequence[Row], other: str, sides: Sequence[tuple[str, str]]) -> str:
+    """Held-out hypervolumes by organism, and how many times another method's they are on the cells of both."""
+    organisms = list(dict.fromkeys(row["organism"] for row in rows))
+    theirs = [volumes(rows, other, *side) for side in sides]
+    lines = []
+    for method in methods_of(rows):
+        ours = [volumes(rows, method, *side) for side in sides]
+        means = [by_organism(one) for one in ours]
+        cells = [", ".join(short(one[name], 4) for one in means) if name in means[0] else "" for name in organisms]
+        ratios = [times(ratio(mine, their)) for mine, their in zip(ours, theirs, strict=True)]
+        lines.append([method, str(len(ours[0])), *cells, "1" if method == other else ", ".join(ratios)])
+    return markdown(("method", "cells", *organisms, f"times `{other}`"), lines)
+
+
+def reached(rows: Sequence[Row]) -> str:
+    """The least refusals on the front for so much drift: chosen on tune, the mean of organisms on report."""
+    lines = []
+    for method in methods_of(rows):
+        of = cells_of(rows, method)
+        found = [over_organisms({cell: within(row, budget) for cell, row in of.items()}) for budget in BUDGETS]
+        lines.append([method, str(len(of)), *(interval(one, share) for one in found)])
+    return markdown(("method", "cells", *(f"at most {budget:g} nats" for budget in BUDGETS)), lines)
+
+
+def ends(rows: Sequence[Row]) -> str:
+    """What the point of least refusals is like, held out, and how many cells reach none on tune."""
+    lines = []
+    for method in methods_of(rows):
+        of = cells_of(rows, method)
+        points = {cell: end_numbers(row) for cell, row in of.items()}
+        none = sum(end(row)[0]["refusal_rate"] == 0 for row in of.values())
+        shown = []
+        for title in END:
+            known = {cell: point[title] for cell, point in points.items() if title in point}
+            as_text = nats if "KLD" in title or "prompt" in title else share
+            shown.append(interval(over_organisms(known), as_text) if len(known) == len(of) else "")
+        lines.append([method, f"{none} of {len(of)}", *shown])
+    return markdown(("method", "none on tune", *END), lines)
+
+
+def curses(rows: Sequence[Row]) -> str:
+    """Report minus tune: over a front's points, of its end, and of its hypervolume."""
+    lines = []
+    for method in methods_of(rows):
+        of = {cell: curse(row) for cell, row in cells_of(rows, method).items()}
+        n = sum(int(one["points"]) for one in of.values())
+        found = {
+            name: over_organisms({cell: one[name] for cell, one in of.items()})
+            for name in ("refusal", "drift", "end", "volume")
+        }
+        shown = [interval(one, share if name in ("refusal", "end") else nats) for name, one in found.items()]
+        lines.append([method, f"{n} in {len(of)}", *shown])
+    header = ("method", "points", "refusals", "response KLD (nats)", "refusals at the end", "hypervolume (.1)")
+    return markdown(header, lines)
+
+
+def cells_of(rows: Sequence[Row], method: str) -> dict[tuple[str, int], Row]:
+    """A method's cells by organism and search seed."""
+    return {(row["organism"], row["seed"]): row for row in rows if row["method"] == method}
+
+
+def share(value: float) -> str:
+    """A rate or a difference of rates in per cent."""
+    return f"{100 * value:.1f}%"
+
+
+def nats(value: float) -> str:
+    """A number of three or four decimals."""
+    return short(value, 4)
+
+
+def interval(estimate: Estimate, as_text: Callable[[float], str]) -> str:
+    """A mean with the interval over organisms, where they are enough for one."""
+    if estimate.n < FEWEST:
+        return as_text(estimate.value)
+    return f"{as_text(estimate.value)} ({as_text(estimate.low)} to {as_text(estimate.high)})"
+
+
+def times(found: tuple[float, float, float] | None) -> str:
+    """A ratio with its interval; without one where organisms are too few."""
+    if found is None:
+        return "-"
+    value, low, high = found
+    return short(value, 2) + ("" if low != low else f" ({short(low, 2)}-{short(high, 2)})")
+
+
+def rows_of(folders: Sequence[Path], organisms: Sequence[str], n_trials: int) -> list[dict[str, Any]]:
+    """The finished cells of the methods that there are, organism by organism in the order asked for."""
+    found: dict[tuple[str, str, int], dict[str, Any]] = {}
+    for folder in folders:
+        found |= read_rows(folder)
+    rows = [row for row in found.values() if row["n_trials"] == n_trials and row["method"] in METHODS]
+    names = organisms or sorted({row["organism"] for row in rows})
+    return [row for name in names for row in rows if row["organism"] == name]
+
+
+def main() -> None:
+    """Print the tables, write the page of figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--organisms", nargs="+", default=[], help="names of organisms in the order of the columns")
+    parser.add_argument("--trials", type=int, default=80)
+    options = parser.parse_args()
+    rows = rows_of(options.folders, options.organisms, options.trials)
+    if not rows:
+        folders = ", ".join(map(str, options.folders))
+        print(f"error: expected finished cells of {options.trials} trials in {folders}, found none", file=sys.stderr)
+        raise SystemExit(2)
+    for kld, reference in SHOWN_KLDS:
+        print(f"\n## KLD of {kld} positions, reference (1, {reference})\n\n{fronts(rows, HERETIC, [(kld, reference)])}")
+    print(f"\n## response KLD .1, first-token KLD .5\n\n{fronts(rows, DEFAULT, SIDES)}")
+    print(f"\n## refusals left for so much response KLD\n\n{reached(rows)}")
+    print(f"\n## the front's end\n\n{ends(rows)}")
+    print(f"\n## report minus tune\n\n{curses(rows)}")
+    out = options.folders[0] / "findings"
+    out.mkdir(exist_ok=True)
+    for name, figure in figures(rows).items():
+        figure.write_html(out / f"{name}.html", include_plotlyjs=True, config={"displayModeBar": False})
+    print(f"\nfigures in {out}")
+
+
+if __name__ == "__main__":
+    main()
