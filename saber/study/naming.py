@@ -14,7 +14,7 @@ CODES: dict[str, tuple[str, int]] = {
     "edit.alpha_entangled": ("ae", 1000),
     "edit.entanglement_threshold": ("t", 100),
     "edit.max_iterations": ("it", 1),
-    "edit.reader_ridge": ("rr", 100),
+    "edit.reader_ridge": ("rr", 1000),
     "edit.kernel.direction_position": ("at", 1000),
     "edit.outside_refusal": ("out", 100),
     "edit.n_directions": ("d", 1),

@@ -146,6 +146,7 @@ def test_conditions_follow_the_configuration() -> None:
         ),
         ({"edit.max_iterations": 4, "edit.n_directions": 4, "edit.scope": "band"}, "it4_d4_band"),
         ({"edit.alpha_base": -0.05, "edit.alpha_entangled": -1.5}, "am050_aem1500"),
+        ({"edit.reader_ridge": 0.002}, "rr002"),
         ({"edit.kernel.mlp.peak": 0.75}, "kmp075"),
         ({"edit.norm_preserve": "../../x"}, "x"),
         ({"edit.alpha_base": 1e308}, "a1e308"),
