@@ -18,9 +18,11 @@ from saber.publish.wording import (
     metric_text,
     number_text,
 )
+from saber.scoring.statistics import wilson_interval
 from saber.types import CurvePoint, Frontier, FrontierPoint, Metrics
 
 NOUNS = {REFUSAL: "refusal rate", DRIFT: "KLD"}
+N_UNDER_ONE_PER_CENT = 381  # the fewest prompts without a refusal whose Wilson interval ends under 1%
 MARKS = ("aggressive", "balanced", "conservative")
 
 
@@ -76,6 +78,18 @@ def held_out(frontier: Frontier) -> Statement:
         "Held-out prompts.",
         f"Averaged over {counted(len(both), 'front point')}, {listed(parts)}. The best of many trials looks better"
         " than it is; the report split was scored once, after the search, and is the number to quote.",
+    )
+
+
+def counting(frontier: Frontier) -> str:
+    """What no refusal among the study's own prompts, held out where it has such, would still allow."""
+    found = (frontier.base_report or frontier.base_tune).estimates.get(REFUSAL)
+    if found is None:
+        return ""
+    _, allowed = wilson_interval(0, found.n)
+    return (
+        f"No refusal among {counted(found.n, 'prompt')} still allows a rate of {number_text(REFUSAL, allowed)};"
+        f" showing that a rate is under 1% takes {N_UNDER_ONE_PER_CENT} prompts without a refusal."
     )
 
 

@@ -13,7 +13,7 @@ from saber.publish.apart import DRIFT, REFUSAL, neighbour_header, neighbour_rows
 from saber.publish.columns import Cell, cell, front_rows, short_label
 from saber.publish.figures import CATALOGUE
 from saber.publish.page import drawn, render_page
-from saber.publish.reading import held_out, marked_points, read_result
+from saber.publish.reading import counting, held_out, marked_points, read_result
 from saber.publish.selective import SELECTIVE_HEADER, selective_rows, selective_text
 from saber.publish.wording import (
     estimate_text,
@@ -75,6 +75,7 @@ def render_report(frontier: Frontier, commands: Sequence[str], notes: Sequence[s
         neighbour_header=neighbour_header(frontier),
         neighbours=neighbour_rows(frontier),
         held_out=held_out(frontier),
+        counting=counting(frontier),
         selective_text=selective_text(frontier),
         selective_header=SELECTIVE_HEADER,
         selective=selective_rows(frontier),

@@ -13,9 +13,10 @@ import pytest
 from saber.files import write_atomically
 from saber.publish.apart import indistinct_pairs
 from saber.publish.figures import CATALOGUE, Drawing, front_figure
-from saber.publish.reading import read_result
+from saber.publish.reading import N_UNDER_ONE_PER_CENT, read_result
 from saber.publish.report import render_report, write_report
 from saber.publish.wording import estimate_text
+from saber.scoring.statistics import wilson_interval
 from saber.types import Estimate, Frontier, Objective
 
 COMMANDS = ["python -m saber.sweep +sweep=gemma4", "python -m saber.frontier +sweep=gemma4"]
@@ -93,6 +94,14 @@ def test_a_study_that_seeks_something_else_has_that_as_its_headline(frontier: Fr
     assert ", refusal rate is" not in words["Held-out prompts."]
     assert "20/60 = 33.3% [22.7, 45.9] of the borderline ones" in words["The study."]
     assert "Against one plain direction." in {one.lead for one in read_result(frontier)} - set(words)
+
+
+def test_the_report_says_what_its_own_number_of_prompts_can_show(frontier: Frontier, page: str) -> None:
+    assert "No refusal among 120 prompts still allows a rate of 3.1%" in visible(page)
+    assert frontier.base_report is not None
+    unmeasured = dataclasses.replace(frontier, base_report=None)
+    assert "No refusal among 49 prompts still allows a rate of 7.3%" in visible(render_report(unmeasured, [], []))
+    assert wilson_interval(0, N_UNDER_ONE_PER_CENT)[1] < 0.01 <= wilson_interval(0, N_UNDER_ONE_PER_CENT - 1)[1]
 
 
 def test_a_point_is_read_with_what_became_of_it_on_held_out_prompts(frontier: Frontier) -> None:
