@@ -24,7 +24,8 @@ from saber.lm.measurement import measure
 from saber.lm.plan_file import load_plan, save_plan
 from saber.masking import public, public_values
 from saber.publish.card import render_card
-from saber.study.front import find_point, frontier_of, read_points
+from saber.study.front import frontier_of
+from saber.study.points import find_point, read_points
 from saber.study.records import metrics_to_json, plan_path
 from saber.study.workbench import Workbench, in_full_dtype
 from saber.types import EditPlan, Frontier, FrontierPoint, Metrics, UserError

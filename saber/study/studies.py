@@ -11,8 +11,8 @@ import optuna
 from saber.config import Config
 from saber.keys import with_values
 from saber.scoring.pareto import hypervolume
-from saber.study.front import costs, read_points
 from saber.study.identity import differences, stored_identity
+from saber.study.points import costs, read_points
 from saber.study.storage import load_study
 from saber.types import FrontierPoint, Objective, UserError
 

@@ -17,7 +17,8 @@ from omegaconf import OmegaConf
 from pydantic import TypeAdapter
 
 from saber.config import DataConfig, PromptSource
-from saber.data.prompts import _lines, read_source
+from saber.data.prompt_files import _lines
+from saber.data.prompts import read_source
 from saber.types import Prompt, UserError
 
 untimed = settings(deadline=None, derandomize=True)  # other work may share the machine

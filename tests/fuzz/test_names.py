@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import SAWarning
 
 from saber.keys import parse_config
-from saber.study.front import find_point
+from saber.study.points import find_point
 from saber.study.storage import one_driver, open_storage
 from saber.study.workbench import study_folder
 from saber.types import UserError

@@ -15,8 +15,9 @@ from saber.lm.protocol import ordered
 from saber.publish.checks import flips_text
 from saber.scoring.refusals import Label
 from saber.study import length_check
-from saber.study.front import front_responses, read_points
+from saber.study.front import front_responses
 from saber.study.length_check import check_lengths, compared, cut, ended_within
+from saber.study.points import read_points
 from saber.study.records import plan_path
 from saber.study.responses import response_rows, responses_from_rows
 from saber.study.session import resume
