@@ -185,6 +185,19 @@ def test_other_objectives_get_their_own_plane(frontier: Frontier) -> None:
     assert titles == {"capability, more is better", "keyword refusal rate"}
 
 
+def test_the_pairs_of_a_long_front_are_folded_away(frontier: Frontier) -> None:
+    front = [
+        dataclasses.replace(point, outcomes={"refusal_rate": tuple(float(j < i) for j in range(49))})
+        for i, point in enumerate(frontier.front)
+    ]
+    assert len(front) > 13
+    long, short = (
+        render_report(dataclasses.replace(frontier, points=tuple(some)), [], []) for some in (front, front[:2])
+    )
+    assert re.search(rf"<details>\s*<summary>{len(front) - 1} pairs of neighbours</summary>", long)
+    assert re.search(r"<details open>\s*<summary>1 pair of neighbours</summary>", short)
+
+
 def test_neighbours_with_overlapping_intervals_are_said(frontier: Frontier) -> None:
     front = frontier.front
     pairs = indistinct_pairs(front)
