@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from statistics import mean
 
 import numpy as np
@@ -94,7 +95,7 @@ def page(rows: Sequence[Row], kld: str = "response") -> str:
     """One panel an organism: each cell's front as measured on report, coloured by method."""
     organisms = organisms_in(rows)
     figure = make_subplots(cols=len(organisms), shared_yaxes=True, subplot_titles=organisms, horizontal_spacing=0.04)
-    colours = dict(zip(METHODS, qualitative.Dark24, strict=False))
+    colours = dict(zip(METHODS, cycle(qualitative.Dark24), strict=False))  # there are more methods than colours
     named: set[str] = set()
     for row in sorted(rows, key=lambda row: list(METHODS).index(row["method"])):
         values = plane(front_points(row, "report", kld), kld)
