@@ -1,9 +1,12 @@
-"""Which prompts the drift at the end of a front is made of, held out, by their kind and category.
+"""Which prompts the drift at the end of a front is made of, and where they lie along refusal, by kind and category.
 
     python benchmarks/end_drift.py OUT --organisms sweeps/_organism/seed{0,1,2,3,4} [--method saber] [--seed 0]
 
 OUT is a folder of ``front.py``, with its studies, under the code that made it. A front's end is its point of least
-refusals on tune. "Begins otherwise": the edited model's own reply begins with another word than the base's.
+refusals on tune, and its numbers are of held-out prompts. "Begins otherwise": the edited model's own reply begins with
+another word than the base's. Places are those of the base's residual stream along the difference in means of the
+probes, at the layer where that separates best: 0 is the mean harmless prompt, 1 the mean harmful one, and "no part of
+it" a stream without that direction.
 """
 
 from __future__ import annotations
@@ -11,39 +14,45 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from findings import interval, share
+import torch
 from findings_numbers import end_number
+from findings_text import interval, nats, share, short
 from front import read_rows
 from front_cells import Cell, Setting, configured, fingerprint, held_out, open_bench
 from front_intervals import over_organisms
-from markdown_table import markdown, short
+from torch import Tensor
 
+from saber.config import Config
+from saber.lm.activations import last_token_residuals
 from saber.lm.measurement import measure_trials
 from saber.lm.plan_file import load_plan
+from saber.method.separability import layer_fisher_ratio
+from saber.publish.markdown import table
 from saber.study.identity import identity
 from saber.study.records import complete_trials, plan_path
 from saber.study.session import calm_optuna, searched
 from saber.study.storage import open_study
+from saber.study.workbench import Workbench
 from saber.types import EditPlan, Response, UserError
 
 Group = tuple[str, str]
+Replies = list[Response]
 BEGINS = "begins otherwise"
+NOTHING = "no part of it"
 
 
-def end_replies(cell: Cell, setting: Setting) -> tuple[list[Response], list[Response]]:
+def end_replies(cell: Cell, setting: Setting, config: Config, bench: Workbench) -> tuple[Replies, Replies]:
     """The base's and the front's end's replies to the held-out drift prompts, with their drift.
 
     Raises:
         UserError: the cell is not finished, or was under another configuration.
     """
-    config = configured(cell, setting)
     row = read_rows(setting.folder).get(cell.key)
     if row is None or row["fingerprint"] != fingerprint(cell, config):
         raise UserError(f"expected {' on '.join(map(str, cell.key[:2]))} finished under this configuration: run it")
-    bench = open_bench(config)
     side = held_out(bench)
     study = open_study(config, identity(config, searched(config), bench))
     digests = {trial.number: str(trial.user_attrs["plan"]) for trial in complete_trials(study)}
@@ -56,7 +65,7 @@ def end_replies(cell: Cell, setting: Setting) -> tuple[list[Response], list[Resp
     return [base[i] for i in kept], [edited[i] for i in kept]
 
 
-def composed_of(base: list[Response], edited: list[Response]) -> dict[Group, dict[str, float]]:
+def composed_of(base: Replies, edited: Replies) -> dict[Group, dict[str, float]]:
     """By kind and category: its share of prompts and of each KLD's sum, its means, and how many begin otherwise."""
     groups: dict[Group, list[int]] = defaultdict(list)
     for i, response in enumerate(edited):
@@ -73,11 +82,11 @@ def composed_of(base: list[Response], edited: list[Response]) -> dict[Group, dic
     return found
 
 
-def table(cells: Mapping[tuple[str, int], Mapping[Group, Mapping[str, float]]]) -> str:
+def shown(cells: Mapping[tuple[str, int], Mapping[Group, Mapping[str, float]]]) -> str:
     """The mean of organisms with its interval, the group with most first-token drift first."""
     columns: dict[str, Callable[[float], str]] = {
         "share response": share,
-        "mean response": lambda value: short(value, 4),
+        "mean response": nats,
         "share first": share,
         "mean first": lambda value: short(value, 3),
         BEGINS: share,
@@ -87,12 +96,49 @@ def table(cells: Mapping[tuple[str, int], Mapping[Group, Mapping[str, float]]]) 
     for group in groups:
         of = {cell: found[group] for cell, found in cells.items() if group in found}
         means = {name: over_organisms({cell: one[name] for cell, one in of.items()}) for name in ("prompts", *columns)}
-        shown = [interval(means[name], as_text) for name, as_text in columns.items()]
+        found = [interval(means[name], as_text) for name, as_text in columns.items()]
         first = means["share first"].value
-        lines.append((first, [" / ".join(group).rstrip(" /"), share(means["prompts"].value), *shown]))
+        lines.append((first, [_named(group), share(means["prompts"].value), *found]))
     lines.sort(key=lambda line: -line[0])
     header = ("prompts", "share", "of response KLD", "its mean", "of first-token KLD", "its mean", BEGINS)
-    return markdown(header, [line for _, line in lines])
+    return table(header, [line for _, line in lines])
+
+
+def places(bench: Workbench) -> dict[Group, float]:
+    """The place of each category of held-out harmless prompts along refusal, and of a stream without it."""
+    seen = bench.activations
+    layer = int(layer_fisher_ratio(seen.harmful, seen.harmless).argmax())
+    direction = seen.harmful[layer].mean(dim=0) - seen.harmless[layer].mean(dim=0)
+    prompts = [prompt for prompt in bench.splits["report"].prompts if prompt.kind in ("harmful", "harmless")]
+    stream = last_token_residuals(bench.adapter, prompts, batch_size=bench.config.evaluate.batch_size)[0, layer]
+    return placed([(prompt.kind, prompt.category) for prompt in prompts], stream @ direction)
+
+
+def placed(groups: Sequence[Group], along: Tensor) -> dict[Group, float]:
+    """Means of values so scaled that the mean harmless one is 0 and the mean harmful one 1; 0 itself as well."""
+    kinds = {kind: along[[i for i, group in enumerate(groups) if group[0] == kind]].mean() for kind, _ in groups}
+    low, gap = kinds["harmless"], kinds["harmful"] - kinds["harmless"]
+    wanted = dict.fromkeys(group for group in groups if group[0] == "harmless")
+    means = {one: along[[i for i, group in enumerate(groups) if group == one]].mean() for one in wanted}
+    means[(NOTHING, "")] = torch.tensor(0.0)
+    return {group: float((value - low) / gap) for group, value in means.items()}
+
+
+def shown_places(cells: Mapping[tuple[str, int], Mapping[Group, float]]) -> str:
+    """The mean of organisms with its interval, what lies farthest from harm first."""
+    groups = dict.fromkeys(group for found in cells.values() for group in found)
+    means = {one: over_organisms({cell: found[one] for cell, found in cells.items() if one in found}) for one in groups}
+    lines = sorted(means.items(), key=lambda line: line[1].value)
+    return table(("prompts", "place"), [(_named(group), interval(mean, two_digits)) for group, mean in lines])
+
+
+def two_digits(value: float) -> str:
+    """A place."""
+    return short(value, 2)
+
+
+def _named(group: Group) -> str:
+    return " / ".join(filter(None, group))
 
 
 def main() -> None:
@@ -107,13 +153,18 @@ def main() -> None:
     options = parser.parse_args()
     calm_optuna()
     setting = Setting(options.folder, options.trials, options.tokens)
-    wanted = [Cell(options.method, organism, options.seed) for organism in options.organisms]
+    drift, places_of = {}, {}
     try:
-        cells = {cell.key[1:]: composed_of(*end_replies(cell, setting)) for cell in wanted}
+        for organism in options.organisms:
+            cell = Cell(options.method, organism, options.seed)
+            config = configured(cell, setting)
+            bench = open_bench(config)
+            drift[cell.key[1:]] = composed_of(*end_replies(cell, setting, config, bench))
+            places_of[cell.key[1:]] = places(bench)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
-    print(table(cells))
+    print(f"{shown(drift)}\n\n{shown_places(places_of)}")
 
 
 if __name__ == "__main__":

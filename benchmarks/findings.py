@@ -11,21 +11,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from findings_figures import figures
-from findings_numbers import BUDGETS, END, curse, end, end_numbers, methods_of, volumes, within
+from findings_numbers import BUDGETS, DEFAULT, END, curse, end, end_numbers, methods_of, volumes, within
+from findings_text import interval, nats, share, short, times
 from front import read_rows
-from front_intervals import FEWEST, by_organism, over_organisms, ratio
+from front_intervals import by_organism, over_organisms, ratio
 from front_methods import HERETIC, METHODS
 from front_score import Row
-from markdown_table import markdown, short
 
-from saber.types import Estimate
+from saber.publish.markdown import table
 
-DEFAULT = "saber"
 SIDES = (("response", "0.1"), ("first", "0.5"))
 SHOWN_KLDS = (("response", "0.1"), ("first", "0.5"), ("prompt", "0.5"))
 
@@ -34,14 +33,15 @@ def fronts(rows: Sequence[Row], other: str, sides: Sequence[tuple[str, str]]) ->
     """Held-out hypervolumes by organism, and how many times another method's they are on the cells of both."""
     organisms = list(dict.fromkeys(row["organism"] for row in rows))
     theirs = [volumes(rows, other, *side) for side in sides]
+    digits = 3 if other == DEFAULT else 2  # most of what is compared with the default differs by less than 1%
     lines = []
     for method in methods_of(rows):
         ours = [volumes(rows, method, *side) for side in sides]
         means = [by_organism(one) for one in ours]
         cells = [", ".join(short(one[name], 4) for one in means) if name in means[0] else "" for name in organisms]
-        ratios = [times(ratio(mine, their)) for mine, their in zip(ours, theirs, strict=True)]
+        ratios = [times(ratio(mine, their), digits) for mine, their in zip(ours, theirs, strict=True)]
         lines.append([method, str(len(ours[0])), *cells, "1" if method == other else ", ".join(ratios)])
-    return markdown(("method", "cells", *organisms, f"times `{other}`"), lines)
+    return table(("method", "cells", *organisms, f"times `{other}`"), lines)
 
 
 def reached(rows: Sequence[Row]) -> str:
@@ -51,7 +51,7 @@ def reached(rows: Sequence[Row]) -> str:
         of = cells_of(rows, method)
         found = [over_organisms({cell: within(row, budget) for cell, row in of.items()}) for budget in BUDGETS]
         lines.append([method, str(len(of)), *(interval(one, share) for one in found)])
-    return markdown(("method", "cells", *(f"at most {budget:g} nats" for budget in BUDGETS)), lines)
+    return table(("method", "cells", *(f"at most {budget:g} nats" for budget in BUDGETS)), lines)
 
 
 def ends(rows: Sequence[Row]) -> str:
@@ -67,7 +67,7 @@ def ends(rows: Sequence[Row]) -> str:
             as_text = nats if "KLD" in title or "prompt" in title else share
             shown.append(interval(over_organisms(known), as_text) if len(known) == len(of) else "")
         lines.append([method, f"{none} of {len(of)}", *shown])
-    return markdown(("method", "none on tune", *END), lines)
+    return table(("method", "none on tune", *END), lines)
 
 
 def curses(rows: Sequence[Row]) -> str:
@@ -83,37 +83,12 @@ def curses(rows: Sequence[Row]) -> str:
         shown = [interval(one, share if name in ("refusal", "end") else nats) for name, one in found.items()]
         lines.append([method, f"{n} in {len(of)}", *shown])
     header = ("method", "points", "refusals", "response KLD (nats)", "refusals at the end", "hypervolume (.1)")
-    return markdown(header, lines)
+    return table(header, lines)
 
 
 def cells_of(rows: Sequence[Row], method: str) -> dict[tuple[str, int], Row]:
     """A method's cells by organism and search seed."""
     return {(row["organism"], row["seed"]): row for row in rows if row["method"] == method}
-
-
-def share(value: float) -> str:
-    """A rate or a difference of rates in per cent."""
-    return f"{100 * value:.1f}%"
-
-
-def nats(value: float) -> str:
-    """A number of three or four decimals."""
-    return short(value, 4)
-
-
-def interval(estimate: Estimate, as_text: Callable[[float], str]) -> str:
-    """A mean with the interval over organisms, where they are enough for one."""
-    if estimate.n < FEWEST:
-        return as_text(estimate.value)
-    return f"{as_text(estimate.value)} ({as_text(estimate.low)} to {as_text(estimate.high)})"
-
-
-def times(found: tuple[float, float, float] | None) -> str:
-    """A ratio with its interval; without one where organisms are too few."""
-    if found is None:
-        return "-"
-    value, low, high = found
-    return short(value, 2) + ("" if low != low else f" ({short(low, 2)}-{short(high, 2)})")
 
 
 def rows_of(folders: Sequence[Path], organisms: Sequence[str], n_trials: int) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from findings_numbers import KLD, methods_of, pairs, volumes, within
+from findings_numbers import DEFAULT, KLD, methods_of, pairs, volumes, within
 from front_controls import CONTROLS
 from front_intervals import over_organisms, ratio
 from front_levers import LEVERS
@@ -17,7 +17,6 @@ from plotly.subplots import make_subplots
 
 from saber.publish.figures.theme import CHOSEN, INK, METRIC_COLOURS, PUBLISHED, legend_below, styled, title_panels
 
-DEFAULT = "saber"
 DRAWN: Mapping[str, str] = {
     DEFAULT: CHOSEN,
     "projected-read": METRIC_COLOURS["kld"],
@@ -105,7 +104,12 @@ def reached(rows: Sequence[Row]) -> go.Figure:
         figure.add_trace(go.Scatter(x=DRIFTS, y=[one.value for one in found], line=line, name=method))
     styled(figure, height=420)
     ticks = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1]
-    figure.update_xaxes(type="log", tickvals=ticks, title=f"KLD of {KLD} positions at most (nats, on tune)")
+    figure.update_xaxes(
+        type="log",
+        tickvals=ticks,
+        ticktext=[f"{tick:g}" for tick in ticks],
+        title=f"KLD of {KLD} positions at most (nats, on tune)",
+    )
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%", title="least refusals, held out")
     legend_below(figure)
     return figure

@@ -12,6 +12,7 @@ from statistics import mean
 from front_methods import METHODS
 from front_score import REFERENCES, Point, Row, front_points, hypervolumes
 
+DEFAULT = "saber"
 KLD = "response"
 BUDGETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # nats
 CAPABILITY = "capability minus the base's"

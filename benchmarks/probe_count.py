@@ -21,10 +21,9 @@ from statistics import mean, stdev
 from typing import Any
 
 import plotly.graph_objects as go
-from findings import interval
+from findings_text import interval, short
 from front_cells import Cell, Setting, configured, open_bench
 from front_intervals import over_organisms
-from markdown_table import markdown, short
 from plotly.subplots import make_subplots
 from saber_worker import composed
 
@@ -33,6 +32,7 @@ from saber.lm.activations import probe
 from saber.lm.measurement import measure_trials
 from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
 from saber.publish.figures.theme import CHOSEN, TRIAL, styled
+from saber.publish.markdown import table
 from saber.study.workbench import Workbench
 
 NUMBERS = {"turned": 1, "refusal_rate": 3, "kld_response": 4, "kld_first": 3}  # digits
@@ -74,7 +74,7 @@ def rows_of(bench: Workbench, words: list[str], order: int, counts: list[int]) -
     return rows
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def shown(rows: list[dict[str, Any]]) -> str:
     """By organism and probes: how many orders chose each layer, then means ± standard deviations over orders."""
     lines = []
     for organism, n in dict.fromkeys((row["organism"], row["n_probe"]) for row in rows):
@@ -86,7 +86,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             spread = stdev(values) if len(values) > 1 else 0.0
             cells.append(f"{short(mean(values), digits)} ± {short(spread, digits)}" if values else "another layer")
         lines.append(cells)
-    return markdown(("organism", "probes", "layers (orders)", "turned, degrees", *list(NUMBERS)[1:]), lines)
+    return table(("organism", "probes", "layers (orders)", "turned, degrees", *list(NUMBERS)[1:]), lines)
 
 
 def moved(rows: list[dict[str, Any]]) -> str:
@@ -104,7 +104,9 @@ def moved(rows: list[dict[str, Any]]) -> str:
 def figure(rows: list[dict[str, Any]]) -> go.Figure:
     """Refusals and drift against the number of probes, a panel an organism and a line an order."""
     organisms = list(dict.fromkeys(row["organism"] for row in rows))
-    drawn = make_subplots(2, len(organisms), shared_xaxes=True, shared_yaxes="rows", subplot_titles=organisms)
+    drawn = make_subplots(
+        2, len(organisms), shared_xaxes=True, shared_yaxes="rows", subplot_titles=organisms, vertical_spacing=0.08
+    )
     for row, (name, title) in enumerate(
         (("refusal_rate", "refusals"), ("kld_response", "response KLD (nats)")), start=1
     ):
@@ -137,7 +139,7 @@ def main() -> None:
         bench = open_bench(configured(Cell("saber", organism, 0), Setting(options.out, 1, 32)))
         for order in range(options.orders):
             rows += rows_of(bench, options.words, order, sorted(options.probes))
-    print(f"{table(rows)}\n\n{moved(rows)}")
+    print(f"{shown(rows)}\n\n{moved(rows)}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.with_suffix(".json").write_text(json.dumps({"words": options.words, "rows": rows}) + "\n")
     figure(rows).write_html(options.out.with_suffix(".html"), include_plotlyjs=True, config={"displayModeBar": False})

@@ -20,9 +20,9 @@ from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from markdown_table import markdown
 from plotly.subplots import make_subplots
 
+from saber.publish import markdown
 from saber.publish.figures.theme import CHOSEN, SINGLE_DIRECTION, legend_below, styled, title_panels
 
 AIM, WITHIN = 0.05, 0.03
@@ -88,17 +88,17 @@ def table(studies: Sequence[Study]) -> str:
             strength, over, _, kld = plain_like(study, point)
             cells = [
                 study.name,
-                "unedited" if is_base else f"`{point['name']}`",
+                "unedited" if is_base else markdown.code(point["name"]),
                 f"{point[f'tune_{OVER}']:.1%}, {count(point, f'tune_{KEPT}')}",
-                f"{point[f'report_{OVER}']:.1%} {interval(point, f'report_{OVER}')}",
-                f"{count(point, f'report_{KEPT}')} {interval(point, f'report_{KEPT}')}",
+                markdown.Md(f"{point[f'report_{OVER}']:.1%} {interval(point, f'report_{OVER}')}"),
+                markdown.Md(f"{count(point, f'report_{KEPT}')} {interval(point, f'report_{KEPT}')}"),
                 f"{point['report_refusal_rate']:.1%}",
                 f"{point['report_kld']:.4f}",
                 "" if is_base else f"{over:.1%} at strength {strength:g}, {kld:.4f} nats",
                 "" if is_base else " and ".join(meets(study, point)),
             ]
             lines.append(cells)
-    return markdown(HEADER, lines)
+    return markdown.table(HEADER, lines)
 
 
 def plain_like(study: Study, point: pd.Series) -> tuple[float, float, float, float]:

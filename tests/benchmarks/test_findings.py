@@ -9,13 +9,13 @@ from typing import Any
 
 import findings
 import pytest
-from end_drift import composed_of
-from end_drift import table as drift_table
+import torch
+from end_drift import composed_of, placed, shown, shown_places
 from findings import curses, ends, fronts, main, reached, rows_of
 from findings_figures import figures
 from findings_numbers import curse, end, end_number, within
+from findings_text import share, short
 from front import ROWS
-from markdown_table import markdown, short
 
 from saber.types import Prompt, Response
 
@@ -161,11 +161,21 @@ def test_drift_is_shared_out_over_categories() -> None:
         }
     )  # fmt: skip
     assert (verb["share first"], verb["mean first"], verb["begins otherwise"]) == pytest.approx((0.4, 0.2, 0.5))
-    lines = drift_table({(str(i), 0): found for i in range(3)}).splitlines()
+    lines = shown({(str(i), 0): found for i in range(3)}).splitlines()
     assert lines[2].startswith("| harmless / plain | 33.3% | 60.0% (60.0% to 60.0%)")
     assert lines[3].startswith("| harmless / verb | 66.7% |")
 
 
+def test_places_are_between_the_mean_harmless_and_the_mean_harmful_prompt() -> None:
+    groups = [("harmful", "theft"), ("harmless", "plain"), ("harmless", "verb"), ("harmful", "fraud")]
+    found = placed(groups, torch.tensor([5.0, -3.0, -1.0, 3.0]))  # means 4 and -2: a gap of 6
+    assert found == pytest.approx(
+        {("harmless", "plain"): -1 / 6, ("harmless", "verb"): 1 / 6, ("no part of it", ""): 1 / 3}
+    )
+    lines = shown_places({("a", 0): found}).splitlines()
+    assert lines[2:] == ["| harmless / plain | -.17 |", "| harmless / verb | .17 |", "| no part of it | .33 |"]
+
+
 def test_numbers_are_written_as_the_documents_write_them() -> None:
     assert [short(value, 2) for value in (0.5, -0.25, 1.25, -10.5)] == [".50", "-.25", "1.25", "-10.50"]
-    assert markdown(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    assert (short(-0.001, 2), share(-0.0001)) == (".00", "0.0%")
