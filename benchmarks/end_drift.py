@@ -15,6 +15,7 @@ import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -57,10 +58,8 @@ def end_replies(cell: Cell, setting: Setting, config: Config, bench: Workbench) 
     study = open_study(config, identity(config, searched(config), bench))
     digests = {trial.number: str(trial.user_attrs["plan"]) for trial in complete_trials(study)}
     plan = load_plan(plan_path(bench.folder, digests[end_number(row)]))
-    base, edited = (
-        measure_trials(bench.adapter, side.split, config.evaluate, side.reference, [one])[0].responses
-        for one in (EditPlan(()), plan)
-    )
+    measured = measure_trials(bench.adapter, side.split, config.evaluate, side.reference, [EditPlan(()), plan])
+    base, edited = (one.responses for one in measured)
     kept = [i for i, response in enumerate(edited) if "kld" in response.drift]
     return [base[i] for i in kept], [edited[i] for i in kept]
 
@@ -88,7 +87,7 @@ def shown(cells: Mapping[tuple[str, int], Mapping[Group, Mapping[str, float]]]) 
         "share response": share,
         "mean response": nats,
         "share first": share,
-        "mean first": lambda value: short(value, 3),
+        "mean first": partial(short, digits=3),
         BEGINS: share,
     }
     groups = dict.fromkeys(group for found in cells.values() for group in found)
@@ -129,12 +128,9 @@ def shown_places(cells: Mapping[tuple[str, int], Mapping[Group, float]]) -> str:
     groups = dict.fromkeys(group for found in cells.values() for group in found)
     means = {one: over_organisms({cell: found[one] for cell, found in cells.items() if one in found}) for one in groups}
     lines = sorted(means.items(), key=lambda line: line[1].value)
-    return table(("prompts", "place"), [(_named(group), interval(mean, two_digits)) for group, mean in lines])
-
-
-def two_digits(value: float) -> str:
-    """A place."""
-    return short(value, 2)
+    return table(
+        ("prompts", "place"), [(_named(group), interval(mean, partial(short, digits=2))) for group, mean in lines]
+    )
 
 
 def _named(group: Group) -> str:

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from findings_figures import figures
-from findings_numbers import BUDGETS, DEFAULT, END, curse, end, end_numbers, methods_of, volumes, within
+from findings_numbers import BUDGETS, DEFAULT, END, curse, end, end_numbers, within
 from findings_text import interval, nats, share, short, times
 from front import read_rows
 from front_intervals import by_organism, over_organisms, ratio
 from front_methods import HERETIC, METHODS
-from front_score import Row
+from front_page import methods_in
+from front_score import Row, by_cell, hypervolumes
 
 from saber.publish.markdown import table
 
@@ -32,11 +33,11 @@ SHOWN_KLDS = (("response", "0.1"), ("first", "0.5"), ("prompt", "0.5"))
 def fronts(rows: Sequence[Row], other: str, sides: Sequence[tuple[str, str]]) -> str:
     """Held-out hypervolumes by organism, and how many times another method's they are on the cells of both."""
     organisms = list(dict.fromkeys(row["organism"] for row in rows))
-    theirs = [volumes(rows, other, *side) for side in sides]
+    theirs = [by_cell(rows, other, "report", *side) for side in sides]
     digits = 3 if other == DEFAULT else 2  # most of what is compared with the default differs by less than 1%
     lines = []
-    for method in methods_of(rows):
-        ours = [volumes(rows, method, *side) for side in sides]
+    for method in methods_in(rows):
+        ours = [by_cell(rows, method, "report", *side) for side in sides]
         means = [by_organism(one) for one in ours]
         cells = [", ".join(short(one[name], 4) for one in means) if name in means[0] else "" for name in organisms]
         ratios = [times(ratio(mine, their), digits) for mine, their in zip(ours, theirs, strict=True)]
@@ -47,7 +48,7 @@ def fronts(rows: Sequence[Row], other: str, sides: Sequence[tuple[str, str]]) ->
 def reached(rows: Sequence[Row]) -> str:
     """The least refusals on the front for so much drift: chosen on tune, the mean of organisms on report."""
     lines = []
-    for method in methods_of(rows):
+    for method in methods_in(rows):
         of = cells_of(rows, method)
         found = [over_organisms({cell: within(row, budget) for cell, row in of.items()}) for budget in BUDGETS]
         lines.append([method, str(len(of)), *(interval(one, share) for one in found)])
@@ -57,7 +58,7 @@ def reached(rows: Sequence[Row]) -> str:
 def ends(rows: Sequence[Row]) -> str:
     """What the point of least refusals is like, held out, and how many cells reach none on tune."""
     lines = []
-    for method in methods_of(rows):
+    for method in methods_in(rows):
         of = cells_of(rows, method)
         points = {cell: end_numbers(row) for cell, row in of.items()}
         none = sum(end(row)[0]["refusal_rate"] == 0 for row in of.values())
@@ -73,7 +74,7 @@ def ends(rows: Sequence[Row]) -> str:
 def curses(rows: Sequence[Row]) -> str:
     """Report minus tune: over a front's points, of its end, and of its hypervolume."""
     lines = []
-    for method in methods_of(rows):
+    for method in methods_in(rows):
         of = {cell: curse(row) for cell, row in cells_of(rows, method).items()}
         n = sum(int(one["points"]) for one in of.values())
         found = {
@@ -92,13 +93,13 @@ def cells_of(rows: Sequence[Row], method: str) -> dict[tuple[str, int], Row]:
 
 
 def rows_of(folders: Sequence[Path], organisms: Sequence[str], n_trials: int) -> list[dict[str, Any]]:
-    """The finished cells of the methods that there are, organism by organism in the order asked for."""
+    """The finished cells of the methods that there are with their hypervolumes, organism by organism as asked for."""
     found: dict[tuple[str, str, int], dict[str, Any]] = {}
     for folder in folders:
         found |= read_rows(folder)
     rows = [row for row in found.values() if row["n_trials"] == n_trials and row["method"] in METHODS]
     names = organisms or sorted({row["organism"] for row in rows})
-    return [row for name in names for row in rows if row["organism"] == name]
+    return [row | {"hypervolume": hypervolumes(row)} for name in names for row in rows if row["organism"] == name]
 
 
 def main() -> None:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from findings_numbers import DEFAULT, KLD, methods_of, pairs, volumes, within
+from findings_numbers import DEFAULT, KLD, pairs, within
 from front_controls import CONTROLS
 from front_intervals import over_organisms, ratio
 from front_levers import LEVERS
 from front_methods import HERETIC
-from front_score import SHOWN, Row
+from front_page import methods_in
+from front_score import SHOWN, Row, by_cell
 from plotly.subplots import make_subplots
 
 from saber.publish.figures.theme import CHOSEN, INK, METRIC_COLOURS, PUBLISHED, legend_below, styled, title_panels
@@ -42,19 +43,18 @@ def figures(rows: Sequence[Row]) -> dict[str, go.Figure]:
 
 def worth(rows: Sequence[Row]) -> go.Figure:
     """Each control and recipe as times the default's held-out hypervolume, with its interval over organisms."""
-    sides = [(kld, reference) for _, kld, reference in SHOWN]
-    titles = [f"KLD of {kld} positions, reference (1, {reference})" for kld, reference in sides]
-    figure = make_subplots(1, len(sides), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
-    for column, side in enumerate(sides, start=1):
-        theirs = volumes(rows, DEFAULT, *side)
-        found = {name: ratio(volumes(rows, name, *side), theirs) for name in methods_of(rows) if name != DEFAULT}
+    titles = [f"KLD of {kld} positions, reference (1, {reference})" for _, kld, reference in SHOWN]
+    figure = make_subplots(1, len(SHOWN), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
+    for column, side in enumerate(SHOWN, start=1):
+        theirs = by_cell(rows, DEFAULT, *side)
+        found = {name: ratio(by_cell(rows, name, *side), theirs) for name in methods_in(rows) if name != DEFAULT}
         known = {name: one for name, one in found.items() if one is not None and not math.isnan(one[1])}
         for group in GROUPS:
             names = [name for name in known if group_of(name) == group and known[name][0] >= IMMOBILE]
             figure.add_trace(bars(names, [known[name] for name in names], group, column == 1), row=1, col=column)
         figure.add_vline(x=1.0, line={"color": INK, "width": 1, "dash": "dot"}, row=1, col=column)
         figure.update_xaxes(title="times the default's hypervolume, held out", row=1, col=column)
-    figure = styled(figure, height=120 + 26 * len(methods_of(rows)))
+    figure = styled(figure, height=120 + 26 * len(methods_in(rows)))
     figure.update_yaxes(autorange="reversed")
     title_panels(figure)
     legend_below(figure)

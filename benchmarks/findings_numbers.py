@@ -6,11 +6,10 @@ points on report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import mean
 
-from front_methods import METHODS
-from front_score import REFERENCES, Point, Row, front_points, hypervolumes
+from front_score import REFERENCES, Point, Row, front_points
 
 DEFAULT = "saber"
 KLD = "response"
@@ -27,17 +26,6 @@ END = {
     "degenerate replies": "degenerate_rate",
 }
 LIMIT = REFERENCES["0.5"][1]  # nats: nobody would choose a point beyond it
-
-
-def methods_of(rows: Sequence[Row]) -> list[str]:
-    """The methods that have a cell, in the order of the bench."""
-    return [name for name in METHODS if any(row["method"] == name for row in rows)]
-
-
-def volumes(rows: Sequence[Row], method: str, kld: str, reference: str) -> dict[tuple[str, int], float]:
-    """A method's held-out hypervolumes by organism and search seed."""
-    of = [row for row in rows if row["method"] == method]
-    return {(row["organism"], row["seed"]): hypervolumes(row)["report"][kld][reference] for row in of}
 
 
 def pairs(row: Row) -> list[tuple[Point, Point]]:
@@ -83,7 +71,7 @@ def curse(row: Row) -> Mapping[str, float]:
     """Report minus tune: the mean of the front's points, its end, and its hypervolume."""
     both = pairs(row)
     last = end(row)
-    volume = hypervolumes(row)
+    volume = row["hypervolume"]
     return {
         "points": len(both),
         "refusal": mean(report["refusal_rate"] - tune["refusal_rate"] for tune, report in both),

@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -97,7 +98,7 @@ def moved(rows: list[dict[str, Any]]) -> str:
     said = []
     for name, digits in list(NUMBERS.items())[1:]:
         found = over_organisms({key: by_key[*key, most][name] - by_key[*key, fewest][name] for key in keys})
-        said.append(f"{name} {interval(found, lambda value, digits=digits: short(value, digits))}")
+        said.append(f"{name} {interval(found, partial(short, digits=digits))}")
     return f"{most} probes minus {fewest}: {', '.join(said)}"
 
 
@@ -107,9 +108,7 @@ def figure(rows: list[dict[str, Any]]) -> go.Figure:
     drawn = make_subplots(
         2, len(organisms), shared_xaxes=True, shared_yaxes="rows", subplot_titles=organisms, vertical_spacing=0.08
     )
-    for row, (name, title) in enumerate(
-        (("refusal_rate", "refusals"), ("kld_response", "response KLD (nats)")), start=1
-    ):
+    for row, (name, title) in enumerate(DRAWN.items(), start=1):
         for column, organism in enumerate(organisms, start=1):
             of = [one for one in rows if one["organism"] == organism]
             counts = sorted({one["n_probe"] for one in of})

@@ -16,6 +16,7 @@ from findings_figures import figures
 from findings_numbers import curse, end, end_number, within
 from findings_text import share, short
 from front import ROWS
+from front_score import hypervolumes
 
 from saber.types import Prompt, Response
 
@@ -32,7 +33,8 @@ def cell(method: str, organism: str, best: float, seed: int = 0) -> dict[str, An
     report = {"0": point(0.4, 0.005), "1": point(best, 0.02)}
     base = {split: point(1.0, 0.0) for split in ("tune", "report")}
     about = {"method": method, "organism": organism, "seed": seed, "n_trials": 4, "search_s": 1.0, "base": base}
-    return about | {"trials": [{"number": i, "tune": one} for i, one in enumerate(tune)], "report": report}
+    row = about | {"trials": [{"number": i, "tune": one} for i, one in enumerate(tune)], "report": report}
+    return row | {"hypervolume": hypervolumes(row)}
 
 
 @pytest.fixture
