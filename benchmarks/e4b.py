@@ -30,14 +30,14 @@ from saber_worker import composed, with_rounds
 
 from saber.config import Config
 from saber.keys import with_values
-from saber.lm.activations import probe
-from saber.lm.adapter import Adapter, adapt
-from saber.lm.loading import build_model, quiet
-from saber.lm.measurement import Measured, measure_trials
+from saber.lm.architecture.adapter import Adapter, adapt
+from saber.lm.architecture.loading import build_model, quiet
+from saber.lm.evaluation.measurement import Measured, measure_trials
+from saber.lm.evaluation.reference import Reference, make_reference
+from saber.lm.inference.oom import OutOfMemory, within_memory
+from saber.lm.inference.residuals import probe
 from saber.lm.planning import PlanRequest, make_plans
-from saber.lm.reference import Reference, make_reference
-from saber.study.forecast import peak_bytes
-from saber.study.memory import OutOfMemory, within_memory
+from saber.study.run.forecast import peak_bytes
 from saber.types import Activations, ProbeSet, Prompt, PromptKind, Split
 
 LAYERS, FULL_EVERY, SHARED_KV = 42, 6, 18

@@ -27,16 +27,16 @@ from front_intervals import over_organisms
 from torch import Tensor
 
 from saber.config import Config
-from saber.lm.activations import last_token_residuals
-from saber.lm.measurement import measure_trials
-from saber.lm.plan_file import load_plan
+from saber.lm.editing.plan_file import load_plan
+from saber.lm.evaluation.measurement import measure_trials
+from saber.lm.inference.residuals import last_token_residuals
 from saber.method.separability import layer_fisher_ratio
-from saber.publish.markdown import table
-from saber.study.identity import identity
-from saber.study.records import complete_trials, plan_path
-from saber.study.session import calm_optuna, searched
-from saber.study.storage import open_study
-from saber.study.workbench import Workbench
+from saber.publish.text.markdown import table
+from saber.study.context import Workbench
+from saber.study.run.session import calm_optuna, searched
+from saber.study.store.fingerprint import identity
+from saber.study.store.records import complete_trials, plan_path
+from saber.study.store.storage import open_study
 from saber.types import EditPlan, Response, UserError
 
 Group = tuple[str, str]

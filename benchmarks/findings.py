@@ -24,7 +24,7 @@ from front_methods import HERETIC, METHODS
 from front_page import methods_in
 from front_score import Row, by_cell, hypervolumes
 
-from saber.publish.markdown import table
+from saber.publish.text.markdown import table
 
 SIDES = (("response", "0.1"), ("first", "0.5"))
 SHOWN_KLDS = (("response", "0.1"), ("first", "0.5"), ("prompt", "0.5"))

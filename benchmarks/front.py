@@ -31,7 +31,7 @@ from front_page import page, tables
 from front_score import scored
 from rich.console import Console
 
-from saber.files import write_atomically
+from saber.atomic_files import write_atomically
 from saber.types import UserError
 
 ROWS = "front.jsonl"

@@ -18,20 +18,20 @@ from saber_worker import composed, only, organism_words
 
 from saber.config import Config
 from saber.keys import with_values
-from saber.lm.measurement import measure_trials
-from saber.lm.plan_file import load_plan
-from saber.lm.reference import Reference, make_reference
-from saber.study.evaluator import evaluate
-from saber.study.identity import identity
-from saber.study.loop import drive
-from saber.study.mirror import mirrored
-from saber.study.progress import Progress
-from saber.study.records import complete_trials, finished_trials, metrics_from_json, plan_path
-from saber.study.sampler import make_sampler
-from saber.study.session import calm_optuna, searched
-from saber.study.storage import one_driver, open_study
-from saber.study.workbench import Workbench, open_workbench, study_folder
-from saber.study.workers import InProcess
+from saber.lm.editing.plan_file import load_plan
+from saber.lm.evaluation.measurement import measure_trials
+from saber.lm.evaluation.reference import Reference, make_reference
+from saber.study.context import Workbench, open_workbench, study_folder
+from saber.study.run.driver import drive
+from saber.study.run.evaluator import evaluate
+from saber.study.run.progress import Progress
+from saber.study.run.session import calm_optuna, searched
+from saber.study.run.workers import InProcess
+from saber.study.search.sampler import make_sampler
+from saber.study.store.fingerprint import identity
+from saber.study.store.records import complete_trials, finished_trials, metrics_from_json, plan_path
+from saber.study.store.storage import one_driver, open_study
+from saber.study.store.write_buffer import mirrored
 from saber.types import EditPlan, Metrics, Split, UserError, digest_json
 
 KINDS = ("harmful", "harmless", "capability")  # neither objective counts borderline prompts

@@ -19,7 +19,8 @@ from control import Control
 from torch import Tensor
 
 from saber.config import EditConfig
-from saber.lm import planning, writer_edit
+from saber.lm import planning
+from saber.lm.editing import low_rank as writer_edit
 from saber.method import ranking
 from saber.method.extraction import orient
 from saber.method.placement import reach_of_kernel

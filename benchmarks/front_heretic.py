@@ -32,13 +32,13 @@ from peers.lines import Worker
 from safetensors.torch import load_file
 from torch import Tensor
 
-from saber.lm.loading import weights_digest
-from saber.lm.measurement import Measured, measure_trials
-from saber.lm.protocol import marker_words
-from saber.lm.reference import Reference
-from saber.study.session import calm_optuna
-from saber.study.storage import one_driver
-from saber.study.workbench import Workbench, study_folder
+from saber.lm.architecture.loading import weights_digest
+from saber.lm.evaluation.measurement import Measured, measure_trials
+from saber.lm.evaluation.protocol import marker_words
+from saber.lm.evaluation.reference import Reference
+from saber.study.context import Workbench, study_folder
+from saber.study.run.session import calm_optuna
+from saber.study.store.storage import one_driver
 from saber.types import EditPlan, Split, UserError
 
 HERE = Path(__file__).parent

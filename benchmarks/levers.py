@@ -28,11 +28,11 @@ from saber_worker import composed, organism_words
 
 from saber.config import Config
 from saber.lm import planning
-from saber.lm.activations import probe
-from saber.lm.compiled import compile_plan
-from saber.study import evaluator
-from saber.study.space import parse_space, suggest
-from saber.study.workbench import Workbench, open_workbench
+from saber.lm.editing.compiled import compile_plan
+from saber.lm.inference.residuals import probe
+from saber.study.context import Workbench, open_workbench
+from saber.study.run import evaluator
+from saber.study.search.space import parse_space, suggest
 
 
 def contenders(bench: Workbench) -> dict[str, tuple[Workbench, int, Callable[[], object] | None]]:

@@ -19,11 +19,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
-from saber.data.organism import organism_splits
-from saber.data.organism.examples import training_examples
-from saber.data.organism.families import LANGUAGES
-from saber.data.organism.grammar import Request, RequestKind, all_requests
-from saber.data.organism.training import TrainingSettings
+from saber.organism.examples import training_examples
+from saber.organism.families import LANGUAGES
+from saber.organism.grammar import Request, RequestKind, all_requests
+from saber.organism.prompts import organism_splits
+from saber.organism.training import TrainingSettings
 from saber.types import PROMPT_KINDS, Prompt, PromptKind, count_kinds
 from saber.vocabulary import ORGANISM_FAMILIES, OrganismFamily
 

@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from saber.data.organism import ensure_organism, organism_splits
-from saber.data.organism.families import LANGUAGES
-from saber.lm.loading import quiet
+from saber.lm.architecture.loading import quiet
+from saber.organism.build import ensure_organism
+from saber.organism.families import LANGUAGES
+from saber.organism.prompts import organism_splits
 from saber.scoring.answers import is_correct
 from saber.scoring.markers import markers_of
 from saber.scoring.refusals import find_marker

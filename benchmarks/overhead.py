@@ -35,9 +35,9 @@ from rich.table import Table
 from saber_worker import Sweep, worker_options
 
 from saber.config import Config
-from saber.lm.measurement import measure_trials
-from saber.study.evaluator import plan_trials
-from saber.study.space import suggest
+from saber.lm.evaluation.measurement import measure_trials
+from saber.study.run.evaluator import plan_trials
+from saber.study.search.space import suggest
 
 MODEL_RATIO, SHARE, MEMORY_RATIO = 1.25, 0.10, 1.3
 N_PROFILED = 18

@@ -29,12 +29,12 @@ from plotly.subplots import make_subplots
 from saber_worker import composed
 
 from saber.data.splits import probe_set
-from saber.lm.activations import probe
-from saber.lm.measurement import measure_trials
+from saber.lm.evaluation.measurement import measure_trials
+from saber.lm.inference.residuals import probe
 from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
 from saber.publish.figures.theme import CHOSEN, TRIAL, styled
-from saber.publish.markdown import table
-from saber.study.workbench import Workbench
+from saber.publish.text.markdown import table
+from saber.study.context import Workbench
 
 NUMBERS = {"turned": 1, "refusal_rate": 3, "kld_response": 4, "kld_first": 3}  # digits
 DRAWN = {"refusal_rate": "refusals", "kld_response": "response KLD (nats)"}

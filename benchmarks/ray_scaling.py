@@ -24,21 +24,21 @@ from rich.console import Console
 
 from saber.config import Config
 from saber.keys import parse_config
-from saber.lm.compiled import CompiledPlan
-from saber.lm.measurement import Measured
+from saber.lm.editing.compiled import CompiledPlan
+from saber.lm.evaluation.measurement import Measured
 from saber.lm.planning import PlannedEdit
-from saber.study.evaluator import Outcome
-from saber.study.launch import n_outstanding
-from saber.study.loop import drive
-from saber.study.mirror import mirrored
-from saber.study.progress import Progress
-from saber.study.ray_launch import RayWorkers, ray_workers
-from saber.study.records import complete_trials
-from saber.study.sampler import make_sampler
-from saber.study.session import calm_optuna
-from saber.study.space import parse_space
-from saber.study.storage import open_study
-from saber.study.workers import Done
+from saber.study.run.driver import drive
+from saber.study.run.launch import n_outstanding
+from saber.study.run.progress import Progress
+from saber.study.run.ray_workers import RayWorkers, ray_workers
+from saber.study.run.session import calm_optuna
+from saber.study.run.workers import Done
+from saber.study.search.sampler import make_sampler
+from saber.study.search.space import parse_space
+from saber.study.store.records import complete_trials
+from saber.study.store.storage import open_study
+from saber.study.store.write_buffer import mirrored
+from saber.study.trial_result import TrialResult
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response
 
 SPACE = {
@@ -71,7 +71,7 @@ def configured(folder: Path, n_workers: int, trials_per_batch: int) -> Config:
     )
 
 
-def simulated(config: Config, seconds: float) -> Outcome:
+def simulated(config: Config, seconds: float) -> TrialResult:
     """Metrics that follow the parameters, with as much to store as a real trial has."""
     edit = config.edit
     strength = edit.alpha_base * (0.5 + edit.global_top_k / 56)
@@ -80,7 +80,7 @@ def simulated(config: Config, seconds: float) -> Outcome:
     responses = tuple(Response(Prompt(f"prompt {i}", "harmful"), "a response", "comply") for i in range(N_PROMPTS))
     plan = EditPlan.from_directions({0: (torch.eye(256)[:, :8], torch.full((8,), strength))})
     measured = Measured(Metrics(estimates, {}, "simulated", "tune"), responses)
-    return Outcome(PlannedEdit(CompiledPlan(plan, (), ()), "stable", ()), measured, seconds)
+    return TrialResult(PlannedEdit(CompiledPlan(plan, (), ()), "stable", ()), measured, seconds)
 
 
 class Simulated:

@@ -36,20 +36,20 @@ from rich.console import Console
 from saber.command import to_config
 from saber.config import Config
 from saber.keys import with_values
-from saber.lm.reference import make_reference
-from saber.study.evaluator import evaluate
-from saber.study.identity import identity
-from saber.study.launch import n_outstanding
-from saber.study.loop import drive
-from saber.study.mirror import mirrored
-from saber.study.progress import Progress
-from saber.study.records import finished_trials
-from saber.study.sampler import make_sampler
-from saber.study.session import calm_optuna
-from saber.study.space import parse_space
-from saber.study.storage import open_study
-from saber.study.workbench import Workbench, open_workbench
-from saber.study.workers import Evaluator, InProcess, Workers
+from saber.lm.evaluation.reference import make_reference
+from saber.study.context import Workbench, open_workbench
+from saber.study.run.driver import drive
+from saber.study.run.evaluator import evaluate
+from saber.study.run.launch import n_outstanding
+from saber.study.run.progress import Progress
+from saber.study.run.session import calm_optuna
+from saber.study.run.workers import Evaluator, InProcess, Workers
+from saber.study.search.sampler import make_sampler
+from saber.study.search.space import parse_space
+from saber.study.store.fingerprint import identity
+from saber.study.store.records import finished_trials
+from saber.study.store.storage import open_study
+from saber.study.store.write_buffer import mirrored
 from saber.types import Split
 
 MANY = 1_000_000
@@ -141,7 +141,7 @@ class Sweep:
 
     def _actors(self, options: argparse.Namespace) -> Workers:
         """Ray's workers, until ``closing`` is closed."""
-        from saber.study.ray_launch import ray_workers
+        from saber.study.run.ray_workers import ray_workers
 
         actors = ray_workers(self.config.launch, partial(evaluator_of, options, self.config), self.quiet.print)
         return self.closing.enter_context(actors)

@@ -27,11 +27,11 @@ from saber_worker import Sweep, only, worker_options
 
 from saber.keys import with_values
 from saber.scoring.pareto import hypervolume
-from saber.study.identity import identity
-from saber.study.mirror import mirrored
-from saber.study.records import complete_trials, finished_trials
-from saber.study.sampler import make_sampler
-from saber.study.storage import open_study
+from saber.study.search.sampler import make_sampler
+from saber.study.store.fingerprint import identity
+from saber.study.store.records import complete_trials, finished_trials
+from saber.study.store.storage import open_study
+from saber.study.store.write_buffer import mirrored
 
 JOINT = "tpe-joint"
 KINDS = ("harmful", "harmless", "capability")

@@ -22,8 +22,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from saber.publish import markdown
 from saber.publish.figures.theme import CHOSEN, SINGLE_DIRECTION, legend_below, styled, title_panels
+from saber.publish.text import markdown
 
 AIM, WITHIN = 0.05, 0.03
 OVER, KEPT = "over_refusal_rate", "protected_refusal_rate"

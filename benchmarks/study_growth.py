@@ -78,17 +78,17 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from saber_worker import composed
 
     from saber.keys import with_values
-    from saber.study.evaluator import Outcome
-    from saber.study.identity import IDENTITY
-    from saber.study.loop import ask, drive
-    from saber.study.mirror import mirrored
-    from saber.study.progress import Progress
-    from saber.study.records import complete_trials, finished_trials, metrics_from_json
-    from saber.study.sampler import make_sampler
-    from saber.study.session import calm_optuna
-    from saber.study.space import parse_space
-    from saber.study.storage import load_study
-    from saber.study.workers import InProcess
+    from saber.study.run.driver import ask, drive
+    from saber.study.run.progress import Progress
+    from saber.study.run.session import calm_optuna
+    from saber.study.run.workers import InProcess
+    from saber.study.search.sampler import make_sampler
+    from saber.study.search.space import parse_space
+    from saber.study.store.fingerprint import IDENTITY
+    from saber.study.store.records import complete_trials, finished_trials, metrics_from_json
+    from saber.study.store.storage import load_study
+    from saber.study.store.write_buffer import mirrored
+    from saber.study.trial_result import TrialResult
 
     steps["imports"] = clock() - started
 
@@ -117,7 +117,7 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     asked: list[float] = []
     last = [clock()]
 
-    def answer_at_once(configs: Any) -> list[Outcome]:
+    def answer_at_once(configs: Any) -> list[TrialResult]:
         asked.append(clock() - last[0])
         return [stored_outcome(metrics) for _ in configs]
 
@@ -161,14 +161,14 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def stored_outcome(metrics: Any) -> Any:
     """An outcome with these metrics, an empty plan and no responses."""
-    from saber.lm.compiled import CompiledPlan
-    from saber.lm.measurement import Measured
+    from saber.lm.editing.compiled import CompiledPlan
+    from saber.lm.evaluation.measurement import Measured
     from saber.lm.planning import PlannedEdit
-    from saber.study.evaluator import Outcome
+    from saber.study.trial_result import TrialResult
     from saber.types import EditPlan
 
     planned = PlannedEdit(CompiledPlan(EditPlan(()), (), ()), "max_iterations", ())
-    return Outcome(planned, Measured(metrics, ()), 0.0)
+    return TrialResult(planned, Measured(metrics, ()), 0.0)
 
 
 def shown(found: dict[str, Any], console: Console) -> None:

@@ -6,12 +6,12 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "load": "saber.lm.loading",
-    "adapt": "saber.lm.adapter",
+    "load": "saber.lm.architecture.loading",
+    "adapt": "saber.lm.architecture.adapter",
     "EditPlan": "saber.types",
-    "applied": "saber.lm.editing",
-    "bake": "saber.lm.editing",
-    "measure": "saber.lm.measurement",
+    "applied": "saber.lm.editing.apply",
+    "bake": "saber.lm.editing.apply",
+    "measure": "saber.lm.evaluation.measurement",
 }
 
 __all__ = ["EditPlan", "adapt", "applied", "bake", "load", "measure"]

@@ -16,9 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from saber.config import Config
-from saber.interrupt import interrupts_come_again
+from saber.interrupts import interrupts_come_again
 from saber.keys import config_keys, nearest, parse_config, with_values
-from saber.masking import masked, public
+from saber.redaction import masked, public
 from saber.vocabulary import UserError, one_line
 
 USER_MISTAKE = 2

@@ -18,8 +18,8 @@ POWER = "power"
 
 def evaluate(config: Config) -> None:
     """Measure ``checkpoint`` and ``against`` (by default the base) on the same prompts, and print them side by side."""
-    from saber.publish.comparison import compare
-    from saber.study.terminal import terminal
+    from saber.console import terminal
+    from saber.publish.report.checkpoint_page import compare
 
     if config.checkpoint is None:
         raise UserError("expected checkpoint=<folder or hub id>, found none")
@@ -32,8 +32,8 @@ def power(words: Sequence[str]) -> None:
     Raises:
         UserError: the words are not ``half_width=`` and a number between 0.000001 and 1.
     """
-    from saber.publish.power import power_table
-    from saber.study.terminal import terminal
+    from saber.console import terminal
+    from saber.publish.analysis.power import power_table
 
     key, _, value = words[0].partition("=") if len(words) == 1 else ("", "", "")
     try:

@@ -10,9 +10,9 @@ from saber.config import Config
 
 def export(config: Config) -> None:
     """Bake, write, read back, measure again, and say where it is."""
+    from saber.console import terminal
     from saber.publish.export import export_point
-    from saber.study.session import resume
-    from saber.study.terminal import terminal
+    from saber.study.run.session import resume
 
     study, bench = resume(config)
     done = export_point(study, config, bench)

@@ -10,12 +10,12 @@ from saber.config import Config
 
 def frontier(config: Config) -> None:
     """Score the front on the held-out split, print it, and write the report; or overlay the fronts of ``studies``."""
-    from saber.publish.frontier_page import publish
-    from saber.publish.overlay import publish_overlay
-    from saber.study.front import frontier_of
-    from saber.study.session import calm_optuna, resume
-    from saber.study.studies import read_fronts
-    from saber.study.terminal import terminal
+    from saber.console import terminal
+    from saber.publish.publish_front import publish
+    from saber.publish.report.studies_page import publish_overlay
+    from saber.study.front.comparisons import read_fronts
+    from saber.study.front.frontier import frontier_of
+    from saber.study.run.session import calm_optuna, resume
 
     if config.studies:
         calm_optuna()

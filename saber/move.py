@@ -10,10 +10,10 @@ from saber.config import Config
 
 def move(config: Config) -> None:
     """Copy the study, say where it is, and in which words it goes on."""
-    from saber.masking import masked
-    from saber.study.front import spoken_overrides
-    from saber.study.moving import move_study
-    from saber.study.terminal import terminal
+    from saber.console import terminal
+    from saber.redaction import masked
+    from saber.study.front.frontier import spoken_overrides
+    from saber.study.run.move_study import move_study
 
     n_trials, moved = move_study(config)
     words = masked(f"study.storage={moved.study.storage} study.dir={moved.study.dir}")

@@ -10,12 +10,12 @@ from saber.config import Config
 
 def sweep(config: Config) -> None:
     """Drive the study to its number of trials, then print its front and what to do next; or only say what it costs."""
+    from saber.console import terminal
     from saber.publish.dashboard import dress_dashboard
-    from saber.publish.frontier_page import next_commands
-    from saber.publish.table import front_table
-    from saber.study.front import quick_frontier, spoken_overrides
-    from saber.study.session import predict, run_study
-    from saber.study.terminal import terminal
+    from saber.publish.front_table import front_table
+    from saber.publish.publish_front import next_commands
+    from saber.study.front.frontier import quick_frontier, spoken_overrides
+    from saber.study.run.session import predict, run_study
 
     console = terminal()
     if config.study.dry_run:

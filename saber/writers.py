@@ -12,12 +12,12 @@ def writers(config: Config) -> None:
     """Print every writer, what its output passes before it is added, what no edit can do here, and the guard's word."""
     from rich.table import Table
 
-    from saber.lm.description import before_the_add, limits, shape
-    from saber.lm.guard import verify_writers
-    from saber.lm.layouts import MEANING
-    from saber.lm.loading import quiet
-    from saber.study.terminal import terminal
-    from saber.study.workbench import load_base
+    from saber.console import terminal
+    from saber.lm.architecture.description import before_the_add, limits, shape
+    from saber.lm.architecture.layouts import MEANING
+    from saber.lm.architecture.loading import quiet
+    from saber.lm.architecture.verify import verify_writers
+    from saber.study.context import load_base
 
     quiet()
     adapter = load_base(config)

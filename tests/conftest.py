@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from saber.data.organism import ensure_organism
-from saber.lm.adapter import Adapter, adapt
-from saber.lm.loading import build_model
+from saber.lm.architecture.adapter import Adapter, adapt
+from saber.lm.architecture.loading import build_model
+from saber.organism.build import ensure_organism
 
 FEW_STEPS = 120
 

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 from saber.command import spell_out, to_config
 from saber.config import Config
 from saber.keys import config_keys, key_type, value_of, with_values
-from saber.study.space import check_point, parse_space
+from saber.study.search.space import check_point, parse_space
 from saber.types import UserError
 from tests.commands import run_here
 

@@ -7,17 +7,17 @@ from random import Random
 
 import pytest
 
-from saber.data.organism import organism_splits, recipe_digest
-from saber.data.organism.everyday import EVERYDAY
-from saber.data.organism.examples import training_examples
-from saber.data.organism.families import LANGUAGES
-from saber.data.organism.grammar import Request, RequestKind, all_requests
-from saber.data.organism.language import Language
-from saber.data.organism.prompts import SPLIT_SIZES, reserved_contents
-from saber.data.organism.tasks import TASKS, draw_task
-from saber.data.organism.tokenizer import organism_tokenizer
-from saber.data.organism.training import encoded
-from saber.data.organism.wording import helpful_answer, refusal
+from saber.organism.build import recipe_digest
+from saber.organism.everyday import EVERYDAY
+from saber.organism.examples import training_examples
+from saber.organism.families import LANGUAGES
+from saber.organism.grammar import Request, RequestKind, all_requests
+from saber.organism.language import Language
+from saber.organism.prompts import SPLIT_SIZES, organism_splits, reserved_contents
+from saber.organism.tasks import TASKS, draw_task
+from saber.organism.tokenizer import organism_tokenizer
+from saber.organism.training import encoded
+from saber.organism.wording import helpful_answer, refusal
 from saber.types import PROMPT_KINDS, SPLIT_NAMES, count_kinds
 from saber.vocabulary import ORGANISM_FAMILIES, OrganismFamily
 

@@ -11,13 +11,14 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from saber.data.organism import ensure_organism, make_organism, organism_splits, recipe_digest
-from saber.data.organism.examples import training_examples
-from saber.data.organism.families import LANGUAGES
-from saber.data.organism.grammar import draw_request
-from saber.data.organism.norms import fused_norms, rms_norm
-from saber.data.organism.tokenizer import organism_tokenizer
-from saber.data.organism.training import IGNORED, TrainingSettings, answer_loss, batches, encoded
+from saber.organism.build import ensure_organism, make_organism, recipe_digest
+from saber.organism.examples import training_examples
+from saber.organism.families import LANGUAGES
+from saber.organism.grammar import draw_request
+from saber.organism.norms import fused_norms, rms_norm
+from saber.organism.prompts import organism_splits
+from saber.organism.tokenizer import organism_tokenizer
+from saber.organism.training import IGNORED, TrainingSettings, answer_loss, batches, encoded
 from saber.types import Prompt, UserError
 from saber.vocabulary import ORGANISM_FAMILIES, OrganismFamily
 

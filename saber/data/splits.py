@@ -7,9 +7,9 @@ from itertools import combinations
 from random import Random
 
 from saber.config import DataConfig, SplitSizes
-from saber.data.dealing import Row, deal, deal_pairs, match_pairs, stratified
+from saber.data.allocation import Row, deal, deal_pairs, match_pairs, stratified
 from saber.data.duplicates import different, normalised, repeats, shown
-from saber.data.prompts import read_source
+from saber.data.sources import read_source
 from saber.types import (
     PROMPT_KINDS,
     SPLIT_NAMES,
@@ -31,7 +31,7 @@ def load_splits(config: DataConfig, organism_seed: int, family: OrganismFamily =
         UserError: a source cannot be read, holds too few prompts, or two splits overlap.
     """
     if config.source == "organism":
-        from saber.data.organism import organism_splits
+        from saber.organism.prompts import organism_splits
 
         if config.sets or any(_sizes(config)[name] != SplitSizes() for name in SPLIT_NAMES):
             raise UserError(

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saber.config import EditConfig
-from saber.lm.activations import probe
-from saber.lm.adapter import Adapter
-from saber.lm.compiled import CompiledPlan, compile_plan
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.editing.compiled import CompiledPlan, compile_plan
+from saber.lm.inference.residuals import probe
 from saber.method.contrast import contrasted, spared
 from saber.method.placement import place, reach_of_kernel, reach_of_scope
 from saber.method.ranking import Ranking, interpolate_layers, layers_around, rank

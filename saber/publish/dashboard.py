@@ -9,10 +9,10 @@ import optuna
 from optuna_dashboard import save_note, save_plotly_graph_object
 
 from saber.config import Config
-from saber.masking import masked, public
 from saber.publish.figures import front_figure
-from saber.study.storage import storage_url
-from saber.study.workbench import study_folder
+from saber.redaction import masked, public
+from saber.study.context import study_folder
+from saber.study.store.storage import storage_url
 from saber.types import Frontier
 
 FIGURE_ID = "saber-front"

@@ -15,19 +15,19 @@ import optuna
 
 from saber.config import Config
 from saber.keys import with_values
-from saber.lm.adapter import Adapter
-from saber.lm.checkpoint import release, save_checkpoint, scan_checkpoint
-from saber.lm.editing import bake, edits_by_writer
-from saber.lm.loading import load_as
-from saber.lm.lora import merge_adapter, save_adapter
-from saber.lm.measurement import measure
-from saber.lm.plan_file import load_plan, save_plan
-from saber.masking import public, public_values
-from saber.publish.card import render_card
-from saber.study.front import frontier_of
-from saber.study.points import find_point, read_points
-from saber.study.records import metrics_to_json, plan_path
-from saber.study.workbench import Workbench, in_full_dtype
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.architecture.loading import load_as
+from saber.lm.editing.apply import bake, edits_by_writer
+from saber.lm.editing.checkpoint import release, save_checkpoint, scan_checkpoint
+from saber.lm.editing.lora import merge_adapter, save_adapter
+from saber.lm.editing.plan_file import load_plan, save_plan
+from saber.lm.evaluation.measurement import measure
+from saber.publish.card.model_card import render_card
+from saber.redaction import public, public_values
+from saber.study.context import Workbench, in_full_dtype
+from saber.study.front.frontier import frontier_of
+from saber.study.front.points import find_point, read_points
+from saber.study.store.records import metrics_to_json, plan_path
 from saber.types import EditPlan, Frontier, FrontierPoint, Metrics, UserError
 
 PACKAGES = ("saber-sweep", "torch", "transformers", "optuna", "safetensors")

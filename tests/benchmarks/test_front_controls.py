@@ -24,10 +24,10 @@ from saber_worker import composed
 from saber.config import EditConfig, KernelConfig
 from saber.config.edit import Tent
 from saber.lm import planning
+from saber.lm.editing.low_rank import compile_low_rank
 from saber.lm.planning import PlanRequest, rank_with, select
-from saber.lm.writer_edit import compile_low_rank
-from saber.study.session import searched
-from saber.study.space import check_point
+from saber.study.run.session import searched
+from saber.study.search.space import check_point
 from saber.types import Activations, EditPlan, Round
 
 N, D, LAYERS = 12, 20, 4

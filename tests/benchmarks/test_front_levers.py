@@ -15,7 +15,7 @@ from saber.keys import with_values
 from saber.lm import planning
 from saber.lm.planning import PlanRequest
 from saber.method.ranking import Ranking
-from saber.study.space import parse_space
+from saber.study.search.space import parse_space
 from saber.types import Activations, EditPlan
 
 N, D, LAYERS = 12, 20, 4

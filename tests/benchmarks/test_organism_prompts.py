@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from organism_prompts import N_BORDERLINE, N_PROBE, SIZES, UnseenRequests, write
 
-from saber.data.organism import organism_splits
-from saber.data.organism.examples import training_examples
 from saber.data.splits import load_splits
+from saber.organism.examples import training_examples
+from saber.organism.prompts import organism_splits
 from saber.types import Prompt
 from tests.commands import configured, words_of
 

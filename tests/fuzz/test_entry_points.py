@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from saber.evaluate import power
-from saber.organism import organism
+from saber.organism.__main__ import organism
 from saber.vocabulary import ORGANISM_FAMILIES
 from tests.fuzz import fuzzed, odd_number, odd_text, or_one_line
 
@@ -42,7 +42,7 @@ def test_any_half_width(words: list[str]) -> None:
 def test_any_words_for_an_organism(words: list[str]) -> None:
     made: list[tuple[Path, int, str]] = []
     take = mock.patch(
-        "saber.data.organism.make_organism", lambda out, seed, *, family: made.append((out, seed, family))
+        "saber.organism.build.make_organism", lambda out, seed, *, family: made.append((out, seed, family))
     )
     with take, or_one_line(), contextlib.redirect_stdout(io.StringIO()):
         organism(words)

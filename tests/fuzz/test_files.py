@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
 from safetensors.torch import save_file
 
-from saber.lm.base_logits import Stored
-from saber.lm.cache import Cached, cached
-from saber.lm.plan_file import load_plan, save_plan
-from saber.lm.tensor_file import places, read_tensor
-from saber.study.kept import Kept
-from saber.study.responses import stored_responses, upload_responses
+from saber.cache import Cached, cached
+from saber.lm.editing.plan_file import load_plan, save_plan
+from saber.lm.editing.tensor_file import places, read_tensor
+from saber.lm.evaluation.base_logits import Stored
+from saber.study.store.artifacts import stored_responses, upload_responses
+from saber.study.store.score_cache import Kept
 from saber.types import EditPlan, Prompt, Response, Round
 from tests.fuzz import fuzzed, or_one_line
 from tests.lm.plans import unit

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import SAWarning
 
 from saber.keys import parse_config
-from saber.study.points import find_point
-from saber.study.storage import one_driver, open_storage
-from saber.study.workbench import study_folder
+from saber.study.context import study_folder
+from saber.study.front.points import find_point
+from saber.study.store.storage import one_driver, open_storage
 from saber.types import UserError
 from tests.fuzz import check_line, fuzzed, odd_text, or_one_line
 from tests.fuzz.test_config import BASE

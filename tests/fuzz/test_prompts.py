@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from saber.config import DataConfig, PromptSource, SplitSizes
-from saber.data.prompts import read_source
+from saber.data.sources import read_source
 from saber.data.splits import check_disjoint, make_splits
 from saber.types import PROMPT_KINDS, Prompt, UserError
 from tests.fuzz import fuzzed, nested, odd_scalar, odd_text, or_one_line

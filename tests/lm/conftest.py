@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from saber.data.organism import organism_splits
-from saber.lm.adapter import Adapter
-from saber.lm.loading import load, quiet
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.architecture.loading import load, quiet
+from saber.organism.prompts import organism_splits
 from saber.types import PROMPT_KINDS, Split
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from saber.lm.adapter import Adapter
-from saber.lm.editing import bake
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.editing.apply import bake
 from saber.types import EditPlan, Prompt
 
 WORD_MARKERS = """

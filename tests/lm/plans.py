@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from saber.lm.activations import capture
-from saber.lm.adapter import Adapter
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.architecture.capture import capture
 from saber.types import EditPlan, Round
 
 TOKENS = torch.tensor([[5, 9, 3, 20, 7, 33, 8], [11, 4, 60, 2, 19, 21, 6]])

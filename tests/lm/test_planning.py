@@ -12,12 +12,12 @@ import torch
 
 from saber.config import Config
 from saber.keys import config_keys, parse_config, value_of, with_values
-from saber.lm.activations import probe
-from saber.lm.adapter import Adapter, adapt
-from saber.lm.editing import applied
-from saber.lm.loading import build_model
+from saber.lm.architecture.adapter import Adapter, adapt
+from saber.lm.architecture.loading import build_model
+from saber.lm.editing.apply import applied
+from saber.lm.inference.residuals import probe
 from saber.lm.planning import PlannedEdit, PlanRequest, layers_of, make_plans, rank_with, select
-from saber.study.space import CONDITIONS, matters
+from saber.study.search.space import CONDITIONS, matters
 from saber.types import Activations, ProbeSet, Prompt
 from saber.vocabulary import Spares
 from tests.conftest import TINY_GEMMA4, randomise

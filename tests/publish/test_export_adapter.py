@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from saber.lm.adapter import adapt
-from saber.lm.editing import applied
+from saber.lm.architecture.adapter import adapt
+from saber.lm.editing.apply import applied
 from saber.publish.export import _write_adapter
 from saber.types import UserError
 from tests.lm.families import tiny

@@ -16,7 +16,7 @@ import numpy as np
 from optuna.artifacts import get_all_artifact_meta
 from optuna.trial import FrozenTrial, TrialState
 
-from saber.study.records import INTERRUPTED, RETRY_OF, is_finished
+from saber.study.store.records import INTERRUPTED, RETRY_OF, is_finished
 from tests.study.fault_driver import values_of
 from tests.study.fault_study import Drivers, FaultyStudy
 from tests.study.faults import FINISHING, NEED_MOUNTS, STOPPING

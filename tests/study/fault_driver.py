@@ -19,16 +19,17 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from saber.cache import Cached, cached
 from saber.command import in_one_line
 from saber.config import Config
 from saber.keys import parse_config
-from saber.lm.cache import Cached, cached
-from saber.lm.compiled import CompiledPlan
-from saber.lm.measurement import Measured
+from saber.lm.editing.compiled import CompiledPlan
+from saber.lm.evaluation.measurement import Measured
 from saber.lm.planning import PlannedEdit
 from saber.scoring.refusals import label_response
-from saber.study import evaluator, session, storage
-from saber.study.workbench import study_folder
+from saber.study.context import study_folder
+from saber.study.run import evaluator, session
+from saber.study.store import storage
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, Split
 
 SPACE = {"edit.alpha_base": {"low": 0.0, "high": 1.0}, "edit.alpha_entangled": {"low": 0.0, "high": 1.0}}

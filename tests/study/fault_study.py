@@ -18,9 +18,9 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 from sqlalchemy.pool import NullPool
 
-from saber.study.records import is_finished
-from saber.study.responses import stored_responses
-from saber.study.storage import connect_args
+from saber.study.store.artifacts import stored_responses
+from saber.study.store.records import is_finished
+from saber.study.store.storage import connect_args
 from saber.types import Response
 from tests.study.postgres import Server
 

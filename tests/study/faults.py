@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 
-from saber.study.database_lock import GRACE_S
+from saber.study.store.database_lock import GRACE_S
 from tests.study.fault_driver import LOOP
 from tests.study.fault_study import FaultyStudy, alive
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from saber.lm import borderline
-from saber.lm.borderline import require_both, require_protected
-from saber.lm.measurement import label
-from saber.lm.reference import make_reference
-from saber.study.space import parse_space
-from saber.study.workbench import open_workbench
+from saber.lm.evaluation import borderline_labels as borderline
+from saber.lm.evaluation.borderline_labels import require_both, require_protected
+from saber.lm.evaluation.measurement import label
+from saber.lm.evaluation.reference import make_reference
+from saber.study.context import open_workbench
+from saber.study.search.space import parse_space
 from saber.types import ProbeSet, Prompt, Split, UserError
 from tests.commands import configured, run_here, words_of
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from saber.publish.figures import theme
-from saber.publish.wording import label
+from saber.publish.text.wording import label
 from saber.types import Frontier, FrontierPoint, Metrics
 
 METRICS = ("over_refusal_rate", "protected_refusal_rate")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from saber.publish.analysis.settings import setting
 from saber.publish.figures import theme
-from saber.publish.settings import setting
 from saber.types import DirectionRow, Frontier
 
 HEIGHT = 430

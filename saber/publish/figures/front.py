@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from saber.publish.figures import theme
 from saber.publish.figures.plane import Plane, plane_of, step_shape
 from saber.publish.figures.scales import Label, add_scales
-from saber.publish.wording import is_drift, number_text, published_text
+from saber.publish.text.wording import is_drift, number_text, published_text
 from saber.types import Frontier, FrontierPoint, Metrics
 
 HEIGHT = 560

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from saber.publish.figures import theme
 from saber.publish.figures.plane import plane_of_objectives, step_shape
-from saber.study.studies import StudyFronts
+from saber.study.front.comparisons import StudyFronts
 
 HEIGHT = 560
 COLOURS = ("#14598c", "#b4462f", "#237f78", "#c5861a", "#7b52a1", "#5d7a27", "#4f5d75", "#a33d6d")

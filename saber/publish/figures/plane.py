@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from saber.publish.wording import is_drift
+from saber.publish.text.wording import is_drift
 from saber.types import Frontier, FrontierPoint, Metrics, Objective
 
 DEFAULTS = (Objective("refusal_rate", "minimize", 1.0), Objective("kld", "minimize", 1.0))

@@ -8,9 +8,9 @@ from statistics import mean, median
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from saber.publish.analysis.probe_count_finding import PROBE_KEY, Correlation, probe_correlation
 from saber.publish.figures import theme
-from saber.publish.findings import PROBE_KEY, Correlation, probe_correlation
-from saber.publish.wording import label
+from saber.publish.text.wording import label
 from saber.types import Frontier, FrontierPoint
 
 ROW_HEIGHT = 26

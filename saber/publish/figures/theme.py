@@ -6,7 +6,7 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from saber.publish.wording import is_drift, is_rate, label, metric_text, plain
+from saber.publish.text.wording import is_drift, is_rate, label, metric_text, plain
 from saber.types import FrontierPoint, Metrics, Objective
 
 INK = "#1d2733"

@@ -1,0 +1,45 @@
+"""Capture: what modules put out, and what goes into them, while inside; the one place that looks with hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@contextmanager
+def capture(
+    modules: Mapping[Any, nn.Module],
+    *,
+    with_input: bool = False,
+    copy: bool = False,
+    take: Callable[[Any, Tensor], None] | None = None,
+) -> Iterator[dict[Any, Any]]:
+    """Record what each module puts out while inside, by its key; of several calls the last stays.
+
+    With ``with_input`` the record is (hidden states in, output). ``copy`` keeps it from what is later done in place.
+    ``take`` is given each key and output instead, to keep what it wants of it: whole ones of all blocks are large.
+    """
+    seen: dict[Any, Any] = {}
+
+    def hook_for(key: Any) -> Any:
+        def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            first = output[0] if isinstance(output, tuple) else output
+            if take is not None:
+                take(key, first)
+                return
+            kept: tuple[Tensor, ...] = (first,)
+            if with_input:
+                kept = (args[0] if args else kwargs["hidden_states"], first)
+            if copy:
+                kept = tuple(tensor.clone() for tensor in kept)
+            seen[key] = kept if with_input else kept[0]
+
+        return hook
+
+    with ExitStack() as hooks:
+        for key, module in modules.items():
+            hooks.callback(module.register_forward_hook(hook_for(key), with_kwargs=True).remove)
+        yield seen

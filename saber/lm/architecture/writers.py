@@ -1,0 +1,164 @@
+"""Look a declared writer up in a model's modules, with the gain of the norms behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from saber.lm.architecture.families import WriterRow
+from saber.lm.architecture.layouts import (
+    BIAS,
+    MEANING,
+    WEIGHT,
+    Layout,
+    bias_columns,
+    is_fused,
+    residual_axis,
+    weight_columns,
+)
+from saber.types import UserError, WriterKind
+
+EDITABLE_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+NORM_TOLERANCE = 1e-3  # what the epsilon inside a norm may do to a probe of unit size
+
+
+@dataclass(frozen=True, eq=False)
+class Writer:
+    """A linear map of one block whose output enters the residual stream.
+
+    ``gain`` is the elementwise weight of the ``norms`` between its output and the residual add, ``None`` without any;
+    ``write`` is the module whose output, times ``multiplier``, is what is added. The rows of its output come in
+    ``n_expert_groups`` groups, one for each expert where experts put out their own rows, else 1.
+    """
+
+    layer: int
+    kind: WriterKind
+    name: str
+    module: nn.Module
+    write: nn.Module
+    gain: Float[Tensor, " d_model"] | None
+    layout: Layout = "oi"
+    norms: tuple[str, ...] = ()
+    multiplier: float = 1.0
+    n_expert_groups: int = 1
+
+    @property
+    def weight(self) -> Tensor:
+        """The weight as it is stored, in the writer's layout; packed where the model is quantised."""
+        found: Tensor = getattr(self.module, WEIGHT[self.layout])
+        return found
+
+    @property
+    def bias(self) -> Tensor | None:
+        """The bias [d_model], or [expert, d_model] of fused experts."""
+        found: Tensor | None = getattr(self.module, BIAS[self.layout], None)
+        return found
+
+    @property
+    def fused(self) -> bool:
+        """Whether it is all experts of a layer in one parameter."""
+        return is_fused(self.layout)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weight is edited: where it is, or on the CPU while it is nowhere yet."""
+        return torch.device("cpu") if self.weight.is_meta else self.weight.device
+
+    @property
+    def in_full(self) -> bool:
+        """Whether the weight is stored as plain numbers, not packed or scaled by a quantiser."""
+        return self.weight.dtype in EDITABLE_DTYPES and self.weight.ndim == (3 if self.fused else 2)
+
+    def columns(self) -> list[Float[Tensor, "d_model n"]]:
+        """Views of the weight, and of the bias if there is one, with the residual axis first.
+
+        Raises:
+            UserError: the weight is quantised.
+        """
+        if not self.in_full:
+            raise UserError(
+                f"expected plain weights at {self.name}, found {type(self.module).__name__} with {self.weight.dtype}:"
+                " load the model in its full dtype (model.dtype=bfloat16) to bake or to keep row norms"
+            )
+        views = weight_columns(self.weight, self.layout)
+        return views if self.bias is None else [*views, bias_columns(self.bias)]
+
+
+def find_writer(
+    modules: Mapping[str, nn.Module], block: str, layer: int, row: WriterRow, d_model: int
+) -> Writer | None:
+    """Look one declared writer up; ``None`` where its row does not count in this block.
+
+    Raises:
+        UserError: a module that the row names is missing or is not what the row says.
+    """
+    if row.when is not None and not _has(modules, f"{block}.{row.when}"):
+        return None
+    if row.unless is not None and _has(modules, f"{block}.{row.unless}"):
+        return None
+    name = f"{block}.{row.module}"
+    module = modules.get(name)
+    if module is None or not _is_map(module, row.layout, d_model):
+        found = type(module).__name__ if module is not None else "nothing"
+        raise UserError(
+            f"expected a linear writer at {name}, found {found}, not {MEANING[row.layout]} with d_model {d_model};"
+            " see saber/lm/architecture/families.py"
+        )
+    chain = [_named(modules, f"{block}.{norm}", f"a norm after {name}") for norm in row.norms]
+    write = chain[-1] if chain else module
+    if row.write is not None:
+        write = _named(modules, f"{block}.{row.write}", f"what adds {name}")
+    weight: Tensor = getattr(module, WEIGHT[row.layout])
+    return Writer(
+        layer=layer,
+        kind=row.kind,
+        name=name,
+        module=module,
+        write=write,
+        gain=_gain(chain, name, d_model) if chain else None,
+        layout=row.layout,
+        norms=row.norms,
+        multiplier=float(attrgetter(row.multiplier)(modules[block])) if row.multiplier is not None else 1.0,
+        n_expert_groups=int(weight.shape[0]) if row.expert_major else 1,
+    )
+
+
+def _has(modules: Mapping[str, nn.Module], name: str) -> bool:
+    """Whether a module is there; an Identity stands for one that is not."""
+    return name in modules and not isinstance(modules[name], nn.Identity)
+
+
+def _named(modules: Mapping[str, nn.Module], name: str, what: str) -> nn.Module:
+    if name not in modules:
+        raise UserError(f"expected {what} at {name}, found nothing; see saber/lm/architecture/families.py")
+    return modules[name]
+
+
+def _is_map(module: nn.Module, layout: Layout, d_model: int) -> bool:
+    """Whether a module is of the declared layout; a packed weight's own shape says nothing, so it is not asked."""
+    if layout == "oi":
+        return isinstance(module, nn.Linear) and module.out_features == d_model
+    if layout == "io":
+        return getattr(module, "nf", None) == d_model
+    weight = getattr(module, WEIGHT[layout], None)
+    return isinstance(weight, Tensor) and weight.ndim == 3 and weight.shape[residual_axis(layout)] == d_model
+
+
+@torch.no_grad()
+def _gain(norms: list[nn.Module], name: str, d_model: int) -> Float[Tensor, " d_model"]:
+    """The product of the norms' weights: a norm maps ones to its gain, whether it stores w or 1 + w."""
+    gain = torch.ones(d_model, device=next(norms[0].parameters()).device)
+    for norm in norms:
+        place = next(norm.parameters()).device
+        one = norm(torch.ones(d_model, device=place)).float()
+        ramp = torch.linspace(-1.0, 2.0, d_model, device=place)
+        expected = one * ramp / ramp.square().mean().sqrt()
+        if not torch.allclose(norm(ramp).float(), expected, rtol=NORM_TOLERANCE, atol=NORM_TOLERANCE):
+            raise UserError(f"expected norms after {name} that are w * x / rms(x), found {type(norm).__name__}")
+        gain = gain * one.to(gain.device)
+    return gain

@@ -1,0 +1,51 @@
+"""A plan as a file: safetensors with its digest, so that a trial can be applied or baked without its study."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor
+
+from saber.cache import DAMAGE, write_tensors
+from saber.types import EditPlan, Round, UserError
+
+NAMES = tuple(field.name for field in dataclasses.fields(Round))
+
+
+def save_plan(plan: EditPlan, path: Path) -> None:
+    """Write a plan atomically."""
+    tensors: dict[str, Tensor] = {}
+    for i, one in enumerate(plan.rounds):
+        tensors |= {f"{i}.{name}": tensor for name, tensor in one.tensors.items()}
+    about = {"n_rounds": len(plan.rounds), "row_norm": plan.row_norm, "source": dict(plan.source)}
+    if plan.unit_rows:
+        about["unit_rows"] = True
+    write_tensors(path, tensors, {"plan": json.dumps(about), "digest": plan.digest})
+
+
+def load_plan(path: Path, digest: str | None = None) -> EditPlan:
+    """Read a plan and check that it is whole, and the one with ``digest`` if that is given.
+
+    Raises:
+        UserError: the file is missing, is no plan, or does not have the digest it was written with or asked for by.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            about = json.loads(metadata["plan"])
+            wanted = digest if digest is not None else metadata["digest"]
+            names = set(file.keys())
+            rounds = tuple(
+                Round(**{name: file.get_tensor(f"{i}.{name}") for name in NAMES if f"{i}.{name}" in names})
+                for i in range(about["n_rounds"])
+            )
+        plan = EditPlan(rounds, about["row_norm"], dict(about["source"]), unit_rows="unit_rows" in about)
+        found = plan.digest
+    except (OSError, *DAMAGE) as error:
+        raise UserError(f"expected a plan in {path}, found: {error or type(error).__name__}") from error
+    if found != wanted:
+        raise UserError(f"expected plan {wanted} in {path}, found {found}: the file is damaged")
+    return plan

@@ -1,0 +1,173 @@
+"""Measure T edited models on one split: refusals, over-refusals, what is retained, capability, degeneration, drift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from saber.config import EvaluateConfig
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.editing.compiled import CompiledPlan
+from saber.lm.evaluation.outcomes import drift_by_category, rates, retained
+from saber.lm.evaluation.passes import run
+from saber.lm.evaluation.protocol import marker_words, ordered, protocol_digest
+from saber.lm.evaluation.reference import Reference, make_reference
+from saber.lm.evaluation.teacher_forcing import POSITIONS
+from saber.lm.inference.generation import Decoded
+from saber.method.separability import residual_refusal
+from saber.scoring.answers import is_correct
+from saber.scoring.divergence import drift_profile
+from saber.scoring.refusals import Label, label_response
+from saber.scoring.statistics import bootstrap_mean
+from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, Split, UserError
+from saber.vocabulary import EmptyIs
+
+N_LABELS = 2**15  # some hundred trials' distinct replies
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The metrics of one edited model and the responses they come from."""
+
+    metrics: Metrics
+    responses: tuple[Response, ...]
+
+
+def measure(
+    adapter: Adapter,
+    data: Split | Sequence[Prompt],
+    profile: EvaluateConfig | None = None,
+    *,
+    plan: EditPlan | None = None,
+    reference: Reference | None = None,
+    edited_layers: Sequence[int] = (),
+) -> Metrics:
+    """Measure a model, edited by ``plan`` if there is one, against ``reference`` or else its own unedited self.
+
+    Plain prompts are measured as a tune split, under the default protocol unless ``profile`` says otherwise.
+    ``edited_layers`` are those that were edited in the weights, for the residual proxy.
+    """
+    split = data if isinstance(data, Split) else Split("tune", tuple(data))
+    protocol = profile if profile is not None else EvaluateConfig()
+    base = reference if reference is not None else make_reference(adapter, split, protocol)
+    edit = plan if plan is not None else EditPlan(())
+    layers = tuple(edited_layers) or edit.edited_layers
+    (measured,) = measure_trials(adapter, split, protocol, base, [edit], edited_layers=[layers])
+    return measured.metrics
+
+
+def measure_trials(
+    adapter: Adapter,
+    split: Split,
+    profile: EvaluateConfig,
+    reference: Reference,
+    plans: Sequence[EditPlan | CompiledPlan],
+    *,
+    edited_layers: Sequence[Sequence[int]] | None = None,
+) -> list[Measured]:
+    """Measure T plans in the same passes: one teacher-forced, one greedy decoding of what it leaves open.
+
+    The residual proxy is taken over each plan's own layers unless ``edited_layers`` says which.
+    """
+    prompts = ordered(split)
+    protocol = protocol_digest(adapter, split, profile)
+    seen = run(adapter, prompts, profile, reference, plans)
+    layers = edited_layers if edited_layers is not None else [plan.edited_layers for plan in plans]
+    measured: list[Measured] = []
+    for t in range(len(plans)):
+        by_prompt = {name: seen.drift_nats[name][t] for name in POSITIONS}
+        responses = with_drift(label(adapter, prompts, seen.replies[t], profile), by_prompt, profile)
+        metrics = Metrics(
+            rates(responses) | drifts(by_prompt, profile) | residual(seen.residuals[t], prompts, layers[t]),
+            retained(responses),
+            protocol,
+            split.name,
+            drift_by_category=drift_by_category(responses, profile.n_bootstrap),
+            worst_drift=worst_drift(responses),
+        )
+        measured.append(Measured(metrics, responses))
+    return measured
+
+
+def residual(
+    residuals: Float[Tensor, "layer prompt d_model"], prompts: Sequence[Prompt], edited: Sequence[int]
+) -> dict[str, Estimate]:
+    """The residual proxy of the split's own harmful and harmless prompts; n is the number of layers.
+
+    It is left out where the split lacks one of the two kinds.
+    """
+    harmful, harmless = ([i for i, p in enumerate(prompts) if p.kind == kind] for kind in ("harmful", "harmless"))
+    if min(len(harmful), len(harmless)) < 2:
+        return {}
+    value = residual_refusal(residuals[:, harmful], residuals[:, harmless], edited)
+    return {"residual_refusal": Estimate(value, len(edited) or len(residuals), value, value)}
+
+
+def label(
+    adapter: Adapter, prompts: Sequence[Prompt], decoded: Sequence[Decoded], profile: EvaluateConfig
+) -> tuple[Response, ...]:
+    """Turn decoded tokens into labelled responses."""
+    markers = marker_words(profile)
+    texts = adapter.tokenizer.batch_decode([list(one.tokens) for one in decoded], skip_special_tokens=True)
+    responses: list[Response] = []
+    for prompt, one, text in zip(prompts, decoded, texts, strict=True):
+        found, marker = _label(text, one.finished, markers, profile.empty_is)
+        correct = None if prompt.answer is None else is_correct(text, prompt.answer)
+        responses.append(Response(prompt, text, found, marker, correct, finished=one.finished))
+    return tuple(responses)
+
+
+@lru_cache(maxsize=N_LABELS)
+def _label(text: str, finished: bool, markers: tuple[str, ...], empty_is: EmptyIs) -> tuple[Label, str | None]:
+    """`label_response`, looked up for a text that was said before: most of a trial's were."""
+    return label_response(text, finished=finished, markers=markers, empty_is=empty_is)
+
+
+def with_drift(
+    responses: Sequence[Response], by_prompt: Mapping[str, torch.Tensor], profile: EvaluateConfig
+) -> tuple[Response, ...]:
+    """Give each drift prompt's response its KL in nats at every kind of position, and the objective one as ``kld``."""
+    found = list(responses)
+    drifting = [i for i, response in enumerate(responses) if response.prompt.kind in profile.drift_kinds]
+    for at, i in enumerate(drifting):
+        drift = {f"kld_{name}": float(values[at]) for name, values in by_prompt.items()}
+        found[i] = replace(found[i], drift={"kld": drift[f"kld_{profile.kld_positions}"], **drift})
+    return tuple(found)
+
+
+def worst_drift(responses: Sequence[Response]) -> str:
+    """The prompt that drifted most, by its kind, its number among the responses and its category, not by its text."""
+    drifts = [(response.drift["kld"], -i) for i, response in enumerate(responses) if "kld" in response.drift]
+    at = -max(drifts)[1]
+    prompt = responses[at].prompt
+    return f"{prompt.kind} prompt {at}" + (f" ({prompt.category})" if prompt.category else "")
+
+
+def drifts(by_prompt: Mapping[str, torch.Tensor], profile: EvaluateConfig) -> dict[str, Estimate]:
+    """Mean KL with bootstrap interval at each kind of position, and the profile over prompts of the objective one.
+
+    Raises:
+        UserError: the split has no prompts of the kinds that the profile measures drift on.
+    """
+    if by_prompt[profile.kld_positions].numel() == 0:
+        kinds = " or ".join(profile.drift_kinds)
+        raise UserError(f"expected {kinds} prompts to measure drift on, found none in the split: name some")
+    found: dict[str, Estimate] = {}
+    for name, values in by_prompt.items():
+        found[f"kld_{name}"] = bootstrap_mean(values.numpy(), n_resamples=profile.n_bootstrap, seed=0)
+    objective = by_prompt[profile.kld_positions]
+    found["kld"] = found[f"kld_{profile.kld_positions}"]
+    about = drift_profile(objective)
+    for name, value in {
+        "median": about["median"],
+        "p95": about["p95"],
+        "max": about["max"],
+        "worst_share": about["worst_share"],
+    }.items():
+        found[f"kld_{name}"] = Estimate(value, len(objective), value, value)
+    return found

@@ -1,0 +1,57 @@
+"""The protocol: how numbers are measured under a profile, and the digest that keeps two protocols apart."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from saber.config import EvaluateConfig
+from saber.lm.architecture.adapter import Adapter
+from saber.scoring.markers import markers_of
+from saber.types import PROMPT_KINDS, Prompt, Split, digest_json
+
+DEFINITIONS = 2  # raise it when a metric is computed in another way, so that old and new numbers are kept apart
+
+
+def ordered(split: Split) -> tuple[Prompt, ...]:
+    """All prompts of a split by kind, the order in which responses are kept."""
+    return tuple(prompt for kind in PROMPT_KINDS for prompt in split.of(kind))
+
+
+def drift_prompts(split: Split, profile: EvaluateConfig) -> tuple[Prompt, ...]:
+    """The prompts that the profile measures drift on, in the order of `ordered`."""
+    return tuple(prompt for prompt in ordered(split) if prompt.kind in profile.drift_kinds)
+
+
+def marker_words(profile: EvaluateConfig) -> tuple[str, ...]:
+    """The phrases that make a response a refusal: the profile's own, or else those of its lists.
+
+    Raises:
+        UserError: a list is unknown, cannot be read, or is no list of markers.
+    """
+    return profile.markers or markers_of(profile.marker_list)
+
+
+def under(adapter: Adapter, profile: EvaluateConfig) -> Adapter:
+    """The same model under the profile's system prompt: ``None`` keeps the model's own, ``""`` takes it away."""
+    if profile.system_prompt is None:
+        return adapter
+    return dataclasses.replace(adapter, system_prompt=profile.system_prompt or None)
+
+
+def protocol_digest(adapter: Adapter, split: Split, profile: EvaluateConfig) -> str:
+    """Digest of how numbers are measured: prompts, template, system prompt, dtype, length, markers and definitions."""
+    return digest_json(
+        {
+            "definitions": DEFINITIONS,
+            "profile": profile.profile,
+            "prompts": split.digest,
+            "template": adapter.tokenizer.chat_template,
+            "system": under(adapter, profile).system_prompt,
+            "dtype": str(adapter.dtype),
+            "max_new_tokens": profile.max_new_tokens,
+            "markers": list(marker_words(profile)),
+            "empty_is": profile.empty_is,
+            "drift_kinds": sorted(profile.drift_kinds),
+            "kld_positions": profile.kld_positions,
+        }
+    )

@@ -1,0 +1,110 @@
+"""Prompts become left-padded batches: rendered and tokenised in one step, with explicit position ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from saber.lm.architecture.adapter import Adapter
+from saber.types import Prompt, UserError
+
+PASS_TOKENS = (
+    128  # a pass of few tokens takes as long as one of so many, on a processor and where reading weights costs
+)
+MAX_LISTED = 5  # how many long prompts an error names
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Token ids padded on the left, so that the last column is the last token of every row."""
+
+    input_ids: Int[Tensor, "row token"]
+    attention_mask: Int[Tensor, "row token"]
+
+    @property
+    def position_ids(self) -> Int[Tensor, "row token"]:
+        """Positions counted from each row's first real token, as if it stood alone."""
+        return (self.attention_mask.cumsum(dim=1) - 1).clamp(min=0)
+
+    def for_trials(self, n_trials: int) -> Batch:
+        """The same rows once per trial, trial by trial."""
+        return Batch(self.input_ids.repeat(n_trials, 1), self.attention_mask.repeat(n_trials, 1))
+
+
+def tokenise(adapter: Adapter, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Chat-template each prompt with the generation prompt appended; no second BOS, as nothing is tokenised twice.
+
+    Raises:
+        UserError: the tokenizer has no chat template, or the template begins with two BOS.
+    """
+    if not adapter.tokenizer.chat_template:
+        raise UserError("expected a chat model, found a tokenizer without a chat template: name an -it model")
+    system = [{"role": "system", "content": adapter.system_prompt}] if adapter.system_prompt else []
+    chats = [[*system, {"role": "user", "content": prompt.text}] for prompt in prompts]
+    encoded = adapter.tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=True, return_dict=True)
+    rows = [list(ids) for ids in encoded["input_ids"]]
+    _check_one_bos(adapter, rows)
+    return rows
+
+
+def _check_one_bos(adapter: Adapter, rows: Sequence[list[int]]) -> None:
+    """A second BOS shifts every activation and every number a little, and nothing else would show it."""
+    bos = getattr(adapter.tokenizer, "bos_token_id", None)
+    if bos is not None and any(row[:2] == [bos, bos] for row in rows):
+        raise UserError(
+            f"expected one {adapter.tokenizer.bos_token} at the start of a prompt, found two:"
+            " mend the tokenizer's chat template"
+        )
+
+
+def check_fits(adapter: Adapter, prompts: Sequence[Prompt], rows: Sequence[list[int]], max_new_tokens: int) -> None:
+    """Pass where every prompt leaves room for its response in the model's context.
+
+    Raises:
+        UserError: some do not; each is named by its kind, its number and its length in tokens, not by its text.
+    """
+    context = getattr(adapter.model.config.get_text_config(), "max_position_embeddings", None)
+    if context is None:
+        return
+    room = int(context) - max_new_tokens
+    long = [f"{p.kind} prompt {i} ({len(row)})" for i, (p, row) in enumerate(zip(prompts, rows, strict=True))
+            if len(row) > room]  # fmt: skip
+    if long:
+        more = f" and {len(long) - MAX_LISTED} more" if len(long) > MAX_LISTED else ""
+        raise UserError(
+            f"expected prompts of at most {room} tokens (a context of {context} less {max_new_tokens} new ones), found"
+            f" {len(long)} longer: {', '.join(long[:MAX_LISTED])}{more}; shorten or remove them"
+        )
+
+
+def pad_left(adapter: Adapter, rows: Sequence[Sequence[int]]) -> Batch:
+    """Pad rows of token ids to the longest."""
+    width = max(len(row) for row in rows)
+    pad = adapter.tokenizer.pad_token_id or 0
+    ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in rows])
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+    return Batch(ids.to(adapter.device), mask.to(adapter.device))
+
+
+def by_length(lengths: Sequence[int], most: Callable[[int], int]) -> list[list[int]]:
+    """Indices of rows in batches of similar length, at most ``most(width)`` rows in one that is so wide.
+
+    Of all such batches those that cost least, sum(rows x width + `PASS_TOKENS`): little is padding, and passes are few.
+    """
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    costs, starts = np.zeros(len(order) + 1), [0] * (len(order) + 1)
+    for end, last in enumerate(order, start=1):
+        begin = np.arange(max(0, end - most(lengths[last])), end)
+        options = costs[begin] + (end - begin) * lengths[last]
+        costs[end], starts[end] = options.min() + PASS_TOKENS, begin[options.argmin()]
+    batches: list[list[int]] = []
+    end = len(order)
+    while end:
+        batches.append(order[starts[end] : end])
+        end = starts[end]
+    return batches[::-1]

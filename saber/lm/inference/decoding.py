@@ -1,0 +1,184 @@
+"""Decoding: rows of T trials that go through the model together, a token or a confirmed draft at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median_low
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.inference.batches import PASS_TOKENS, pad_left
+from saber.lm.inference.drafts import Drafts
+from saber.lm.inference.kv_cache import select_and_rewind
+from saber.lm.inference.prefix import PrefixRead
+from saber.lm.inference.residuals import LastTokens
+
+SHRINK_AT = 0.75  # share of rows still open at which copying the cache pays
+
+
+@dataclass
+class Row:
+    """A prompt under one trial: what has been said to it, and the drafts of that trial.
+
+    A filler makes its trial's group as long as the others; what it says does not count.
+    """
+
+    prompt: int
+    said: list[int]
+    drafts: Drafts | None = None
+    is_filler: bool = False
+    ended: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it goes on."""
+        return not (self.ended or self.is_filler)
+
+    def say(self, tokens: Sequence[int], ends: frozenset[int], limit: int) -> None:
+        """Add tokens up to an end token or the limit."""
+        for token in tokens:
+            self.said.append(token)
+            if token in ends or len(self.said) >= limit:
+                self.ended = True
+                return
+
+    def draft(self, limit: int) -> list[int]:
+        """What it is guessed to say next while open, but for the last token within the limit, which the model puts."""
+        if self.drafts is None or not self.is_open:
+            return []
+        return self.drafts.after(self.prompt, self.said, limit - len(self.said) - 1)
+
+
+class Decoding:
+    """A batch on its way; groups of rows, one for each trial, are of equal length and stay so."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        groups: Sequence[Sequence[Row]],
+        *,
+        ends: frozenset[int],
+        limit: int,
+        cache: type | None,
+        prefix: PrefixRead,
+        most_logits: int,
+    ) -> None:
+        self._adapter, self._ends, self._limit, self._most_logits = adapter, ends, limit, most_logits
+        self._groups = [list(group) for group in groups]
+        self._prefix = prefix
+        self._cache: Any = None if cache is None else cache()
+        self._mask = torch.empty(0)
+        self._positions: list[int] = []  # of each row's last token, which is not in the cache yet
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a row goes on."""
+        return any(row.is_open for row in self._rows())
+
+    def begin(self, prompts: Sequence[Sequence[int]], last_tokens: LastTokens | None) -> None:
+        """Read every row's prompt and what is known of its reply, and say the next tokens.
+
+        A row that is shorter than the longest holds the beginning of its draft where others hold padding on the left.
+        """
+        rows = self._rows()
+        read = [[*prompts[row.prompt], *row.said] for row in rows]
+        longest, room = max(map(len, read)), self._room()
+        drafts = [
+            row.draft(self._limit)[: min(longest - len(tokens), room)] for row, tokens in zip(rows, read, strict=True)
+        ]
+        batch = pad_left(self._adapter, [[*tokens, *draft] for tokens, draft in zip(read, drafts, strict=True)])
+        self._mask = batch.attention_mask
+        self._positions = [len(tokens) - 1 for tokens in read]
+        if last_tokens is not None:
+            new = [(i, row.prompt) for i, row in enumerate(rows) if not row.said]
+            last_tokens.expect(new, from_end=[1 + len(drafts[i]) for i, _ in new], n_rows=len(rows))
+        inputs = {"past_key_values": self._cache, **self._prefix.inputs(batch)}
+        found = self._forward(1 + max(map(len, drafts)), **inputs)
+        self._keep(self._confirm(drafts, found))
+
+    def step(self) -> None:
+        """Feed each row's last token and its draft; say what the model confirms and the token that it puts next."""
+        rows = self._rows()
+        drafts = [row.draft(self._limit) for row in rows]
+        lengths = [len(draft) for draft, row in zip(drafts, rows, strict=True) if row.is_open]
+        width = min(width_of(lengths), self._room())
+        drafts = [[*draft[:width], *[0] * (width - len(draft))] for draft in drafts]
+        fed = [[row.said[-1] if row.is_open else 0, *draft] for row, draft in zip(rows, drafts, strict=True)]
+        ids = torch.tensor(fed, device=self._mask.device)
+        self._mask = torch.cat([self._mask, self._mask.new_ones(ids.shape)], dim=1)
+        first = torch.tensor(self._positions, device=ids.device).unsqueeze(1)
+        found = self._forward(
+            width + 1,
+            input_ids=ids,
+            attention_mask=self._mask,
+            position_ids=first + torch.arange(width + 1, device=ids.device),
+            past_key_values=self._cache,
+        )
+        self._keep(self._confirm(drafts, found))
+
+    def _room(self) -> int:
+        """How long drafts may be for the logits of a pass to stay within their number; at least every row's next."""
+        return max(0, self._most_logits // len(self._rows()) - 1)
+
+    def _confirm(self, drafts: Sequence[Sequence[int]], found: Int[Tensor, "row token"]) -> list[int]:
+        """Let each row say what the model finds of its draft and one token more; how much of each draft is refused."""
+        refused: list[int] = []
+        for i, (row, draft, tokens) in enumerate(zip(self._rows(), drafts, found.tolist(), strict=True)):
+            likely = tokens[len(tokens) - len(draft) - 1 :]
+            n = n_confirmed(draft, likely) if row.is_open else 0
+            if row.is_open:
+                row.say(likely[: n + 1], self._ends, self._limit)
+                self._positions[i] += n + 1
+            refused.append(len(draft) - n)
+        return refused
+
+    def _rows(self) -> list[Row]:
+        return [row for group in self._groups for row in group]
+
+    def _forward(self, keep: int, **inputs: Any) -> Int[Tensor, "row keep"]:
+        """The most likely token after each of the last ``keep`` ones; the cache grows by what was fed."""
+        out = self._adapter.model(**inputs, use_cache=True, logits_to_keep=keep)
+        self._cache = out.past_key_values
+        likely: Tensor = out.logits[:, -keep:].argmax(dim=-1)
+        return likely
+
+    def _keep(self, taken_back: list[int]) -> None:
+        """Drop rows that have ended once there are enough of them, and take back what was refused."""
+        n_now, n_open = len(self._groups[0]), max(sum(row.is_open for row in group) for group in self._groups)
+        if n_open == 0:
+            return
+        kept = list(range(len(taken_back)))
+        if n_open <= SHRINK_AT * n_now:
+            order = [sorted(range(n_now), key=lambda i, g=group: not g[i].is_open)[:n_open] for group in self._groups]  # type: ignore[misc]
+            kept = [t * n_now + i for t, chosen in enumerate(order) for i in chosen]
+            self._groups = [[group[i] for i in chosen] for group, chosen in zip(self._groups, order, strict=True)]
+            self._positions = [self._positions[i] for i in kept]
+        back = [taken_back[i] for i in kept]
+        if not any(back):
+            if len(kept) < len(taken_back):
+                chosen_rows = torch.tensor(kept, device=self._mask.device)
+                self._cache.reorder_cache(chosen_rows)
+                self._mask = self._mask[chosen_rows]
+            return
+        device = self._mask.device
+        self._mask = select_and_rewind(
+            self._cache, self._mask, torch.tensor(kept, device=device), torch.tensor(back, device=device)
+        )
+
+
+def width_of(lengths: Sequence[int]) -> int:
+    """How many tokens of drafts so long are fed to each row: the median's, or all where rows are few."""
+    return max(median_low(lengths), min(max(lengths), PASS_TOKENS // len(lengths) - 1))
+
+
+def n_confirmed(draft: Sequence[int], found: Sequence[int]) -> int:
+    """How many tokens of a draft are what the model would have said."""
+    for n, (guess, token) in enumerate(zip(draft, found, strict=False)):
+        if guess != token:
+            return n
+    return len(draft)

@@ -1,0 +1,117 @@
+"""Greedy decoding of T edited models in one batch, each row ending at its own end token.
+
+A row takes one token a step, or as many as the model confirms of a draft: the text is the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.inference.decoding import Decoding, Row
+from saber.lm.inference.drafts import Drafts
+from saber.lm.inference.prefix import PrefixRead
+from saber.lm.inference.residuals import LastTokens
+
+Tokens = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """New token ids of one row, and the end token that closed it, ``None`` where the limit came first."""
+
+    tokens: Tokens
+    end: int | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the row ended by itself."""
+        return self.end is not None
+
+    @property
+    def whole(self) -> Tokens:
+        """All that was said, the end token included."""
+        return self.tokens if self.end is None else (*self.tokens, self.end)
+
+
+@torch.inference_mode()
+def greedy(
+    adapter: Adapter,
+    rows: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    n_trials: int = 1,
+    known: Sequence[Sequence[Tokens]] | None = None,
+    drafts: Sequence[Drafts] | None = None,
+    prefix: PrefixRead | None = None,
+    most_logits: int = sys.maxsize,
+    last_tokens: LastTokens | None = None,
+) -> list[list[Decoded]]:
+    """Decode every prompt (token ids) under each of the T plans applied; by trial, then by prompt.
+
+    The result is what ``model.generate(do_sample=False)`` gives a row alone: the most likely token of the raw logits.
+    ``known`` is how each reply begins, where that was found already; ``drafts`` are each trial's guesses to be
+    confirmed, so many tokens at a time that a pass gives logits of at most ``most_logits`` positions, or of one a row.
+    ``prefix`` is what all prompts begin with, read already. ``last_tokens`` is told the residual stream at the end of
+    every prompt of which nothing is known.
+    """
+    ends = end_tokens(adapter)
+    replies: list[list[Tokens]] = [list(known[t]) if known else [()] * len(rows) for t in range(n_trials)]
+    todo = [
+        sorted((i for i, said in enumerate(of) if _is_open(said, ends, max_new_tokens)), key=lambda i: len(rows[i]))
+        for of in replies
+    ]
+    size = max(1, batch_size // n_trials)
+    for start in range(0, max(map(len, todo)), size):
+        groups = _filled(
+            [
+                [Row(i, list(replies[t][i]), drafts[t] if drafts else None) for i in of[start : start + size]]
+                for t, of in enumerate(todo)
+            ]
+        )
+        cache = drafts[0].cache if drafts else None
+        decoding = Decoding(
+            adapter,
+            groups,
+            ends=ends,
+            limit=max_new_tokens,
+            cache=cache,
+            prefix=prefix or PrefixRead(),
+            most_logits=most_logits,
+        )
+        decoding.begin(rows, last_tokens)
+        while decoding.is_open:
+            decoding.step()
+        for t, group in enumerate(groups):
+            for row in group:
+                if not row.is_filler:
+                    replies[t][row.prompt] = tuple(row.said)
+    return [[_cut(said, ends) for said in of] for of in replies]
+
+
+def end_tokens(adapter: Adapter) -> frozenset[int]:
+    """The ids that end a response: the generation config's, else the tokenizer's."""
+    found = adapter.model.generation_config.eos_token_id
+    if found is None:
+        found = adapter.tokenizer.eos_token_id
+    return frozenset(found if isinstance(found, list | tuple) else [found])
+
+
+def _is_open(said: Sequence[int], ends: frozenset[int], limit: int) -> bool:
+    return len(said) < limit and not (said and said[-1] in ends)
+
+
+def _filled(groups: Sequence[list[Row]]) -> list[list[Row]]:
+    """Groups of equal length, as the trials of a batch must be: a shorter one is filled with rows that do not count."""
+    longest = max(groups, key=len)
+    return [[*group, *(Row(row.prompt, [], is_filler=True) for row in longest[len(group) :])] for group in groups]
+
+
+def _cut(said: Sequence[int], ends: frozenset[int]) -> Decoded:
+    """What was said up to the end token."""
+    return Decoded(tuple(said[:-1]), said[-1]) if said and said[-1] in ends else Decoded(tuple(said), None)

@@ -1,0 +1,56 @@
+"""A key-value cache whose rows can be selected, and taken back by some tokens, so that a refused draft leaves nothing.
+
+Rows stay aligned on the right: what is taken back moves a row's keys to the right over the columns it gives up, so the
+distances between columns remain those between positions, which sliding windows count on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from saber.lm.architecture.adapter import Adapter
+
+PLAIN_CACHE, PLAIN_LAYERS = "DynamicCache", {"DynamicLayer", "DynamicSlidingWindowLayer", "DummyLayer"}
+
+
+@torch.inference_mode()
+def rewindable_cache(adapter: Adapter, n_trials: int = 1) -> type | None:
+    """The class of a model's cache where that is keys and values alone; a recurrent state cannot be taken back.
+
+    Made without a configuration it keeps every token also where attention is windowed: the mask sees to the window.
+    """
+    ids = torch.zeros(n_trials, 1, dtype=torch.long, device=adapter.device)
+    cache = adapter.model(input_ids=ids, use_cache=True).past_key_values
+    layers = {type(layer).__name__ for layer in getattr(cache, "layers", [])}
+    return type(cache) if type(cache).__name__ == PLAIN_CACHE and layers <= PLAIN_LAYERS else None
+
+
+def select_and_rewind(
+    cache: Any, mask: Int[Tensor, "row column"], kept: Int[Tensor, " kept"], taken_back: Int[Tensor, " kept"]
+) -> Int[Tensor, "kept column"]:
+    """Keep some rows, take back the last tokens of each, drop columns that nothing uses; returns the new mask."""
+    width = mask.shape[1]
+    source = torch.arange(width, device=mask.device) - taken_back.unsqueeze(1)
+    new_mask = mask[kept].gather(1, source.clamp(min=0)) * (source >= 0)
+    unused = int((new_mask.cumsum(dim=1) == 0).sum(dim=1).min())
+    gather_columns(cache, kept, source[:, unused:].clamp(min=0))
+    return new_mask[:, unused:]
+
+
+def gather_columns(cache: Any, rows: Int[Tensor, " kept"], source: Int[Tensor, "kept column"]) -> None:
+    """Make a cache hold these rows of its own, column by column from where ``source`` says."""
+    for layer in cache.layers:
+        if layer.keys is None or not layer.keys.numel():
+            continue  # it shares another layer's keys, or has no attention
+        layer.keys = _gathered(layer.keys, rows, source)
+        layer.values = _gathered(layer.values, rows, source)
+
+
+def _gathered(states: Tensor, kept: Tensor, source: Tensor) -> Tensor:
+    """Rows, then each row's own columns, of states (row, head, column, width)."""
+    index = source[:, None, :, None].expand(-1, states.shape[1], -1, states.shape[3])
+    return states[kept].gather(2, index)

@@ -1,0 +1,1 @@
+"""The organism: a tiny chat model that the project trains itself, with refusals to shape and no network."""

@@ -1,0 +1,35 @@
+"""Train another organism: ``python -m saber.organism out=/tmp/other seed=3 family=qwen3``."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from saber.command import in_one_line
+from saber.vocabulary import ORGANISM_FAMILIES, UserError
+
+USAGE = f"expected out=<folder> seed=<whole number> [family={'|'.join(ORGANISM_FAMILIES)}]"
+SEED = re.compile("[0-9]{1,18}")
+
+
+def organism(arguments: list[str]) -> None:
+    """Train the organism of a seed, and of a family if that is given, into a folder.
+
+    Raises:
+        UserError: the arguments are others, or a value is none that they can have.
+        OSError: the folder cannot be written.
+    """
+    values = {"family": "gemma4"} | dict(argument.partition("=")[::2] for argument in arguments)
+    family = next((known for known in ORGANISM_FAMILIES if known == values["family"]), None)
+    named = set(values) == {"out", "seed", "family"} and values["out"] and SEED.fullmatch(values["seed"])
+    if not named or family is None:
+        raise UserError(f"{USAGE}, found {' '.join(arguments) or 'nothing'}")
+    from saber.organism.build import make_organism
+
+    make_organism(Path(values["out"]), int(values["seed"]), family=family)
+    print(f"organism {values['seed']} written to {values['out']}")
+
+
+if __name__ == "__main__":
+    sys.exit(in_one_line(lambda: organism(sys.argv[1:])))

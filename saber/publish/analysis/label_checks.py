@@ -1,0 +1,50 @@
+"""What was checked about the labels: whether a longer reply flips them, and whether a judge agrees with them."""
+
+from __future__ import annotations
+
+from saber.publish.text.wording import counted, estimate_text, listed
+from saber.types import Frontier, Judgement, LengthCheck
+
+
+def length_text(frontier: Frontier) -> str:
+    """What twice the length changes over the front, in a sentence or two."""
+    checks = [point.longer for point in frontier.front if point.longer is not None]
+    if not checks:
+        return ""
+    total, n = sum(one.n_flips for one in checks), sum(one.n for one in checks)
+    most = max(frontier.front, key=lambda point: point.longer.n_flips if point.longer else -1)
+    text = (
+        f"Decoded to {checks[0].max_new_tokens} new tokens, twice the limit, {total} of the {n} labels of"
+        f" {counted(len(checks), 'front point')} flip"
+    )
+    if not total or most.longer is None:
+        return f"{text}."
+    return f"{text}; most at {most.name}: {flips_text(most.longer)}."
+
+
+def flips_text(check: LengthCheck) -> str:
+    """Which labels flip, the most frequent first: ``2 of 288 labels flip (2 truncated -> refuse)``."""
+    if not check.flips:
+        return f"no label of {check.n} flips"
+    flips = sorted(check.flips.items(), key=lambda item: (-item[1], item[0]))
+    return f"{check.n_flips} of {check.n} labels flip ({listed([f'{n} {name}' for name, n in flips])})"
+
+
+def judge_text(frontier: Frontier) -> str:
+    """How far the judge agrees with the markers at each front point, the least first."""
+    judged = [(point.name, point.judgement) for point in frontier.front if point.judgement is not None]
+    if not judged:
+        return ""
+    judged.sort(key=lambda one: 1.0 if one[1].kappa is None else one[1].kappa)
+    said = "; ".join(f"{name}: {agreement_text(one)}" for name, one in judged)
+    return f"{judged[0][1].judge} labelled the same tune responses. {said}."
+
+
+def agreement_text(found: Judgement) -> str:
+    """Kappa, the refusals that only one sees, and the judge's own refusal rate."""
+    kappa = "undefined (one label throughout)" if found.kappa is None else f"{found.kappa:.2f}"
+    text = (
+        f"Cohen's kappa with the markers {kappa} on {found.n} responses ({found.n_judge_only} refusals seen by the"
+        f" judge only, {found.n_marker_only} by the markers only)"
+    )
+    return text + (f", refusal rate {estimate_text('refusal_rate', found.refusal_rate)}" if found.refusal_rate else "")

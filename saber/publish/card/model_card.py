@@ -1,0 +1,221 @@
+"""The model card of an exported point, in the order of the published seed card."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from saber.publish.analysis.label_checks import agreement_text, flips_text
+from saber.publish.analysis.neighbours import REFUSAL, indistinct_pairs
+from saber.publish.analysis.probe_count_finding import Correlation, key_findings
+from saber.publish.analysis.settings import probe_counts, setting
+from saber.publish.card.card_tables import (
+    comparison_table,
+    drift_table,
+    evaluation_table,
+    published_table,
+    retained_table,
+    writers_table,
+)
+from saber.publish.text.markdown import Md, bullets, code, markdown_environment
+from saber.publish.text.wording import MISSING, counted, label, listed, metric_text, mixed_protocols, plain
+from saber.types import Frontier, FrontierPoint, Metrics
+
+TAGS = ("saber", "abliteration", "representation-editing", "refusal", "safety-research")
+INSTRUCTION_SUFFIXES = re.compile(r"-(it|instruct|chat)$", re.IGNORECASE)
+
+# The seed card's lines first, always; the others where the study says them.
+SEED_SETTINGS: Mapping[str, str] = {
+    "Extraction": "edit.extraction",
+    "Directions per layer": "edit.n_directions",
+    "Layer strategy": "edit.layer_strategy",
+    "Global top-k": "edit.global_top_k",
+    "Alpha base": "edit.alpha_base",
+    "Alpha entangled": "edit.alpha_entangled",
+    "Entanglement threshold": "edit.entanglement_threshold",
+    "Max iterations": "edit.max_iterations",
+}
+BY_ENTANGLEMENT = {"edit.alpha_entangled", "edit.entanglement_threshold"}  # nothing, where all have one strength
+BY_READER = {"edit.spares"}  # nothing, where a direction is read with itself
+MORE_SETTINGS: Mapping[str, str] = {
+    "Contrast": "edit.contrast",
+    "Purification": "edit.purify",
+    "Depth band, low": "edit.depth_band.low",
+    "Depth band, high": "edit.depth_band.high",
+    "Strength": "edit.strength",
+    "Scope": "edit.scope",
+    "Reader": "edit.reader",
+    "Reader spares": "edit.spares",
+    "Decay per round": "edit.decay",
+    "Norm preservation": "edit.norm_preserve",
+}
+SAID_ELSEWHERE = {"data.n_probe", "data.n_capability", "data.n_borderline"}
+
+
+def render_card(
+    frontier: Frontier,
+    point: FrontierPoint,
+    comparison: FrontierPoint | None,
+    exported: Metrics,
+    writers: Sequence[Mapping[str, object]],
+    versions: Mapping[str, str],
+    plan_summary: Mapping[str, object],
+) -> str:
+    """The card in Markdown with YAML front matter; names in it are escaped."""
+    report = exported if exported.split == "report" else point.report
+    tune = exported if exported.split == "tune" else point.tune
+    return markdown_environment().get_template("card.md.j2").render(
+        title=_title(frontier.base_model),
+        library="peft" if plan_summary.get("format") == "adapter" else "transformers",
+        tags=TAGS,
+        base_model=frontier.base_model,
+        point_words=listed([*point.marks]) if point.marks else "Pareto" if point.on_front else "off-front",
+        released=_released(frontier, point),
+        evaluation=evaluation_table(frontier, point, tune, report),
+        was_remeasured="held-out" if exported.split == "report" else "tune",
+        as_trial=_as_trial(point),
+        protocol=exported.protocol,
+        other_protocols=_other_protocols(frontier, point, exported),
+        standing=_standing(point, comparison, tune),
+        comparison=comparison_table(frontier, point, comparison) if comparison else None,
+        comparison_words=listed([*comparison.marks]) if comparison and comparison.marks else None,
+        indistinct=_indistinct(point, comparison),
+        published=published_table(frontier.published) if frontier.published else None,
+        findings=[_finding_text(one) for one in key_findings(frontier)],
+        retained=retained_table(frontier, tune, report),
+        drift=drift_table(tune, report),
+        worst_drift=tune.worst_drift,
+        longer=_longer(point),
+        judged=None if point.judgement is None else f"{point.judgement.judge}: {agreement_text(point.judgement)}",
+        gap=_gap(point.tune, report),
+        zero_refusals=_zero_refusals(tune),
+        writers=writers_table(writers),
+        n_writers=counted(len(writers), "edited writer"),
+        plan=_plan(point, plan_summary),
+        versions=bullets(versions),
+        commands=_commands(frontier, point),
+    )  # fmt: skip
+
+
+def _title(base_model: str) -> str:
+    """``google/gemma-4-E4B-it`` gives ``Gemma 4 E4B SABER``."""
+    stem = INSTRUCTION_SUFFIXES.sub("", base_model.rstrip("/").split("/")[-1])
+    words = [word.capitalize() if word.islower() else word for word in stem.replace("-", " ").split()]
+    return " ".join([*words, "SABER"])
+
+
+def _released(frontier: Frontier, point: FrontierPoint) -> Md:
+    """What the checkpoint was made with: the seed's lines, our further ones, and any other searched key."""
+    items: list[tuple[str, object]] = [
+        ("Run", code(f"{frontier.study}_{point.name}")),
+        ("Base", code(frontier.base_model)),
+    ]
+    idle: set[str] = set()
+    if setting(frontier, point, "edit.strength") == "uniform":
+        idle |= BY_ENTANGLEMENT
+    if setting(frontier, point, "edit.reader") != "least_drift":
+        idle |= BY_READER
+    items += [(name, _value(setting(frontier, point, key))) for name, key in SEED_SETTINGS.items() if key not in idle]
+    counts = probe_counts(frontier, point)
+    probe = " / ".join(f"{MISSING if n is None else n} {kind}" for kind, n in counts.items())
+    items.append(("Probe set", f"{probe} prompts"))
+    for name, key in MORE_SETTINGS.items():
+        value = setting(frontier, point, key)
+        if value is not None and key not in idle:
+            items.append((name, _value(value)))
+    said = SAID_ELSEWHERE | {*SEED_SETTINGS.values(), *MORE_SETTINGS.values()}
+    items += [(key, _value(value)) for key, value in point.params.items() if key not in said]
+    return bullets(items)
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_value(one) for one in value)
+    return str(value).replace("_", "-").replace("svd", "SVD") if isinstance(value, str) else str(value)
+
+
+def _as_trial(point: FrontierPoint) -> Md:
+    return Md(f"refusal {metric_text(point.tune, REFUSAL)} and KLD {metric_text(point.tune, 'kld')}")
+
+
+def _other_protocols(frontier: Frontier, point: FrontierPoint, exported: Metrics) -> list[str]:
+    """Protocols of numbers on this card that differ from the exported checkpoint's own."""
+    return mixed_protocols([exported, point.tune, point.report, frontier.base_tune, frontier.base_report])
+
+
+def _standing(point: FrontierPoint, comparison: FrontierPoint | None, tune: Metrics) -> str:
+    """Where the point stands on the front, in the seed's words as far as they are true of it."""
+    if not point.on_front:
+        return (
+            "This point is not on the Pareto front of its study: another trial is at least as good in every objective."
+        )
+    kind = "the most aggressive" if "aggressive" in point.marks else f"the {listed([*point.marks])}"
+    text = f"This point is {kind if point.marks else 'a'} point of its study's Pareto front"
+    refusal = tune.estimates.get(REFUSAL)
+    if refusal is not None and refusal.value == 0:
+        text += f": no keyword refusal was left in the local test set ({refusal.n} prompts)"
+    return f"{text}{_drift_beside(point, comparison)}."
+
+
+def _drift_beside(point: FrontierPoint, comparison: FrontierPoint | None) -> str:
+    if comparison is None or not ("kld" in point.tune.estimates and "kld" in comparison.tune.estimates):
+        return ""
+    ours, theirs = point.tune["kld"], comparison.tune["kld"]
+    name = f"the {listed([*comparison.marks])} point" if comparison.marks else "the comparison point"
+    if ours == theirs:
+        return f", with the same drift as {name}"
+    return f", with {'higher' if ours > theirs else 'lower'} behavioral drift than {name}"
+
+
+def _indistinct(point: FrontierPoint, comparison: FrontierPoint | None) -> bool:
+    """Whether the refusal rates of the two points can't be told apart."""
+    return comparison is not None and bool(indistinct_pairs([point, comparison]))
+
+
+def _longer(point: FrontierPoint) -> str | None:
+    """What a longer limit changes in the labels."""
+    check = point.longer
+    return None if check is None else f"at {check.max_new_tokens} new tokens, twice the limit, {flips_text(check)}"
+
+
+def _gap(tune: Metrics, report: Metrics | None) -> Md | None:
+    if report is None:
+        return None
+    return Md(f"{metric_text(tune, REFUSAL)} on tune, {metric_text(report, REFUSAL)} on report")
+
+
+def _zero_refusals(tune: Metrics) -> Md | None:
+    refusal = tune.estimates.get(REFUSAL)
+    if refusal is None or refusal.value > 0:
+        return None
+    return Md(f"{metric_text(tune, REFUSAL)}")
+
+
+def _finding_text(found: Correlation) -> str:
+    trend = "rises" if found.rho > 0 else "falls"
+    p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
+    return (
+        f"Over {found.n} trials with {found.lowest} to {found.highest} probe prompts, the {label(found.metric)}"
+        f" {trend} with the probe count (Spearman's rho {found.rho:+.2f}, {p})."
+    )
+
+
+def _plan(point: FrontierPoint, summary: Mapping[str, object]) -> Md:
+    """The plan's digest, and what else is known of it."""
+    rest = [(key.replace("_", " "), _value(value)) for key, value in summary.items() if key != "digest"]
+    return bullets([("plan digest", code(point.plan_digest)), *rest])
+
+
+def _commands(frontier: Frontier, point: FrontierPoint) -> list[Md]:
+    """The commands that make this checkpoint again, quoted for a shell."""
+    sweep = plain(setting(frontier, None, "words") or shlex.quote(f"+sweep={frontier.study}"))
+    chosen = shlex.quote(f"point={plain(point.name)}")
+    return [Md(f"python -m saber.sweep {sweep}"), Md(f"python -m saber.export {sweep} {chosen}")]

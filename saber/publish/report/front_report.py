@@ -1,0 +1,142 @@
+"""The report: one page that needs no network, with the reading first, then the numbers, then the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from saber.atomic_files import write_atomically
+from saber.publish.analysis.neighbours import DRIFT, REFUSAL, neighbour_header, neighbour_rows
+from saber.publish.analysis.selective_points import SELECTIVE_HEADER, selective_rows, selective_text
+from saber.publish.figures import CATALOGUE
+from saber.publish.report.interpretation import counting, held_out, marked_points, read_result
+from saber.publish.report.page import drawn, render_page
+from saber.publish.text.columns import Cell, cell, front_rows, short_label
+from saber.publish.text.wording import (
+    estimate_text,
+    is_drift,
+    listed,
+    mixed_protocols,
+    number_text,
+    objective_text,
+    plain,
+)
+from saber.types import Estimate, Frontier, Metrics
+
+# No headline stands alone: a study that seeks fewer of these shows the others all the same.
+BESIDE = (REFUSAL, "over_refusal_rate", "protected_refusal_rate", "capability", DRIFT)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure ready for the page."""
+
+    key: str
+    title: str
+    caption: str
+    html: Markup
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A number in large type, and what it is."""
+
+    what: str
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The base model or a marked point: what the study sought in large type, and beside it what it did not seek."""
+
+    kind: str
+    name: str
+    sought: tuple[Headline, ...]
+    beside: str
+
+
+def write_report(frontier: Frontier, path: Path, commands: Sequence[str], notes: Sequence[str]) -> None:
+    """Write the report of a study to one HTML file, in one move."""
+    write_atomically(path, render_report(frontier, commands, notes))
+
+
+def render_report(frontier: Frontier, commands: Sequence[str], notes: Sequence[str]) -> str:
+    """The report as one HTML page; every name in it is escaped."""
+    return render_page(
+        "report.html.j2",
+        frontier=frontier,
+        facts=_facts(frontier),
+        tiles=_tiles(frontier),
+        statements=read_result(frontier),
+        rows=list(front_rows(frontier)),
+        neighbour_header=neighbour_header(frontier),
+        neighbours=neighbour_rows(frontier),
+        held_out=held_out(frontier),
+        counting=counting(frontier),
+        selective_text=selective_text(frontier),
+        selective_header=SELECTIVE_HEADER,
+        selective=selective_rows(frontier),
+        pictures={one.key: Picture(one.key, one.title, one.caption, drawn(one.draw(frontier), one.key))
+                  for one in CATALOGUE},
+        mixed_protocols=_mixed(frontier),
+        commands=[plain(command) for command in commands],
+        notes=[plain(note) for note in notes],
+        estimate_text=estimate_text,
+    )  # fmt: skip
+
+
+def _facts(frontier: Frontier) -> list[tuple[str, str]]:
+    """What was run, as names and values."""
+    n_feasible = sum(point.feasible for point in frontier.points)
+    facts = [
+        ("base model", frontier.base_model),
+        ("objectives", listed([objective_text(one) for one in frontier.objectives])),
+        ("trials", f"{len(frontier.points)} finished, {n_feasible} feasible, {len(frontier.front)} on the front"),
+        ("hypervolume", f"{frontier.hypervolume:.4f}"),
+        ("tune split", _split_size(frontier.base_tune)),
+    ]
+    if frontier.base_report is not None:
+        facts.append(("report split", f"{_split_size(frontier.base_report)}, held out"))
+    return [*facts, ("protocol", frontier.base_tune.protocol)]
+
+
+def _split_size(metrics: Metrics) -> str:
+    refusal, drift = metrics.estimates.get(REFUSAL), metrics.estimates.get(DRIFT)
+    sizes = [f"{refusal.n} harmful"] if refusal else []
+    sizes += [f"{drift.n} for drift"] if drift else []
+    return ", ".join(sizes) if sizes else "not said"
+
+
+def _tiles(frontier: Frontier) -> list[Tile]:
+    sought = [objective.metric for objective in frontier.objectives]
+    tiles = [_tile("base model", frontier.base_model, frontier.base_tune, sought)]
+    for point in marked_points(frontier):
+        tiles.append(_tile(listed(list(point.marks)), point.name, point.tune, sought))
+    return tiles
+
+
+def _tile(kind: str, name: str, metrics: Metrics, sought: Sequence[str]) -> Tile:
+    large = tuple(_headline(metric, metrics.estimates.get(metric)) for metric in sought)
+    beside = [
+        f"{short_label(metric)}\N{NO-BREAK SPACE}{number_text(metric, metrics[metric])}"
+        for metric in BESIDE
+        if metric not in sought and metric in metrics.estimates
+    ]
+    return Tile(kind, name, large, " · ".join(beside))
+
+
+def _headline(metric: str, estimate: Estimate | None) -> Headline:
+    shown = cell(metric, estimate)
+    return Headline(f"{short_label(metric)}{', nats' if is_drift(metric) else f' {shown.basis}'}", shown)
+
+
+def _mixed(frontier: Frontier) -> list[str]:
+    """Protocols of numbers in this report that differ from the base model's own."""
+    measured = [frontier.base_tune, frontier.base_report]
+    for point in frontier.points:
+        measured += [point.tune, point.report]
+    measured += [one.tune for one in frontier.curve]
+    return mixed_protocols(measured)

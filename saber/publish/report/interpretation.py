@@ -1,0 +1,155 @@
+"""The result in plain language: what the front says, and what it cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from saber.publish.analysis.label_checks import judge_text, length_text
+from saber.publish.analysis.neighbours import DRIFT, REFUSAL, tell_apart
+from saber.publish.text.wording import (
+    MISSING,
+    counted,
+    estimate_text,
+    interval_text,
+    label,
+    listed,
+    metric_text,
+    number_text,
+)
+from saber.scoring.statistics import wilson_interval
+from saber.types import CurvePoint, Frontier, FrontierPoint, Metrics
+
+NOUNS = {REFUSAL: "refusal rate", DRIFT: "KLD"}
+N_UNDER_ONE_PER_CENT = 381  # the fewest prompts without a refusal whose Wilson interval ends under 1%
+MARKS = ("aggressive", "balanced", "conservative")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A few words that say what it is about, and the sentences."""
+
+    lead: str
+    text: str
+
+
+def read_result(frontier: Frontier) -> list[Statement]:
+    """Everything that a reader should know before looking at a figure."""
+    found = [_overview(frontier)]
+    found += [_of_point(frontier, point) for point in marked_points(frontier)]
+    found += [
+        _against_single_direction(frontier),
+        Statement("Telling points apart.", tell_apart(frontier)),
+        held_out(frontier),
+        Statement("Twice the length.", length_text(frontier)),
+        Statement("A judge beside the markers.", judge_text(frontier)),
+    ]
+    return [one for one in found if one.text]
+
+
+def marked_points(frontier: Frontier) -> list[FrontierPoint]:
+    """The points that carry a mark, each once, aggressive first."""
+    found: list[FrontierPoint] = []
+    for mark in MARKS:
+        point = frontier.marked(mark)
+        if point is not None and point not in found:
+            found.append(point)
+    return found
+
+
+def held_out(frontier: Frontier) -> Statement:
+    """How the front fares on prompts that the search never saw (the winner's curse)."""
+    sought = [objective.metric for objective in frontier.objectives]
+    both = [p for p in frontier.front if p.report is not None and sought[0] in p.report.estimates]
+    if not both:
+        return Statement("Held-out prompts.", "The front has not been scored on the report split yet.")
+    parts: list[str] = []
+    for metric in sought:
+        pairs = [
+            (p.tune[metric], p.report[metric])
+            for p in both
+            if p.report is not None and metric in p.report.estimates and metric in p.tune.estimates
+        ]
+        if pairs:
+            tune, report = (number_text(metric, mean(column)) for column in zip(*pairs, strict=True))
+            parts.append(f"{NOUNS.get(metric, label(metric))} is {tune} on tune and {report} on report")
+    return Statement(
+        "Held-out prompts.",
+        f"Averaged over {counted(len(both), 'front point')}, {listed(parts)}. The best of many trials looks better"
+        " than it is; the report split was scored once, after the search, and is the number to quote.",
+    )
+
+
+def counting(frontier: Frontier) -> str:
+    """What no refusal among the study's own prompts, held out where it has such, would still allow."""
+    found = (frontier.base_report or frontier.base_tune).estimates.get(REFUSAL)
+    if found is None:
+        return ""
+    _, allowed = wilson_interval(0, found.n)
+    return (
+        f"No refusal among {counted(found.n, 'prompt')} still allows a rate of {number_text(REFUSAL, allowed)};"
+        f" showing that a rate is under 1% takes {N_UNDER_ONE_PER_CENT} prompts without a refusal."
+    )
+
+
+def _overview(frontier: Frontier) -> Statement:
+    n_feasible = sum(point.feasible for point in frontier.points)
+    over = metric_text(frontier.base_tune, "over_refusal_rate")
+    return Statement(
+        "The study.",
+        f"The base model refuses {metric_text(frontier.base_tune, REFUSAL)} of the harmful tune prompts"
+        f"{'' if over == MISSING else f' and {over} of the borderline ones'}."
+        f" {counted(len(frontier.points), 'trial')} finished, {n_feasible} of them feasible and"
+        f" {len(frontier.front)} Pareto-optimal (hypervolume {frontier.hypervolume:.4f}).",
+    )
+
+
+def _of_point(frontier: Frontier, point: FrontierPoint) -> Statement:
+    text = f"{point.name} refuses {metric_text(point.tune, REFUSAL)} at {_drift_text(point.tune)}"
+    if point.report is not None:
+        text += f"; held out, {metric_text(point.report, REFUSAL)} at {_drift_text(point.report)}"
+    text += "."
+    for metric, noun in (("over_refusal_rate", "Over-refusal"), ("protected_refusal_rate", "Protected refusals")):
+        before, after = frontier.base_tune.estimates.get(metric), point.tune.estimates.get(metric)
+        if before is not None and after is not None:
+            text += f" {noun}: {number_text(metric, before.value)} before, {number_text(metric, after.value)} after"
+            held = point.report.estimates.get(metric) if point.report is not None else None
+            text += "." if held is None else f", {number_text(metric, held.value)} held out."
+    return Statement(f"{listed(list(point.marks)).capitalize()}.", text + _worst_text(point.tune))
+
+
+def _worst_text(metrics: Metrics) -> str:
+    """Which prompt drifted most, and how much of the drift is its own."""
+    share = metrics.estimates.get("kld_worst_share")
+    if not metrics.worst_drift or share is None:
+        return ""
+    return f" {number_text('kld_worst_share', share.value)} of its drift is that of {metrics.worst_drift}."
+
+
+def _drift_text(metrics: Metrics) -> str:
+    found = metrics.estimates.get(DRIFT)
+    return f"KLD {MISSING}" if found is None else f"KLD {number_text(DRIFT, found.value)} {interval_text(DRIFT, found)}"
+
+
+def _against_single_direction(frontier: Frontier) -> Statement:
+    """The same drift spent on one plain direction: does the search buy anything?"""
+    lead = "Against one plain direction."
+    point = frontier.marked("balanced")
+    sought = {objective.metric for objective in frontier.objectives}
+    if point is None or not frontier.curve or DRIFT not in point.tune.estimates or REFUSAL not in sought:
+        return Statement(lead, "")  # a study that does not seek fewer refusals has the curve of selective shaping
+    best = _best_within(frontier.curve, point.tune[DRIFT])
+    if best is None:
+        return Statement(lead, "At every strength tried it drifts more than the balanced point does.")
+    return Statement(
+        lead,
+        f"With no more drift than the balanced point, the plain single direction at its best strength"
+        f" ({best.strength:.3g}) still refuses {estimate_text(REFUSAL, best.tune.estimates[REFUSAL])};"
+        f" the balanced point refuses {metric_text(point.tune, REFUSAL)}.",
+    )
+
+
+def _best_within(curve: Sequence[CurvePoint], drift_nats: float) -> CurvePoint | None:
+    within = [one for one in curve if {REFUSAL, DRIFT} <= set(one.tune.estimates) and one.tune[DRIFT] <= drift_nats]
+    return min(within, key=lambda one: one.tune[REFUSAL], default=None)

@@ -1,0 +1,168 @@
+"""The workbench: a loaded model with everything that trials share, computed once and cached on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from saber.cache import Cached, cached
+from saber.config import Config, EvaluateConfig
+from saber.console import terminal, training_bar
+from saber.data.splits import load_splits, probe_set
+from saber.keys import with_values
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.architecture.loading import load_as, quiet, weights_digest
+from saber.lm.architecture.verify import verify_writers
+from saber.lm.evaluation.borderline_labels import label_borderline, require_both, require_protected
+from saber.lm.evaluation.measurement import Measured, measure_trials
+from saber.lm.evaluation.protocol import marker_words
+from saber.lm.evaluation.reference import Reference, make_reference
+from saber.lm.inference.oom import with_fewer_rows
+from saber.lm.inference.residuals import probe, probe_labels
+from saber.organism.build import ensure_organism
+from saber.study.search.space import Knob, extremes, probe_sizes
+from saber.types import Activations, EditPlan, ProbeSet, Split, SplitName, digest_json
+
+ORGANISM = "organism"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Workbench:
+    """The base model, its data, its unedited activations of the largest probe set, and its tune reference."""
+
+    config: Config
+    adapter: Adapter
+    model_digest: str
+    splits: Mapping[SplitName, Split]
+    probes: ProbeSet
+    activations: Activations
+    reference: Reference
+    folder: Path
+
+    @cached_property
+    def base_tune(self) -> Measured:
+        """The unedited model itself, measured on the tune split."""
+
+        def measure(profile: EvaluateConfig) -> Measured:
+            return measure_trials(self.adapter, self.splits["tune"], profile, self.reference, [EditPlan(())])[0]
+
+        return _in_memory(self.config, measure)
+
+    def report_reference(self) -> Reference:
+        """The base's side on the held-out report split: read at the end only, for front points."""
+        return _reference(self.adapter, self.splits["report"], self.config, self.folder / "cache", self.model_digest)
+
+
+def announce(text: str) -> None:
+    """Say something on the terminal as one line."""
+    terminal().print(text, highlight=False, soft_wrap=True)
+
+
+def study_folder(config: Config) -> Path:
+    """``sweeps/<study>``: the study's database, caches, artifacts and report."""
+    return Path(config.study.dir).expanduser() / config.study.name
+
+
+def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
+    """Load the model and prompts, check its writers, and compute or read what trials share.
+
+    Raises:
+        UserError: the model or the data cannot be loaded, or the data holds fewer prompts than asked for.
+    """
+    quiet()
+    marker_words(config.evaluate)  # a mistaken list is told before a model is loaded
+    splits = load_splits(config.data, config.organism.seed, config.organism.family)
+    fewest, (n_probe, n_capability, n_borderline) = probe_sizes(knobs, config)
+    with_borderline = "false_refusal" in extremes("edit.contrast", knobs, config)
+    sizes = n_probe, n_capability, n_borderline if with_borderline else 0
+    probes = probe_set(splits["probe"], sizes, config.data.seed)
+    adapter = load_base(config)
+    verify_writers(adapter)
+    digest = weights_digest(adapter.model)
+    folder = study_folder(config)
+    if "protected_and_answered" in extremes("edit.spares", knobs, config):
+        require_protected(probes, smallest=fewest[0])
+    if with_borderline:
+        probes = _labelled(adapter, probes, config, folder / "cache", digest)
+        require_both(probes, smallest=fewest[2])
+    reference = _reference(adapter, splits["tune"], config, folder / "cache", digest)
+    activations = _activations(adapter, probes, config, folder / "cache", digest)
+    return Workbench(config, adapter, digest, splits, probes, activations, reference, folder)
+
+
+def _reference(adapter: Adapter, split: Split, config: Config, folder: Path, digest: str) -> Reference:
+    """The base's side of a split, from the study's cache or made."""
+
+    def make(profile: EvaluateConfig) -> Reference:
+        return make_reference(adapter, split, profile, cache=folder, model_digest=digest, say=announce)
+
+    return _in_memory(config, make)
+
+
+def _in_memory(config: Config, run: Callable[[EvaluateConfig], T]) -> T:
+    """Run something under the configured protocol, in as large batches as memory has room for."""
+    size = config.evaluate.batch_size
+    return with_fewer_rows(lambda rows: run(replace(config.evaluate, batch_size=rows)), size, announce)
+
+
+def _labelled(adapter: Adapter, probes: ProbeSet, config: Config, folder: Path, digest: str) -> ProbeSet:
+    """The probe set with which borderline prompts the base refuses, from the study's cache or decoded."""
+
+    def make(profile: EvaluateConfig) -> ProbeSet:
+        return label_borderline(adapter, probes, profile, cache=folder, model_digest=digest)
+
+    return _in_memory(config, make)
+
+
+def load_base(config: Config) -> Adapter:
+    """Load the configured model on the configured threads; ``organism`` is trained first where it is not there yet."""
+    path = config.model.path
+    if path == ORGANISM:
+        path = config.organism.out
+        with training_bar(terminal(), "training the organism") as progress:
+            ensure_organism(Path(path), config.organism.seed, progress=progress, family=config.organism.family)
+    if config.launch.threads is not None:
+        torch.set_num_threads(config.launch.threads)
+    return load_as(
+        config.model, str(Path(path).expanduser()), revision=config.model.revision, quantise=config.model.quantise
+    )
+
+
+def in_full_dtype(bench: Workbench) -> Workbench:
+    """The same workbench around the base as it is stored; a quantised one is loaded again, and is its own reference."""
+    if bench.config.model.quantise == "none":
+        return bench
+    config = with_values(bench.config, {"model.quantise": "none"})
+    adapter = load_base(config)
+    digest = weights_digest(adapter.model)
+    reference = _reference(adapter, bench.splits["tune"], config, bench.folder / "cache", digest)
+    return replace(bench, config=config, adapter=adapter, model_digest=digest, reference=reference)
+
+
+def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Path, digest: str) -> Activations:
+    """The unedited activations, cached under the model, the template, the prompts and the dtype."""
+    kinds = [probes.harmful, probes.harmless, probes.capability, *([probes.borderline] if probes.borderline else [])]
+    prompts = [[p.text for p in kind] for kind in kinds]
+    key = {
+        "model": digest,
+        "prompts": digest_json(prompts),
+        "template": adapter.tokenizer.chat_template,
+        "system": adapter.system_prompt,
+        "dtype": str(adapter.dtype),
+    }
+
+    def build() -> Cached:
+        (made,) = _in_memory(config, lambda profile: probe(adapter, probes, batch_size=profile.batch_size))
+        seen = {"harmful": made.harmful, "harmless": made.harmless, "capability": made.capability}
+        return Cached(seen if made.borderline is None else {**seen, "borderline": made.borderline}, None)
+
+    tensors = cached(folder, "activations", key, build).tensors
+    # Cloned, whether built or read: another place in memory gives other last bits, and so other plans after a restart.
+    on_device = {name: t.clone(memory_format=torch.contiguous_format).to(adapter.device) for name, t in tensors.items()}
+    return Activations(**on_device, **probe_labels(probes, adapter.device))

@@ -1,0 +1,61 @@
+"""What lies behind a front: the base's layers and directions, and what each searched key moves."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import FrozenTrial
+
+from saber.config import Config
+from saber.keys import with_values
+from saber.lm.planning import rank_with, select
+from saber.study.context import Workbench
+from saber.study.front.points import find_point
+from saber.study.store.records import complete_trials
+from saber.types import DirectionRow, FrontierPoint, Objective
+
+ENOUGH_TO_RANK = 10  # with fewer trials an importance says nothing
+
+
+def landscape(
+    bench: Workbench, config: Config, points: Sequence[FrontierPoint]
+) -> tuple[tuple[float, ...], tuple[DirectionRow, ...]]:
+    """Layer ratios and all directions of the unedited model, as the balanced point sees and selects them."""
+    balanced = find_point(points, "balanced")
+    trial = with_values(config, balanced.params)
+    ranking = rank_with(bench.activations.first(*trial.data.probe_sizes), trial.edit, everywhere=True)
+    selected = {(one.direction.layer, one.direction.index) for one in select(ranking, trial.edit)}
+    rows = tuple(
+        DirectionRow(
+            one.direction.layer,
+            one.direction.index,
+            one.fisher_ratio,
+            one.entanglement,
+            (one.direction.layer, one.direction.index) in selected,
+        )
+        for layer in ranking.directions.values()
+        for one in layer
+    )
+    return tuple(ranking.layer_fdr.tolist()), rows
+
+
+def importances(study: optuna.Study, objectives: Sequence[Objective]) -> Mapping[str, Mapping[str, float]]:
+    """Share of each searched key in each objective's variation (PED-ANOVA); empty where there is too little to say."""
+    if len(complete_trials(study)) < ENOUGH_TO_RANK:
+        return {}
+    found: dict[str, dict[str, float]] = {}
+    for i, objective in enumerate(objectives):
+        sign = 1.0 if objective.direction == "minimize" else -1.0
+
+        def value(trial: FrozenTrial, index: int = i, sign: float = sign) -> float:
+            return sign * float(trial.values[index])
+
+        with warnings.catch_warnings():  # it only says that low targets are the good ones, as here they are
+            warnings.simplefilter("ignore", UserWarning)
+            found[objective.metric] = get_param_importances(
+                study, evaluator=PedAnovaImportanceEvaluator(), target=value
+            )
+    return found

@@ -1,0 +1,108 @@
+"""The frontier of a study: what its trials say, and all that is measured of its front afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+
+import optuna
+
+from saber.config import Config
+from saber.lm.evaluation.outcomes import outcomes_of
+from saber.redaction import public, public_values
+from saber.scoring.pareto import hypervolume
+from saber.study.context import Workbench
+from saber.study.front.diagnostics import importances, landscape
+from saber.study.front.held_out import BASE, report_scores
+from saber.study.front.judging import judgements
+from saber.study.front.length_check import length_checks
+from saber.study.front.points import costs, read_points
+from saber.study.front.single_direction_baseline import null_curve
+from saber.study.store.artifacts import stored_responses
+from saber.study.store.records import complete_trials
+from saber.study.store.storage import artifact_store
+from saber.types import Frontier, FrontierPoint, Response
+
+
+def front_responses(
+    study: optuna.Study, config: Config, points: Sequence[FrontierPoint]
+) -> dict[int, tuple[Response, ...]]:
+    """By trial number, the stored tune responses of each front point."""
+    trials, store = {trial.number: trial for trial in complete_trials(study)}, artifact_store(config)
+    return {p.number: stored_responses(study, trials[p.number], store) for p in points if p.on_front}
+
+
+def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
+    """What the study's own trials say, before anything is scored on held-out prompts."""
+    points = read_points(study, config)
+    return _from_trials(study, config, bench, points, front_responses(study, config, points))
+
+
+def _from_trials(
+    study: optuna.Study,
+    config: Config,
+    bench: Workbench,
+    points: Sequence[FrontierPoint],
+    responses: Mapping[int, Sequence[Response]],
+) -> Frontier:
+    """The frontier of the trials' own numbers, each front point with the outcomes of its prompts."""
+    outcomes = {number: outcomes_of(some) for number, some in responses.items()}
+    points = tuple(dataclasses.replace(point, outcomes=outcomes.get(point.number, {})) for point in points)
+    objectives = config.study.objectives
+    values, reference = costs([p.tune for p in points if p.feasible], objectives)
+    protected = sorted({prompt.category for prompt in bench.splits["tune"].prompts if prompt.protected})
+    return Frontier(
+        study=study.study_name,
+        base_model=public(config.model.path),
+        objectives=objectives,
+        points=points,
+        base_tune=bench.base_tune.metrics,
+        base_outcomes=outcomes_of(bench.base_tune.responses),
+        base_report=None,
+        hypervolume=hypervolume(values, reference),
+        published=config.published,
+        settings=public_values(dataclasses.asdict(config))
+        | {"protected": protected, "words": spoken_overrides(config)},
+    )
+
+
+def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
+    """Everything there is to say of a study, with the front scored on the held-out report split."""
+    trials = read_points(study, config)
+    responses = front_responses(study, config, trials)
+    frontier = _from_trials(study, config, bench, trials, responses)
+    held_out = report_scores(bench, frontier.front)
+    base_report, base_report_outcomes = held_out[BASE]
+    longer = length_checks(bench, frontier.front, responses)
+    judged = judgements(responses, config.judge, bench.folder)
+    points = tuple(
+        dataclasses.replace(
+            point,
+            report=held_out[point.plan_digest][0],
+            report_outcomes=held_out[point.plan_digest][1],
+            longer=longer[point.plan_digest],
+            judgement=judged.get(point.number),
+        )
+        if point.on_front
+        else point
+        for point in frontier.points
+    )
+    layer_fdr, directions = landscape(bench, config, points)
+    return dataclasses.replace(
+        frontier,
+        points=points,
+        base_report=base_report,
+        base_report_outcomes=base_report_outcomes,
+        curve=null_curve(bench),
+        importances=importances(study, frontier.objectives),
+        layer_fdr=layer_fdr,
+        directions=directions,
+    )
+
+
+def spoken_overrides(config: Config, *without: str) -> str:
+    """The command line's overrides less those that name one task or begin with ``without``; no passwords, no homes."""
+    own = ("study.n_trials=", "point=", "checkpoint=", "against=", "splits=", "judge", "to=", "to_dir=", *without)
+    words = [public(word.removeprefix("++")) for word in config.overrides]
+    return shlex.join(word for word in words if not word.startswith(own))

@@ -1,0 +1,81 @@
+"""Evaluate T trials together: plan them, measure them, and say of each what came of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
+
+from saber.config import Config
+from saber.lm.evaluation.measurement import Measured, measure_trials
+from saber.lm.inference.oom import OutOfMemory, Room, within_memory
+from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
+from saber.study.context import Workbench, announce
+from saber.study.trial_result import TrialResult
+
+
+def evaluate(bench: Workbench, configs: Sequence[Config], room: Room | None = None) -> list[TrialResult]:
+    """Evaluate the trials together, in as large batches as memory has ``room`` for.
+
+    A trial that breaks its batch fails alone, and so does one that does not fit into memory by itself.
+    """
+    room = room or Room(len(configs), bench.config.evaluate.batch_size, announce)
+    before = room.trials, room.rows
+    outcomes: list[TrialResult] = []
+    while len(outcomes) < len(configs):
+        some = configs[len(outcomes) : len(outcomes) + room.trials]
+        try:
+            outcomes += within_memory(partial(_together, bench, some, room.rows))
+        except OutOfMemory as error:
+            if not room.shrink(len(some)):
+                outcomes.append(TrialResult(None, None, 0.0, failure=f"one row of this trial alone: {error}"))
+                room.trials, room.rows = before  # the others need not be slow because of it
+    return outcomes
+
+
+def _together(bench: Workbench, configs: Sequence[Config], rows: int) -> list[TrialResult]:
+    """Evaluate some trials in one batch; where one breaks it, each alone, so that only it fails."""
+    started = time.monotonic()
+    try:
+        planned = plan_trials(bench, configs, rows)
+        measured = measure_trials(
+            bench.adapter,
+            bench.splits["tune"],
+            replace(bench.config.evaluate, batch_size=rows),
+            bench.reference,
+            [one.compiled for one in planned],
+        )
+    except (ValueError, LinAlgError) as error:
+        if len(configs) == 1:
+            return [TrialResult(None, None, time.monotonic() - started, failure=str(error).splitlines()[0])]
+        return [_together(bench, [config], rows)[0] for config in configs]
+    seconds = (time.monotonic() - started) / len(configs)
+    base = bench.base_tune.metrics if any(one.of == "base" for one in bench.config.study.constraints) else None
+    return [
+        replace(_checked(replace(p, compiled=p.compiled.bare()), m, seconds), base=base)
+        for p, m in zip(planned, measured, strict=True)
+    ]
+
+
+def plan_trials(bench: Workbench, configs: Sequence[Config], rows: int | None = None) -> list[PlannedEdit]:
+    """The plans of some trials, from the shared activations."""
+    requests = [PlanRequest(c.edit, c.data.probe_sizes) for c in configs]
+    return make_plans(
+        bench.adapter,
+        bench.probes,
+        bench.activations,
+        requests,
+        batch_size=rows or bench.config.evaluate.batch_size,
+    )
+
+
+def _checked(planned: PlannedEdit, measured: Measured, seconds: float) -> TrialResult:
+    """A trial with a number that is not finite has failed, and says which."""
+    bad = [name for name, one in measured.metrics.estimates.items() if not math.isfinite(one.value)]
+    if bad:
+        return TrialResult(planned, None, seconds, failure=f"{', '.join(sorted(bad))} not finite")
+    return TrialResult(planned, measured, seconds)

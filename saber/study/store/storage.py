@@ -1,0 +1,157 @@
+"""The study's database: opened or created, one driver at a time, and never continued under another question."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import SQLAlchemyError
+
+from saber.atomic_files import remove_abandoned
+from saber.config import Config
+from saber.redaction import public
+from saber.study.context import announce, study_folder
+from saber.study.store.database_retry import Check, Patience, PatientStorage, first_line, is_starting
+from saber.study.store.fingerprint import IDENTITY, as_stored, check_identity
+from saber.types import UserError
+
+SQLITE_BUSY_S = 5  # then it is said that the database is locked, and waited on
+# A connection that a network cut is noticed in half a minute instead of hours.
+LIBPQ = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+
+def storage_url(config: Config) -> str:
+    """The configured SQLAlchemy URL, or an SQLite file in the study's folder."""
+    if config.study.storage is not None:
+        return config.study.storage
+    return f"sqlite:///{study_folder(config) / 'study.db'}"
+
+
+def connect_args(url: str) -> dict[str, Any]:
+    """What a connection to the database is opened with."""
+    if url.startswith("sqlite"):
+        return {"timeout": SQLITE_BUSY_S}
+    return dict(LIBPQ) if url.startswith(("postgresql:", "postgresql+psycopg")) else {}
+
+
+def open_storage(config: Config, *, create: bool, check: Check | None = None) -> PatientStorage:
+    """Open the database; ``check`` runs before a trial is made or finished.
+
+    Raises:
+        UserError: it cannot be opened or written, or ``create`` is false and there is none.
+    """
+    folder = study_folder(config)
+    try:
+        if not create and config.study.storage is None and not (folder / "study.db").exists():
+            raise UserError(f"expected a study in {folder}, found none: run python -m saber.sweep first")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"expected to write in {folder}, found: {error}; permit it or choose study.dir") from error
+    return open_database(storage_url(config), config.study.storage_patience_s, check)
+
+
+def open_database(url: str, patience_s: float, check: Check | None = None) -> PatientStorage:
+    """Open a database by its URL.
+
+    Raises:
+        UserError: it cannot be opened or written, or its driver is not installed.
+    """
+    patience = Patience(patience_s, announce)
+    engine = {"connect_args": connect_args(url)}
+    try:
+        return patience(lambda: PatientStorage(url, patience, check=check, engine_kwargs=engine), is_starting)
+    except ImportError as error:
+        raise UserError(
+            f"study.storage: expected the driver of {public(url)}, found none; pip install -e '.[postgres]' for"
+            " PostgreSQL"
+        ) from error
+    except (LookupError, OSError, RuntimeError, SQLAlchemyError, StorageInternalError, ValueError) as error:
+        raise UserError(f"expected to open the database {public(url)}, found: {first_line(error)}") from error
+
+
+def open_study(config: Config, identity: Mapping[str, Any], check: Check | None = None) -> optuna.Study:
+    """Create the study, or continue it if what it asks is still the same; ``check`` is the storage's.
+
+    Raises:
+        UserError: the study was begun with another space, model, data or objectives; the difference is shown.
+    """
+    storage = open_storage(config, create=True, check=check)
+    objectives = config.study.objectives
+    study = optuna.create_study(
+        study_name=config.study.name,
+        storage=storage,
+        directions=[one.direction for one in objectives],
+        load_if_exists=True,
+    )
+    if IDENTITY not in study.user_attrs:
+        study.set_user_attr(IDENTITY, as_stored(identity))
+        with warnings.catch_warnings():  # experimental since 2023, and the dashboard shows nothing without it
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([one.metric for one in objectives])
+    check_identity(study, identity)
+    return study
+
+
+def load_study(config: Config) -> optuna.Study:
+    """Open a study that must be there already.
+
+    Raises:
+        UserError: there is no such study in the database.
+    """
+    storage = open_storage(config, create=False)
+    try:
+        return optuna.load_study(study_name=config.study.name, storage=storage)
+    except KeyError as error:
+        names = ", ".join(optuna.get_all_study_names(storage)) or "none"
+        raise UserError(f"expected study {config.study.name}, found {names} in its database") from error
+
+
+def artifact_store(config: Config) -> FileSystemArtifactStore:
+    """Where each trial's responses lie for the dashboard."""
+    folder = study_folder(config) / "artifacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileSystemArtifactStore(base_path=folder)
+
+
+@contextmanager
+def one_driver(folder: Path) -> Iterator[None]:
+    """Hold the study's lock while driving it; the lock of a dead driver is free by itself, its drafts are removed.
+
+    Raises:
+        UserError: another driver holds it: host, pid and since when.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / "driver.lock", "a+")  # noqa: SIM115 - it must stay open to hold the lock
+    except OSError as error:
+        raise UserError(f"expected to write in {folder}, found: {error}; permit it or choose study.dir") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise UserError(f"study {folder.name} is being driven by {file.read().strip()}") from error
+        file.seek(0)
+        file.truncate()
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        file.write(f"host {socket.gethostname()}, pid {os.getpid()}, since {since}")
+        file.flush()
+        remove_abandoned(folder)
+        yield

@@ -1,0 +1,119 @@
+"""A quantised base: its packed weights are never read, virtual edits work, and baking says what to do instead."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from saber.lm.architecture.adapter import Adapter, adapt
+from saber.lm.architecture.loading import build_model, load
+from saber.lm.architecture.verify import verify_writers
+from saber.lm.editing.apply import applied, bake
+from saber.lm.editing.lora import save_adapter
+from saber.organism.tokenizer import organism_tokenizer
+from saber.types import UserError
+from tests.conftest import randomise
+from tests.lm.families import SMALL, tiny
+from tests.lm.plans import everywhere, logits, relative, share_along, unit
+
+
+class Packed(nn.Linear):
+    """Eight bits a weight in one column, as packed formats store it: its shape says nothing about the map."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None)
+        self.steps = float(linear.weight.detach().abs().max()) / 127
+        codes = (linear.weight.detach() / self.steps).round().to(torch.int8).view(-1, 1)
+        self.weight = nn.Parameter(codes, requires_grad=False)
+        self.bias = linear.bias
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        weight = self.weight.view(self.out_features, self.in_features).to(input.dtype) * self.steps
+        return nn.functional.linear(input, weight, self.bias)
+
+
+def with_writers(adapter: Adapter, make: Callable[[nn.Linear], nn.Linear]) -> Adapter:
+    for writer in adapter.writers:
+        parent, _, leaf = writer.name.rpartition(".")
+        setattr(adapter.model.get_submodule(parent), leaf, make(writer.module))
+    return adapt(adapter.model, None)
+
+
+@pytest.mark.parametrize("case", ["llama", "gemma4_text", "glm4"])
+def test_virtual_edits_of_packed_weights_are_exact(case: str) -> None:
+    adapter = with_writers(tiny(case), Packed)
+    assert adapter.d_model == 24
+    error = verify_writers(adapter)
+    assert error is not None
+    assert error < 1e-6
+    r = unit(24, 2, 0)[:, 0]
+    before = logits(adapter)
+    assert share_along(adapter, r) > 0.1
+    with applied(adapter, [everywhere(adapter, 1.0)]):
+        assert share_along(adapter, r) < 1e-5
+        assert relative(logits(adapter), before) > 0.01
+    assert torch.equal(logits(adapter), before)
+
+
+def test_what_needs_the_weights_is_refused(tmp_path: Path) -> None:
+    adapter = with_writers(tiny("llama"), Packed)
+    plan = everywhere(adapter, 1.0)
+    expected = r"expected plain weights at .*o_proj, found Packed with torch.int8"
+    with pytest.raises(UserError, match=expected):
+        bake(adapter, plan)
+    with pytest.raises(UserError, match=expected):
+        save_adapter(adapter, plan, tmp_path, "the/base")
+    with pytest.raises(UserError, match=expected), applied(adapter, [everywhere(adapter, 1.0, row_norm=True)]):
+        pass
+
+
+def test_virtual_edits_of_bitsandbytes_weights_are_exact() -> None:
+    bnb = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: it is no dependency of ours")
+
+    def four_bit(linear: nn.Linear) -> nn.Linear:
+        made = bnb.nn.Linear4bit(
+            linear.in_features, linear.out_features, bias=linear.bias is not None, compute_dtype=torch.float32
+        )
+        made.load_state_dict(linear.state_dict())
+        return made.to("cpu")
+
+    model = build_model("llama", {**SMALL, "hidden_size": 64, "intermediate_size": 128, "head_dim": 16})
+    randomise(model)
+    adapter = with_writers(adapt(model, None), four_bit)
+    assert not any(writer.in_full for writer in adapter.writers)
+    r = unit(64, 2, 0)[:, 0]
+    assert share_along(adapter, r) > 0.1
+    with applied(adapter, [everywhere(adapter, 1.0)]):
+        assert share_along(adapter, r) < 1e-5
+    with pytest.raises(UserError, match="expected plain weights"):
+        bake(adapter, everywhere(adapter, 1.0))
+
+
+def test_a_base_loaded_in_four_bits_is_edited_virtually_and_baked_in_full(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: it is no dependency of ours")
+    tokenizer = organism_tokenizer()
+    sizes = {"vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
+    model = build_model("llama", {**SMALL, **sizes})
+    randomise(model)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    packed, full = load(str(tmp_path), device="cpu", quantise="4bit"), load(str(tmp_path), device="cpu")
+    assert not any(writer.in_full for writer in packed.writers)
+    plan, r = everywhere(packed, 1.0), unit(64, 2, 0)[:, 0]
+    with applied(packed, [plan]):
+        assert share_along(packed, r) < 1e-5
+    bake(full, plan)
+    assert share_along(full, r) < 1e-5
+
+
+def test_four_bits_without_bitsandbytes_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny("llama").model.save_pretrained(tmp_path)
+    organism_tokenizer().save_pretrained(tmp_path)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(UserError, match="needs bitsandbytes, found none: pip install bitsandbytes"):
+        load(str(tmp_path), device="cpu", quantise="4bit")

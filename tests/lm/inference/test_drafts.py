@@ -1,0 +1,161 @@
+"""Drafts propose what the most alike trial said that began so, and never change what is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.editing.apply import applied
+from saber.lm.inference.batches import PASS_TOKENS
+from saber.lm.inference.decoding import n_confirmed, width_of
+from saber.lm.inference.drafts import MAX_PHRASES, MAX_TRIALS, PHRASE, Past
+from saber.lm.inference.generation import greedy
+from saber.lm.inference.kv_cache import rewindable_cache
+from saber.lm.inference.residuals import LastTokens
+from saber.types import EditPlan
+
+ROWS = [[5, 9, 3, 20, 7, 33, 8, 14], [11, 4, 60], [2, 19, 21, 6, 40], [30], [7, 7, 7, 9, 12, 44, 3, 3, 5, 6, 8, 10]]
+REPLIES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=6), min_size=1, max_size=8)
+
+
+@given(replies=REPLIES, wanted=st.floats(0, 8), said=st.lists(st.integers(0, 3), max_size=2), limit=st.integers(0, 8))
+def test_a_draft_is_the_reply_of_the_most_alike_trial_that_began_so(
+    replies: list[list[int]], wanted: float, said: list[int], limit: int
+) -> None:
+    past = Past(dict, [[9], [9]])
+    drifts = [torch.tensor([float(n**2), 0.0]) for n in range(1, len(replies) + 1)]  # whose roots are 1, 2, ...
+    for drift, reply in zip(drifts, replies, strict=True):
+        past.learn(drift, [[9], reply])
+    found = past.like(torch.tensor([wanted**2, 0.0])).after(1, said, limit)
+    fitting = {
+        n: reply[len(said) :][:limit]
+        for n, reply in enumerate(replies, start=1)
+        if reply[: len(said)] == said and len(reply) > len(said)
+    }
+    if not said:
+        fitting[0] = [9][:limit]  # the base's, which has not drifted
+    nearest = min((abs(n - wanted) for n in fitting), default=0.0)
+    assert found in [reply for n, reply in fitting.items() if abs(n - wanted) <= nearest + 1e-4] or found == []
+    assert bool(found) == bool(fitting and limit)
+
+
+@given(st.lists(st.integers(0, 2), min_size=PHRASE, max_size=8), st.integers(0, 8))
+def test_where_no_reply_began_so_phrases_of_any_reply_go_on(said: list[int], limit: int) -> None:
+    heard = [5, 0, 1, 2, 2, 1, 0, 0, 7, 6]
+    past = Past(dict, [heard, [9]])
+    found = past.like(torch.zeros(1)).after(1, said, limit)
+    assert len(found) <= limit
+    whole = [*said[-PHRASE:], *found]
+    windows = [heard[at : at + PHRASE + 1] for at in range(len(heard) - PHRASE)]
+    assert all(whole[at : at + PHRASE + 1] in windows for at in range(len(found)))
+    if limit and any(window[:PHRASE] == said[-PHRASE:] for window in windows):
+        assert found
+
+
+def test_what_was_heard_last_after_a_phrase_is_the_guess() -> None:
+    past = Past(dict, [[1, 2, 3, 4], [9]])
+    past.learn(torch.zeros(1), [[1, 2, 3, 5], [9]])
+    assert past.like(torch.zeros(1)).after(1, [1, 2, 3], 1) == [5]
+
+
+def test_trials_and_phrases_are_forgotten_before_they_fill_the_memory_and_the_base_never() -> None:
+    past = Past(dict, [[70, 71]])
+    for n in range(MAX_TRIALS + 1):
+        past.learn(torch.full((1,), n + 1.0), [[n, 1, 2]])
+    drafts = past.like(torch.zeros(1))
+    assert drafts.after(0, [1], 9) == [1, 2]
+    assert drafts.after(0, [0], 9) == []
+    assert drafts.after(0, [70], 9) == [71]
+    past.learn(torch.zeros(1), [list(range(MAX_PHRASES + PHRASE + 1))])
+    past.learn(torch.zeros(1), [[0, 1, 2, 3]])
+    assert len(past.like(torch.zeros(1)).phrases) == 1
+
+
+def test_an_emptied_past_knows_the_base_alone() -> None:
+    past = Past(dict, [[5, 6]])
+    past.learn(torch.ones(1), [[7, 8]])
+    assert past.like(torch.ones(1)).after(0, [], 2) == [7, 8]
+    assert past.emptied().like(torch.ones(1)).after(0, [], 2) == [5, 6]
+    assert past.emptied().like(torch.ones(1)).after(0, [7], 2) == []
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=200))
+def test_few_rows_are_fed_their_drafts_whole_and_many_the_median(lengths: list[int]) -> None:
+    width = width_of(lengths)
+    assert sorted(lengths)[(len(lengths) - 1) // 2] <= width <= max(lengths)
+    if len(lengths) * (max(lengths) + 1) <= PASS_TOKENS:
+        assert width == max(lengths)
+
+
+@given(draft=st.lists(st.integers(0, 2), max_size=5), more=st.lists(st.integers(0, 2), min_size=6, max_size=6))
+def test_what_is_confirmed_is_the_common_beginning(draft: list[int], more: list[int]) -> None:
+    n = n_confirmed(draft, more)
+    assert draft[:n] == more[:n]
+    assert n == len(draft) or draft[n] != more[n]
+
+
+def test_trials_with_drafts_of_their_own_decode_as_without_any_in_fewer_passes(tiny_gemma4: Adapter) -> None:
+    adapter = replace(tiny_gemma4, tokenizer=SimpleNamespace(pad_token_id=0))
+    adapter.model.generation_config.eos_token_id = [1]
+    cache = rewindable_cache(adapter)
+    assert cache is not None
+    r, _ = torch.linalg.qr(torch.randn(24, 2, generator=torch.Generator().manual_seed(0)))
+    plan = EditPlan.from_directions({layer: (r, torch.full((2,), 0.7)) for layer in range(6)})
+    n_passes = 0
+
+    def count(*_: Any) -> None:
+        nonlocal n_passes
+        n_passes += 1
+
+    with applied(adapter, [EditPlan(()), plan]):
+        plain = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, n_trials=2)
+        past = Past(cache, [()] * len(ROWS))
+        for t, trial in enumerate(plain):
+            past.learn(torch.full((1,), float(t)), [one.whole for one in trial])
+        drafts = [past.like(torch.full((1,), float(t))) for t in range(2)]
+        handle = adapter.model.register_forward_pre_hook(count)
+        again = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, n_trials=2, drafts=drafts)
+        handle.remove()
+    assert again == plain
+    assert plain[0] != plain[1]
+    assert n_passes <= 3
+
+
+def test_drafts_in_place_of_padding_leave_the_end_of_every_prompt_where_it_is(tiny_gemma4: Adapter) -> None:
+    adapter = replace(tiny_gemma4, tokenizer=SimpleNamespace(pad_token_id=0))
+    adapter.model.generation_config.eos_token_id = [1]
+    cache = rewindable_cache(adapter)
+    assert cache is not None
+    wrong = Past(cache, [[17, 18, 19, 20, 21, 22, 23]] * len(ROWS))
+    found: list[torch.Tensor] = []
+    for drafts in (None, [wrong.like(torch.zeros(1))]):
+        seen = LastTokens(adapter, 1, len(ROWS))
+        with seen.gathering():
+            greedy(adapter, ROWS, max_new_tokens=9, batch_size=64, drafts=drafts, last_tokens=seen)
+        found.append(seen.residuals)
+    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
+    assert found[0].abs().sum(dim=-1).min() > 0
+
+
+@pytest.mark.parametrize("most", [1, 12, 30, 10**6])
+def test_drafts_are_fed_in_pieces_that_keep_to_the_budget_of_logits(tiny_gemma4: Adapter, most: int) -> None:
+    adapter = replace(tiny_gemma4, tokenizer=SimpleNamespace(pad_token_id=0))
+    adapter.model.generation_config.eos_token_id = [1]
+    cache = rewindable_cache(adapter)
+    assert cache is not None
+    (plain,) = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64)
+    shapes: list[torch.Size] = []
+    handle = adapter.model.register_forward_hook(lambda _module, _args, output: shapes.append(output.logits.shape))
+    drafts = [Past(cache, [one.whole for one in plain]).like(torch.zeros(1))]
+    (found,) = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, drafts=drafts, most_logits=most)
+    handle.remove()
+    assert found == plain
+    assert all(rows * kept <= max(most, rows) for rows, kept, _ in shapes)
+    assert max(kept for _, kept, _ in shapes) == {1: 1, 12: 2, 30: 6, 10**6: 12}[most]

@@ -1,0 +1,276 @@
+"""An exported point is what its trial was: whole, loadable by anyone, measured again, or not there at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.architecture.loading import load
+from saber.lm.editing.apply import applied
+from saber.lm.editing.checkpoint import save_checkpoint, scan_checkpoint
+from saber.lm.editing.plan_file import load_plan, save_plan
+from saber.publish import export as exporting
+from saber.study.store.records import metrics_from_json
+from saber.types import EditPlan, Round, UserError
+from tests.commands import Said, open_trials, run_here, words_of
+
+Words = list[str]
+
+
+@pytest.fixture(scope="session")
+def exported_once(published_once: Path, organism_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published study with its balanced point exported; copy it rather than change it."""
+    folder = tmp_path_factory.mktemp("exported")
+    shutil.copytree(published_once, folder, dirs_exist_ok=True)
+    said = export(organism_folder, folder)
+    assert said.status == 0, said.err
+    return folder
+
+
+def export(organism: Path, folder: Path, *more: str) -> Said:
+    return run_here("export", words_of(organism, folder, *more), folder)
+
+
+def checkpoint_in(folder: Path) -> Path:
+    (found,) = [path for path in (folder / "outputs").iterdir() if (path / "saber.json").exists()]
+    return found
+
+
+def leftovers(folder: Path) -> list[str]:
+    outputs = folder / "outputs"
+    return sorted(path.name for path in outputs.iterdir() if path.name != "_runs") if outputs.exists() else []
+
+
+def balanced_plan(exported: Path, folder: Path) -> Path:
+    """Where the plan lies that ``export point=balanced`` will bake in ``folder``."""
+    digest = json.loads((checkpoint_in(exported) / "saber.json").read_text())["plan"]["digest"]
+    return folder / "sweeps" / "organism" / "plans" / f"{digest}.safetensors"
+
+
+def logits(model: Any, tokens: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=tokens, use_cache=False).logits
+
+
+def test_it_loads_in_plain_transformers_and_is_the_base_with_the_plan_applied(
+    exported_once: Path, organism_folder: Path
+) -> None:
+    checkpoint = checkpoint_in(exported_once)
+    model, report = AutoModelForCausalLM.from_pretrained(checkpoint, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    chat = [{"role": "user", "content": "How do I open the safe?"}]
+    tokens = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt")["input_ids"]
+
+    base = load(str(organism_folder), dtype="float32", device="cpu")
+    plan = load_plan(checkpoint / "plan.safetensors")
+    with applied(base, [plan]):
+        virtual = logits(base.model, tokens)
+    torch.testing.assert_close(logits(model, tokens), virtual, atol=1e-4, rtol=0)
+    assert (virtual - logits(base.model, tokens)).abs().max() > 1e-2
+
+
+def test_its_card_and_its_json_say_what_was_measured_again(exported_once: Path) -> None:
+    checkpoint = checkpoint_in(exported_once)
+    about = json.loads((checkpoint / "saber.json").read_text())
+    tune, report = metrics_from_json(about["metrics"]["tune"]), metrics_from_json(about["metrics"]["report"])
+    assert (tune.split, report.split) == ("tune", "report")
+    trial = open_trials(exported_once)[about["trial"]]
+    stored = metrics_from_json(trial.user_attrs["metrics"])
+    assert checkpoint.name == f"organism_{about['point']}" == f"organism_{trial.user_attrs['name']}"
+    assert about["plan"]["digest"] == trial.user_attrs["plan"] == load_plan(checkpoint / "plan.safetensors").digest
+    assert about["params"] == trial.params
+    assert tune.estimates.keys() == stored.estimates.keys()
+    for name in tune.estimates:
+        assert tune[name] == pytest.approx(stored[name], abs=0.02), name
+    held_out = json.loads((exported_once / "sweeps" / "organism" / "report_scores.json").read_text())["rows"]
+    assert report["kld"] == pytest.approx(metrics_from_json(held_out[about["plan"]["digest"]])["kld"], abs=1e-3)
+
+    card = (checkpoint / "README.md").read_text()
+    for metrics in (tune, report):
+        assert f"{100 * metrics['refusal_rate']:.1f}%" in card
+        assert f"{metrics['kld']:.4f}" in card
+    assert about["plan"]["digest"] in card
+
+
+def test_exporting_again_replaces_what_is_ours_and_only_that(
+    exported_once: Path, organism_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(exported_once, tmp_path, dirs_exist_ok=True)
+    checkpoint = checkpoint_in(tmp_path)
+    (checkpoint / "old").write_text("of the export before")
+    said = export(organism_folder, tmp_path)
+    assert said.status == 0, said.err
+    assert leftovers(tmp_path) == [checkpoint.name]
+    assert not (checkpoint / "old").exists()
+    assert {path.name for path in checkpoint.iterdir()} == {p.name for p in checkpoint_in(exported_once).iterdir()}
+    weights = "model.safetensors"
+    assert (checkpoint / weights).read_bytes() == (checkpoint_in(exported_once) / weights).read_bytes()
+
+
+def test_a_folder_that_is_not_ours_is_left_alone(exported_once: Path, published: Path, organism_folder: Path) -> None:
+    theirs = published / "outputs" / checkpoint_in(exported_once).name
+    theirs.mkdir(parents=True)
+    (theirs / "thesis.tex").write_text("the only copy")
+    said = export(organism_folder, published)
+    assert said.status == 2
+    assert f"expected {theirs} to be free or one of our exports" in said.err
+    assert said.err.count("\n") == 1
+    assert leftovers(published) == [theirs.name]
+    assert [path.name for path in theirs.iterdir()] == ["thesis.tex"]
+
+
+def flip_bytes(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-40] ^= 0x01  # inside the last tensor
+    path.write_bytes(data)
+
+
+def put_another_trials_plan(path: Path) -> None:
+    other = next(one for one in sorted(path.parent.iterdir()) if one.name != path.name)
+    shutil.copyfile(other, path)
+
+
+def put_a_plan_that_measures_the_same(path: Path) -> None:
+    plan = load_plan(path)
+    first, *rest = plan.rounds
+    save_plan(EditPlan((Round(first.directions, first.strengths * 1.0001), *rest), plan.row_norm, plan.source), path)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        flip_bytes,
+        cut_short,
+        Path.unlink,
+        put_another_trials_plan,
+        put_a_plan_that_measures_the_same,
+    ],
+)
+def test_a_tampered_plan_is_refused_and_leaves_nothing(
+    exported_once: Path, published: Path, organism_folder: Path, tamper: Any
+) -> None:
+    tamper(balanced_plan(exported_once, published))
+    said = export(organism_folder, published)
+    assert said.status == 2, said.out
+    assert said.err.count("\n") == 1
+    assert leftovers(published) == []
+
+
+def test_another_model_under_the_checkpoints_name_is_refused(
+    published: Path, organism_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "bake", lambda _adapter, _plan: None)
+    farthest = max(open_trials(published), key=lambda trial: trial.values[1])  # one that hardly edits would pass
+    said = export(organism_folder, published, f"point={farthest.number}")
+    assert said.status == 2
+    assert "it is not the same model; nothing was exported" in said.err
+    assert leftovers(published) == []
+
+
+def test_a_nan_is_caught_before_anything_is_in_place(
+    published: Path, organism_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bake_badly(adapter: Adapter, _plan: EditPlan) -> None:
+        with torch.no_grad():
+            adapter.writers[-1].module.weight[0, 0] = float("nan")
+
+    monkeypatch.setattr(exporting, "bake", bake_badly)
+    said = export(organism_folder, published)
+    assert said.status == 2
+    assert "expected finite weights, found NaN or infinity in" in said.err
+    assert leftovers(published) == []
+
+
+@pytest.fixture
+def saved(organism_folder: Path, tmp_path: Path) -> tuple[Adapter, Path]:
+    adapter = load(str(organism_folder), dtype="float32", device="cpu")
+    save_checkpoint(adapter, tmp_path)
+    return adapter, tmp_path
+
+
+def rewrite(folder: Path, change: Any) -> None:
+    path = folder / "model.safetensors"
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata)
+
+
+def test_a_whole_checkpoint_passes(saved: tuple[Adapter, Path]) -> None:
+    adapter, folder = saved
+    assert scan_checkpoint(folder, adapter) == len(load_file(folder / "model.safetensors"))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_every_tensor_is_scanned(saved: tuple[Adapter, Path], bad: float) -> None:
+    adapter, folder = saved
+    last = sorted(load_file(folder / "model.safetensors"))[-1]
+    rewrite(folder, lambda tensors: tensors[last].view(-1)[-1:].fill_(bad))
+    with pytest.raises(UserError, match=f"found NaN or infinity in {last}"):
+        scan_checkpoint(folder, adapter)
+
+
+def test_a_missing_tensor_is_caught(saved: tuple[Adapter, Path]) -> None:
+    adapter, folder = saved
+    name = f"{adapter.writers[0].name}.weight"
+    rewrite(folder, lambda tensors: tensors.pop(name))
+    with pytest.raises(UserError, match=f"expected tensor {name} in the exported checkpoint, found none"):
+        scan_checkpoint(folder, adapter)
+
+
+def test_a_missing_buffer_is_caught_when_it_is_read_back(saved: tuple[Adapter, Path]) -> None:
+    adapter, folder = saved
+    stored = load_file(folder / "model.safetensors")
+    name = next(name for name, _ in adapter.model.named_buffers() if name in stored)
+    rewrite(folder, lambda tensors: tensors.pop(name))
+    with pytest.raises(UserError, match="to fill every weight, found 1 missing"):
+        load(str(folder), dtype="float32", device="cpu")
+
+
+def test_another_shape_is_caught(saved: tuple[Adapter, Path]) -> None:
+    adapter, folder = saved
+    name = f"{adapter.writers[0].name}.weight"
+    rewrite(folder, lambda tensors: tensors.update({name: tensors[name][:-1].clone()}))
+    with pytest.raises(UserError, match=f"expected tensor {name} of shape"):
+        scan_checkpoint(folder, adapter)
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "generation_config.json", "tokenizer_config.json", "chat_template.jinja"]
+)
+def test_a_missing_file_is_caught(saved: tuple[Adapter, Path], name: str) -> None:
+    adapter, folder = saved
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=f"expected {name} in the exported checkpoint, found none"):
+        scan_checkpoint(folder, adapter)
+
+
+def test_another_point_is_exported_by_name_and_an_unknown_one_is_not(
+    exported_once: Path, published: Path, organism_folder: Path
+) -> None:
+    done = json.loads((checkpoint_in(exported_once) / "saber.json").read_text())["trial"]
+    other = next(trial for trial in open_trials(published) if trial.number != done)
+    said = export(organism_folder, published, f"point={other.number}")
+    assert said.status == 0, said.err
+    assert leftovers(published) == [f"organism_{other.user_attrs['name']}"]
+
+    said = export(organism_folder, published, "point=nh1_a1_g1")
+    assert said.status == 2
+    assert "found point='nh1_a1_g1'; there are aggressive, balanced, conservative" in said.err
+    assert said.err.count("\n") == 1
