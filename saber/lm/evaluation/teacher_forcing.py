@@ -22,6 +22,7 @@ from saber.scoring.divergence import kl_divergence_nats
 
 POSITIONS = ("first", "prompt", "response")
 SOFTMAX_BYTES = 24  # a token and position: six fp32 arrays are alive in one divergence
+CACHED_LOGITS = 2**18  # on a processor: so many of a piece and all that is made of them stay in its caches
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,14 +122,19 @@ def _force(
         _expect(part, rows, inside, n_trials, last_tokens, reference)
     out = adapter.model(**prefix.inputs(batch), use_cache=prefix.cache is not None)
     logits, position = out.logits.unflatten(0, (n_trials, -1)), batch.position_ids
-    n_at_once = max(1, reference.part_bytes // (SOFTMAX_BYTES * part.logits.shape[-1]))
-    for here in torch.split(inside, n_at_once):
+    for here in torch.split(inside, _positions_at_once(reference.part_bytes, part.logits.shape[-1], device)):
         base = part.logits[here].to(device)
         row, column = part.row[here] - rows.start, part.column[here]
         for t in range(n_trials):
             edited = prefix.logits_at(logits[t], t, row, column, position[row, column])
             nats[t, here.to(device)] = kl_divergence_nats(base, edited)
             likely[t, here.to(device)] = edited.argmax(dim=-1)
+
+
+def _positions_at_once(part_bytes: int, n_vocab: int, device: torch.device) -> int:
+    """How many positions one divergence is taken at: within the budget, and on a processor within its caches."""
+    budget = part_bytes // (SOFTMAX_BYTES * n_vocab)
+    return max(1, min(budget, CACHED_LOGITS // n_vocab) if device.type == "cpu" else budget)
 
 
 def _expect(

@@ -1,0 +1,191 @@
+"""One cell of ``real_model.py``: a method with a search seed, searched on tune; points chosen there measured on report.
+
+What is measured is the same for all methods: the prompts of the prepared folder, so many new tokens, its markers, fp32.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from front_cells import numbers_of, search
+from real_methods import METHODS, SWEEP
+from saber_worker import composed, only
+
+from saber.atomic_files import write_atomically
+from saber.config import Config
+from saber.keys import with_values
+from saber.lm.editing.plan_file import load_plan
+from saber.lm.evaluation.measurement import Measured, measure_trials
+from saber.lm.evaluation.reference import Reference
+from saber.study.context import Workbench, open_workbench, study_folder
+from saber.study.run.session import calm_optuna, searched
+from saber.study.store.records import complete_trials, finished_trials, plan_path
+from saber.study.store.storage import one_driver
+from saber.types import EditPlan, Metrics, Split, digest_json
+
+KINDS = ("harmful", "harmless", "capability")  # what a search is told of; borderline prompts are held out
+LEVELS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)
+NUMBERS = (
+    "refusal_rate",
+    "kld_response",
+    "kld_first",
+    "kld_prompt",
+    "over_refusal_rate",
+    "capability",
+    "harmless_refusal_rate",
+    "degenerate_rate",
+)
+Point = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same for all cells: the prepared folder, where cells go, sizes, further words, Heretic's Python."""
+
+    folder: Path
+    out: Path
+    n_trials: int
+    tokens: int
+    words: tuple[str, ...] = ()
+    heretic: Path | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method with a search seed."""
+
+    method: str
+    seed: int
+
+    def path(self, setting: Setting) -> Path:
+        """Where its numbers are kept when it is done."""
+        return setting.out / "cells" / f"{self.method}-{self.seed}.json"
+
+
+def configured(cell: Cell, setting: Setting) -> Config:
+    """The configuration of a cell's study; a peer's has the default's edit, which it does not use."""
+    words = [
+        *METHODS.get(cell.method, (f"+sweep={SWEEP}",)),
+        f"hydra.searchpath=[file://{(setting.folder / 'conf').resolve()}]",
+        "data=real",
+        f"model.path={(setting.folder / 'model').resolve()}",
+        "model.dtype=float32",
+        "model.device=cpu",
+        f"study.dir={(setting.out / 'studies').resolve()}",
+        f"study.n_trials={setting.n_trials}",
+        f"study.seed={cell.seed}",
+        "launch.threads=1",
+        "launch.trials_per_batch=1",
+        f"evaluate.max_new_tokens={setting.tokens}",
+        f"evaluate.marker_list={(setting.folder / 'markers.yaml').resolve()}",
+        *setting.words,
+    ]
+    config = composed(words)
+    return with_values(config, {"study.name": f"{cell.method}-{cell.seed}-{fingerprint(config)}"})
+
+
+def fingerprint(config: Config) -> str:
+    """What a cell's numbers depend on, but for code: after a change of that begin another folder."""
+    plain = asdict(config)
+    about = {name: plain[name] for name in ("evaluate", "data", "edit", "space")}
+    return digest_json(about | {"trials": plain["study"]["n_trials"], "sampler": plain["study"]["sampler"]})[:8]
+
+
+def open_bench(config: Config) -> Workbench:
+    """The workbench, its tune split without borderline prompts."""
+    return only(open_workbench(config, searched(config)), KINDS, {})
+
+
+def numbers(metrics: Metrics) -> dict[str, float]:
+    """The metrics of a point that the page shows."""
+    return {name: metrics[name] for name in NUMBERS if name in metrics.estimates}
+
+
+def least_drift(trials: Sequence[Point], level: float, kld: str = "kld_response") -> Point | None:
+    """Of the trials that refuse at most ``level`` on tune, the one of least drift there."""
+    feasible = [trial for trial in trials if trial["tune"]["refusal_rate"] <= level + 1e-9]
+    return min(feasible, key=lambda trial: trial["tune"][kld], default=None)
+
+
+def chosen(trials: Sequence[Point]) -> list[int]:
+    """The trials that are measured on report: of least response drift at each level of refusals."""
+    points = [least_drift(trials, level) for level in LEVELS]
+    return sorted({int(point["number"]) for point in points if point is not None})
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """The report split and the base's side of it."""
+
+    split: Split
+    reference: Reference
+
+    def measured(self, bench: Workbench, plan: EditPlan) -> Measured:
+        """A plan on the report split."""
+        return measure_trials(bench.adapter, self.split, bench.config.evaluate, self.reference, [plan])[0]
+
+
+def held_out(bench: Workbench) -> HeldOut:
+    """The report split, with its borderline prompts."""
+    return HeldOut(bench.splits["report"], bench.report_reference())
+
+
+def run_cell(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
+    """Search with a method of our own, measure what was chosen, and keep it all as one JSON file."""
+    config = configured(cell, setting)
+    calm_optuna()
+    with one_driver(study_folder(config)):
+        started = time.perf_counter()
+        bench = open_bench(config)
+        say(f"{cell.method}, seed {cell.seed}: ready after {time.perf_counter() - started:.0f} s")
+        study = search(bench, config)
+        done = complete_trials(study)
+        trials = [{"number": one.number, "params": one.params, "tune": numbers_of(one)} for one in done]
+        plans = {one.number: str(one.user_attrs["plan"]) for one in done}
+        side = held_out(bench)
+        report = {
+            str(number): numbers(
+                side.measured(bench, load_plan(plan_path(bench.folder, plans[number]), plans[number])).metrics
+            )
+            for number in chosen(trials)
+        }
+        row = described(cell, setting, bench, side)
+    keep(cell, setting, row | counted(study, trials, report))
+
+
+def counted(study: Any, trials: Sequence[Point], report: Mapping[str, Any]) -> dict[str, Any]:
+    """Trials, their time and the points on report, as a cell keeps them."""
+    finished = finished_trials(study)
+    seconds = study.user_attrs["search_s"]
+    return {"trials": trials, "report": report, "n_trials": len(finished), "search_s": seconds}
+
+
+def described(cell: Cell, setting: Setting, bench: Workbench, side: HeldOut) -> dict[str, Any]:
+    """The cell, its settings, its prompts and the base."""
+    tune, report = bench.splits["tune"], side.split
+    return {
+        "method": cell.method,
+        "seed": cell.seed,
+        "tokens": setting.tokens,
+        "words": list(setting.words),
+        "model": bench.model_digest,
+        "base": {
+            "tune": numbers(bench.base_tune.metrics),
+            "report": numbers(side.measured(bench, EditPlan(())).metrics),
+        },
+        "n_prompts": {
+            split.name: {kind: len(split.of(kind)) for kind in (*KINDS, "borderline")}  # type: ignore[arg-type]
+            for split in (tune, report)
+        },
+    }
+
+
+def keep(cell: Cell, setting: Setting, row: Mapping[str, Any]) -> None:
+    """Write a finished cell."""
+    cell.path(setting).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(cell.path(setting), json.dumps(row, indent=1) + "\n")

@@ -1,0 +1,233 @@
+"""The cells of ``real_model.py`` in which a peer searches: Heretic 1.4.0 from its package, and ARA as published.
+
+Both end in weights, which are loaded over the base's and measured as they stand, under our protocol and against the
+same reference. Heretic gets the template's own system turn, our markers and our drift prompts as its good ones. Of its
+trials the same share is random as by default, 60 of 200: with 60, none of 40 would be searched.
+ARA is searched with the same share and Heretic's sampler, TPE on refusals and on first-token KLD.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from front_heretic import loaded_over
+from peers.ara import Seen, edited, suggested
+from peers.lines import Worker
+from real_cells import KINDS, Cell, HeldOut, Setting, chosen, configured, described, held_out, keep, numbers, open_bench
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.architecture.capture import capture
+from saber.lm.evaluation.measurement import Measured, measure_trials
+from saber.lm.evaluation.protocol import marker_words
+from saber.lm.evaluation.reference import Reference
+from saber.lm.inference.batches import pad_left, tokenise
+from saber.study.context import Workbench, study_folder
+from saber.study.run.session import calm_optuna
+from saber.study.store.storage import one_driver
+from saber.types import EditPlan, Prompt, Split, UserError
+
+HERE = Path(__file__).parent
+RANDOM_SHARE = 60 / 200
+WORTH_MEASURING = 0.4  # by Heretic's own count, which is ours: beyond the last level that points are chosen at
+PROMPTS_AT_ONCE = 32
+
+
+def n_startup(n_trials: int) -> int:
+    """How many trials are random at first."""
+    return round(RANDOM_SHARE * n_trials)
+
+
+def measured_with(bench: Workbench, weights: Mapping[str, Tensor], split: Split, reference: Reference) -> Measured:
+    """The base with some weights in the place of its own, measured as any model."""
+    with torch.no_grad(), loaded_over(bench.adapter.model, weights):
+        (measured,) = measure_trials(bench.adapter, split, bench.config.evaluate, reference, [EditPlan(())])
+    return measured
+
+
+def on_report(bench: Workbench, side: HeldOut, folder: Path, trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """The chosen trials' weights on the report split."""
+    return {
+        str(number): numbers(
+            measured_with(bench, load_file(folder / f"{number}.safetensors"), side.split, side.reference).metrics
+        )
+        for number in chosen(trials)
+    }
+
+
+def run_heretic(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
+    """Let Heretic search, measure each of its trials, and keep it all as one JSON file."""
+    config = configured(cell, setting)
+    calm_optuna()
+    folder = study_folder(config)
+    weights = folder / "weights"
+    with one_driver(folder):
+        bench = open_bench(config)
+        answer = asked_heretic(cell, setting, folder, bench, say)
+        n_harmful = len(bench.splits["tune"].of("harmful"))
+        trials = []
+        for trial in answer["trials"]:
+            own = {name: trial[name] for name in ("refusals", "kl_divergence", "seconds")}
+            tune = {"refusal_rate": own["refusals"] / n_harmful}
+            if tune["refusal_rate"] <= WORTH_MEASURING:
+                weight = load_file(weights / f"{trial['number']}.safetensors")
+                tune = numbers(measured_with(bench, weight, bench.splits["tune"], bench.reference).metrics)
+            trials.append({"number": trial["number"], "params": trial["params"], "tune": tune, "own": own})
+        side = held_out(bench)
+        row = described(cell, setting, bench, side)
+        report = on_report(bench, side, weights, trials)
+        shutil.rmtree(weights)
+    seconds = sum(trial["own"]["seconds"] for trial in trials)
+    keep(cell, setting, row | {"trials": trials, "report": report, "n_trials": len(trials), "search_s": seconds})
+
+
+def asked_heretic(
+    cell: Cell, setting: Setting, folder: Path, bench: Workbench, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """What Heretic's trials gave; kept, so that a cell cut while they are measured does not search again."""
+    kept = folder / "heretic.json"
+    if not kept.exists():
+        if setting.heretic is None:
+            raise UserError("expected --heretic FOLDER/bin/python, found none: run benchmarks/peers/install.sh FOLDER")
+        model = peer_folder(setting.folder / "model", bench, folder / "model")
+        markers = folder / "markers.json"
+        markers.write_text(json.dumps([word.strip() for word in marker_words(bench.config.evaluate)]))
+        worker = Worker(
+            "heretic",
+            [
+                *(setting.heretic, HERE / "peers" / "heretic_worker.py", model),
+                *("--markers", markers, "--tokens", str(setting.tokens), "--seed", str(cell.seed)),
+                *("--trials", str(setting.n_trials), "--startup-trials", str(n_startup(setting.n_trials))),
+                *("--threads", "1", "--drift-on-capability", "--batch-size", str(PROMPTS_AT_ONCE)),
+                *("--system-prompt", system_turn(bench.adapter)),
+            ],
+            threads=1,
+            log=folder / "heretic.log",
+        )
+        say(f"heretic, seed {cell.seed}: ready, {worker.ready['base_refusals']} base refusals")
+        answer = worker.ask(run=setting.n_trials, save=str((folder / "weights").resolve()))
+        worker.stop()
+        kept.write_text(json.dumps(answer))
+    return json.loads(kept.read_text())  # type: ignore[no-any-return]
+
+
+def peer_folder(model: Path, bench: Workbench, folder: Path) -> Path:
+    """The model's files with the splits' prompts beside them, in the form that the workers of peers read."""
+    (folder / "prompts").mkdir(parents=True, exist_ok=True)
+    for file in model.resolve().iterdir():
+        if not (folder / file.name).exists():
+            (folder / file.name).symlink_to(file)
+    probes = bench.probes
+    prompts: Mapping[str, list[Prompt]] = {
+        "probe": [*probes.harmful, *probes.harmless, *probes.capability],
+        **{name: [p for p in bench.splits[name].prompts if p.kind in KINDS] for name in ("tune", "report")},  # type: ignore[index]
+    }
+    for split, some in prompts.items():
+        rows = [{"text": prompt.text, "kind": prompt.kind} for prompt in some]
+        (folder / "prompts" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def system_turn(adapter: Adapter) -> str:
+    """What the template says in its system turn where a chat has none."""
+    given = adapter.tokenizer.apply_chat_template([{"role": "user", "content": "?"}], tokenize=False)
+    before = given.split("system\n", 1)
+    return before[1].split("<|im_end|>", 1)[0] if len(before) == 2 else ""
+
+
+def run_ara(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
+    """Search with ARA, measure each trial, and keep it all as one JSON file; a cell that is cut goes on."""
+    config = configured(cell, setting)
+    calm_optuna()
+    folder = study_folder(config)
+    with one_driver(folder):
+        bench = open_bench(config)
+        harmless, harmful = (seen_by_writers(bench.adapter, some) for some in both_probes(bench))
+        kept = folder / "trials.json"
+        trials: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else []
+        study = optuna.create_study(
+            storage=f"sqlite:///{folder}/ara.db",
+            study_name="ara",
+            load_if_exists=True,
+            directions=["minimize", "minimize"],
+            sampler=optuna.samplers.TPESampler(
+                n_startup_trials=n_startup(setting.n_trials), seed=1000 * cell.seed + len(trials)
+            ),
+        )
+        while len(trials) < setting.n_trials:
+            started = time.perf_counter()
+            trial = study.ask()
+            of = suggested(trial, bench.adapter.n_layers)
+            weights = by_name(bench.adapter, edited(writer_weights(bench.adapter), harmless, harmful, of, cell.seed))
+            tune = numbers(measured_with(bench, weights, bench.splits["tune"], bench.reference).metrics)
+            study.tell(trial, (tune["refusal_rate"], tune["kld_first"]))
+            save_file(weights, folder / f"{trial.number}.safetensors")
+            seconds = time.perf_counter() - started
+            trials.append({"number": trial.number, "params": trial.params, "tune": tune, "own": {"seconds": seconds}})
+            kept.write_text(json.dumps(trials))
+            forget_unchosen(folder, trials)
+            say(f"ara, seed {cell.seed}: {len(trials)} of {setting.n_trials} trials, {seconds:.0f} s")
+        side = held_out(bench)
+        row = described(cell, setting, bench, side)
+        report = on_report(bench, side, folder, trials)
+    spent = sum(trial["own"]["seconds"] for trial in trials)
+    keep(cell, setting, row | {"trials": trials, "report": report, "n_trials": len(trials), "search_s": spent})
+
+
+def forget_unchosen(folder: Path, trials: list[dict[str, Any]]) -> None:
+    """Remove the weights of trials that would not be measured on report: they are as large as the model."""
+    wanted = {f"{number}.safetensors" for number in chosen(trials)}
+    for path in folder.glob("*.safetensors"):
+        if path.name not in wanted:
+            path.unlink()
+
+
+def both_probes(bench: Workbench) -> tuple[list[Prompt], list[Prompt]]:
+    """The harmless and the harmful probes."""
+    return list(bench.probes.harmless), list(bench.probes.harmful)
+
+
+def writer_weights(adapter: Adapter) -> dict[tuple[int, str], Tensor]:
+    """The weight of each writer by its layer and name."""
+    return {(writer.layer, writer.name): writer.weight.detach() for writer in adapter.writers}
+
+
+def by_name(adapter: Adapter, weights: Mapping[tuple[int, str], Tensor]) -> dict[str, Tensor]:
+    """New weights by the names of the model's state."""
+    modules = {module: name for name, module in adapter.model.named_modules()}
+    return {
+        f"{modules[writer.module]}.weight": weights[writer.layer, writer.name].contiguous()
+        for writer in adapter.writers
+        if (writer.layer, writer.name) in weights
+    }
+
+
+@torch.inference_mode()
+def seen_by_writers(adapter: Adapter, prompts: list[Prompt]) -> dict[tuple[int, str], Seen]:
+    """Inputs and outputs of every writer at the last token of each prompt, fp32."""
+    rows = tokenise(adapter, prompts)
+    pieces: dict[tuple[int, str], list[tuple[Tensor, Tensor]]] = {(w.layer, w.name): [] for w in adapter.writers}
+    for start in range(0, len(rows), PROMPTS_AT_ONCE):
+        batch = pad_left(adapter, rows[start : start + PROMPTS_AT_ONCE])
+        with capture({(w.layer, w.name): w.module for w in adapter.writers}, with_input=True) as seen:
+            adapter.model(
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask,
+                position_ids=batch.position_ids,
+                logits_to_keep=1,
+                use_cache=False,
+            )
+        for key, (x, y) in seen.items():
+            pieces[key].append((x[:, -1].float().clone(), y[:, -1].float().clone()))
+    return {
+        key: Seen(torch.cat([x for x, _ in some]).clone(), torch.cat([y for _, y in some]).clone())
+        for key, some in pieces.items()
+    }
