@@ -85,8 +85,23 @@ def configured(cell: Cell, setting: Setting) -> Config:
         f"evaluate.marker_list={(setting.folder / 'markers.yaml').resolve()}",
         *setting.words,
     ]
-    config = composed(words)
+    config = with_probes_there(composed(words))
     return with_values(config, {"study.name": f"{cell.method}-{cell.seed}-{fingerprint(config)}"})
+
+
+def with_probes_there(config: Config) -> Config:
+    """The configuration with no more probes asked for, searched or in a known point, than the folder has."""
+    most = min(config.data.probe.harmful, config.data.probe.harmless)
+    space, data = dict(config.space), dict(config.space.get("data", {}))
+    if "n_probe" in data:
+        space["data"] = data | {"n_probe": {**data["n_probe"], "high": min(data["n_probe"]["high"], most)}}
+    known = [
+        {key: min(value, most) if key == "data.n_probe" else value for key, value in point.items()}
+        for point in config.study.enqueue
+    ]
+    return with_values(
+        config, {"space": space, "study.enqueue": tuple(known), "data.n_probe": min(config.data.n_probe, most)}
+    )
 
 
 def fingerprint(config: Config) -> str:

