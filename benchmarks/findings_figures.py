@@ -16,19 +16,20 @@ from front_page import methods_in
 from front_score import SHOWN, Row, by_cell
 from plotly.subplots import make_subplots
 
-from saber.publish.figures.theme import CHOSEN, INK, METRIC_COLOURS, PUBLISHED, legend_below, styled, title_panels
+from saber.metrics import metric_of
+from saber.publish.figures.theme import CHOSEN, INK, PUBLISHED, legend_below, styled, title_panels
 
 DRAWN: Mapping[str, str] = {
     DEFAULT: CHOSEN,
-    "projected-read": METRIC_COLOURS["kld"],
-    "projected": METRIC_COLOURS["over_refusal_rate"],
-    HERETIC: METRIC_COLOURS["refusal_rate"],
+    "projected-read": metric_of("kld").colour,
+    "projected": metric_of("over_refusal_rate").colour,
+    HERETIC: metric_of("refusal_rate").colour,
     "saber-seed": PUBLISHED,
 }
 GROUPS: Mapping[str, str] = {
     "the default but for one part": CHOSEN,
-    "the default and one thing more": METRIC_COLOURS["kld"],
-    "other methods": METRIC_COLOURS["refusal_rate"],
+    "the default and one thing more": metric_of("kld").colour,
+    "other methods": metric_of("refusal_rate").colour,
 }
 DRIFTS = np.geomspace(0.0005, 0.1, 80)  # nats
 SHADE = 0.14

@@ -6,6 +6,7 @@ import sys
 
 from saber.command import run
 from saber.config import Config
+from saber.metrics import DRIFT, REFUSAL
 
 
 def export(config: Config) -> None:
@@ -17,8 +18,8 @@ def export(config: Config) -> None:
     study, bench = resume(config)
     done = export_point(study, config, bench)
     terminal().print(
-        f"{done.folder} written: refusal rate {done.tune['refusal_rate']:.3f} on tune,"
-        f" {done.report['refusal_rate']:.3f} held out; KLD {done.tune['kld']:.4f} and {done.report['kld']:.4f} nats",
+        f"{done.folder} written: refusal rate {done.tune[REFUSAL]:.3f} on tune,"
+        f" {done.report[REFUSAL]:.3f} held out; KLD {done.tune[DRIFT]:.4f} and {done.report[DRIFT]:.4f} nats",
         soft_wrap=True,
     )
 

@@ -9,6 +9,7 @@ import optuna
 from optuna_dashboard import save_note, save_plotly_graph_object
 
 from saber.config import Config
+from saber.metrics import DRIFT, REFUSAL
 from saber.publish.figures import front_figure
 from saber.redaction import masked, public
 from saber.study.context import study_folder
@@ -27,7 +28,7 @@ def dress_dashboard(study: optuna.Study, frontier: Frontier, commands: Sequence[
 def front_note(frontier: Frontier, commands: Sequence[str]) -> str:
     """The front as a Markdown table, with what to run next."""
     rows = [
-        f"| {point.name} | {point.tune['refusal_rate']:.3f} | {point.tune['kld']:.4f} | {point.score:.4f}"
+        f"| {point.name} | {point.tune[REFUSAL]:.3f} | {point.tune[DRIFT]:.4f} | {point.score:.4f}"
         f" | {', '.join(point.marks)} |"
         for point in frontier.front
     ]

@@ -22,6 +22,7 @@ from saber.lm.editing.checkpoint import release, save_checkpoint, scan_checkpoin
 from saber.lm.editing.lora import merge_adapter, save_adapter
 from saber.lm.editing.plan_file import load_plan, save_plan
 from saber.lm.evaluation.measurement import measure
+from saber.metrics import DRIFT, shown_in
 from saber.publish.card.model_card import render_card
 from saber.redaction import public, public_values
 from saber.study.context import Workbench, in_full_dtype
@@ -31,7 +32,6 @@ from saber.study.store.records import metrics_to_json, plan_path
 from saber.types import EditPlan, Frontier, FrontierPoint, Metrics, UserError
 
 PACKAGES = ("saber-sweep", "torch", "transformers", "optuna", "safetensors")
-RATES = ("refusal_rate", "over_refusal_rate", "protected_refusal_rate", "capability")
 OURS = "saber.json"  # the file by which a folder is known as one of our exports
 
 
@@ -133,13 +133,13 @@ def _check_same(point: FrontierPoint, exported: Metrics, config: Config) -> None
     """Refuse a checkpoint that does not measure as its trial did, beyond what rounding explains."""
     if exported.protocol != point.tune.protocol:
         raise UserError(f"expected protocol {point.tune.protocol} of the trial, found {exported.protocol}")
-    drift = abs(exported["kld"] - point.tune["kld"])
+    drift = abs(exported[DRIFT] - point.tune[DRIFT])
     if drift > config.export.tolerance_kld:
         raise UserError(
-            f"the exported checkpoint's KLD is {exported['kld']:.4f}, its trial's {point.tune['kld']:.4f}:"
+            f"the exported checkpoint's KLD is {exported[DRIFT]:.4f}, its trial's {point.tune[DRIFT]:.4f}:"
             " it is not the same model; nothing was exported"
         )
-    for name in RATES:
+    for name in shown_in("rechecked"):
         if name in exported.estimates and abs(exported[name] - point.tune[name]) > config.export.tolerance_rate:
             raise UserError(
                 f"the exported checkpoint's {name} is {exported[name]:.3f}, its trial's {point.tune[name]:.3f}: it is"

@@ -6,11 +6,11 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from saber.metrics import REFUSAL, metric_of
 from saber.publish.text.columns import COLUMNS, Cell, Column, front_rows
 from saber.publish.text.wording import MISSING, plain
 from saber.types import Estimate, Frontier, FrontierPoint, Metrics
 
-SHORT_TITLES = {"over-refusal": "over", "protected": "prot.", "capability": "cap.", "degenerate": "degen."}
 HELD_OUT = "report"  # the held-out split
 
 
@@ -19,7 +19,7 @@ def front_table(frontier: Frontier) -> Table:
     table = Table(title=Text(f"{plain(frontier.study)}: the front"), box=None, padding=(0, 1, 0, 0))
     table.add_column("point", no_wrap=True)
     for column in COLUMNS:
-        title = HELD_OUT if column.split == "report" else SHORT_TITLES.get(column.title, column.title)
+        title = HELD_OUT if column.split == "report" else metric_of(column.metric).short or column.title
         table.add_column(title, justify="right", no_wrap=True)
     for title in ("score", "HV"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -40,7 +40,7 @@ def front_frame(frontier: Frontier) -> pd.DataFrame:
 
 def _compact(cell: Cell, column: Column) -> Text:
     """A number in few characters, with the interval that matters most: the refusal rate's on the tune split."""
-    if column.metric == "refusal_rate":
+    if column.metric == REFUSAL:
         text = Text(cell.value)
         if cell.interval and column.split == "tune":
             low, high = cell.interval.strip("[]").split(", ")

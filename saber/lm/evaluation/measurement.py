@@ -20,6 +20,7 @@ from saber.lm.evaluation.reference import Reference, make_reference
 from saber.lm.evaluation.teacher_forcing import POSITIONS
 from saber.lm.inference.generation import Decoded
 from saber.method.separability import residual_refusal
+from saber.metrics import DRIFT, RESIDUAL
 from saber.scoring.answers import is_correct
 from saber.scoring.divergence import drift_profile
 from saber.scoring.refusals import Label, label_response
@@ -105,7 +106,7 @@ def residual(
     if min(len(harmful), len(harmless)) < 2:
         return {}
     value = residual_refusal(residuals[:, harmful], residuals[:, harmless], edited)
-    return {"residual_refusal": Estimate(value, len(edited) or len(residuals), value, value)}
+    return {RESIDUAL: Estimate(value, len(edited) or len(residuals), value, value)}
 
 
 def label(
@@ -135,14 +136,14 @@ def with_drift(
     found = list(responses)
     drifting = [i for i, response in enumerate(responses) if response.prompt.kind in profile.drift_kinds]
     for at, i in enumerate(drifting):
-        drift = {f"kld_{name}": float(values[at]) for name, values in by_prompt.items()}
-        found[i] = replace(found[i], drift={"kld": drift[f"kld_{profile.kld_positions}"], **drift})
+        drift = {f"{DRIFT}_{name}": float(values[at]) for name, values in by_prompt.items()}
+        found[i] = replace(found[i], drift={DRIFT: drift[f"{DRIFT}_{profile.kld_positions}"], **drift})
     return tuple(found)
 
 
 def worst_drift(responses: Sequence[Response]) -> str:
     """The prompt that drifted most, by its kind, its number among the responses and its category, not by its text."""
-    drifts = [(response.drift["kld"], -i) for i, response in enumerate(responses) if "kld" in response.drift]
+    drifts = [(response.drift[DRIFT], -i) for i, response in enumerate(responses) if DRIFT in response.drift]
     at = -max(drifts)[1]
     prompt = responses[at].prompt
     return f"{prompt.kind} prompt {at}" + (f" ({prompt.category})" if prompt.category else "")
@@ -159,9 +160,9 @@ def drifts(by_prompt: Mapping[str, torch.Tensor], profile: EvaluateConfig) -> di
         raise UserError(f"expected {kinds} prompts to measure drift on, found none in the split: name some")
     found: dict[str, Estimate] = {}
     for name, values in by_prompt.items():
-        found[f"kld_{name}"] = bootstrap_mean(values.numpy(), n_resamples=profile.n_bootstrap, seed=0)
+        found[f"{DRIFT}_{name}"] = bootstrap_mean(values.numpy(), n_resamples=profile.n_bootstrap, seed=0)
     objective = by_prompt[profile.kld_positions]
-    found["kld"] = found[f"kld_{profile.kld_positions}"]
+    found[DRIFT] = found[f"{DRIFT}_{profile.kld_positions}"]
     about = drift_profile(objective)
     for name, value in {
         "median": about["median"],
@@ -169,5 +170,5 @@ def drifts(by_prompt: Mapping[str, torch.Tensor], profile: EvaluateConfig) -> di
         "max": about["max"],
         "worst_share": about["worst_share"],
     }.items():
-        found[f"kld_{name}"] = Estimate(value, len(objective), value, value)
+        found[f"{DRIFT}_{name}"] = Estimate(value, len(objective), value, value)
     return found

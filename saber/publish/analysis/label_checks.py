@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saber.metrics import REFUSAL
 from saber.publish.text.wording import counted, estimate_text, listed
 from saber.types import Frontier, Judgement, LengthCheck
 
@@ -47,4 +48,4 @@ def agreement_text(found: Judgement) -> str:
         f"Cohen's kappa with the markers {kappa} on {found.n} responses ({found.n_judge_only} refusals seen by the"
         f" judge only, {found.n_marker_only} by the markers only)"
     )
-    return text + (f", refusal rate {estimate_text('refusal_rate', found.refusal_rate)}" if found.refusal_rate else "")
+    return text + (f", refusal rate {estimate_text(REFUSAL, found.refusal_rate)}" if found.refusal_rate else "")

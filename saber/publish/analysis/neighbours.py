@@ -8,11 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from saber.metrics import REFUSAL
 from saber.publish.text.wording import is_rate, label, listed
 from saber.scoring.paired import PairedDifference, paired_difference, probability_of_dominance
 from saber.types import Frontier, FrontierPoint, Objective
 
-REFUSAL, DRIFT = "refusal_rate", "kld"
 N_RESAMPLES = 2000
 MOST_NAMED = 3  # pairs: beyond it their long names would be a page of text
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from scipy.stats import spearmanr
 
+from saber.metrics import DRIFT, REFUSAL
 from saber.types import Frontier
 
 PROBE_KEY = "data.n_probe"
@@ -51,5 +52,5 @@ def probe_correlation(frontier: Frontier, metric: str) -> Correlation | None:
 
 def key_findings(frontier: Frontier) -> list[Correlation]:
     """The correlations of refusal and drift with the probe count that may be called findings."""
-    found = [probe_correlation(frontier, metric) for metric in ("refusal_rate", "kld")]
+    found = [probe_correlation(frontier, metric) for metric in (REFUSAL, DRIFT)]
     return [one for one in found if one is not None and one.is_finding]

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from saber.publish.analysis.neighbours import DRIFT, N_RESAMPLES
+from saber.metrics import DRIFT, OVER_REFUSAL, PROTECTED_REFUSAL
+from saber.publish.analysis.neighbours import N_RESAMPLES
 from saber.publish.text.wording import MISSING, counted, interval_text, listed, metric_text, number_text
 from saber.scoring.selectivity import OffCurve, Shaping, off_curve
 from saber.types import Estimate, Frontier, FrontierPoint, Metrics, Outcomes, SplitName
 
-OVER, KEPT = "over_refusal_rate", "protected_refusal_rate"
+OVER, KEPT = OVER_REFUSAL, PROTECTED_REFUSAL
 SELECTIVE_HEADER = (
     "point", "over-refusal", "protected refusals", "nearest strength", "over-refusal, point − strength",
     "protected, point − strength", "KLD of point, of strength", "off the curve",

@@ -4,31 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from saber.metrics import BY_NAME, DRIFT, REFUSAL, shown_in
 from saber.publish.analysis.settings import protected_categories
 from saber.publish.text.markdown import Md, code, escaped, link, table
 from saber.publish.text.wording import MISSING, estimate_text, label, metric_text
 from saber.types import Frontier, FrontierPoint, Metrics, PublishedRow
-
-# Seed's three first, then what an honest card adds; a metric that nobody measured has no row.
-ORDER = (
-    "refusal_rate",
-    "kld",
-    "residual_refusal",
-    "over_refusal_rate",
-    "protected_refusal_rate",
-    "harmless_refusal_rate",
-    "capability",
-    "degenerate_rate",
-    "truncated_rate",
-    "kld_first",
-    "kld_prompt",
-    "kld_response",
-    "kld_median",
-    "kld_p95",
-    "kld_max",
-    "kld_worst_share",
-)
-COMPARED = ("refusal_rate", "kld", "over_refusal_rate", "protected_refusal_rate", "capability")
 
 
 def evaluation_table(frontier: Frontier, point: FrontierPoint, tune: Metrics, report: Metrics | None) -> Md:
@@ -51,7 +31,7 @@ def evaluation_table(frontier: Frontier, point: FrontierPoint, tune: Metrics, re
 
 def comparison_table(frontier: Frontier, point: FrontierPoint, other: FrontierPoint) -> Md:
     """The point and another one of the same sweep, both as the sweep measured them."""
-    names = [name for name in COMPARED if name in point.tune.estimates or name in other.tune.estimates]
+    names = [name for name in shown_in("compared") if name in point.tune.estimates or name in other.tune.estimates]
     rows = [
         [code(f"{frontier.study}_{one.name}"), *(Md(metric_text(one.tune, name)) for name in names)]
         for one in (point, other)
@@ -86,7 +66,7 @@ def retained_table(frontier: Frontier, tune: Metrics, report: Metrics | None) ->
     rows = [
         [
             Md(f"**{escaped(name)}** (protected)") if name in protected else name,
-            *(Md(estimate_text("refusal_rate", metrics.retained.get(name))) for metrics in columns.values()),
+            *(Md(estimate_text(REFUSAL, metrics.retained.get(name))) for metrics in columns.values()),
         ]
         for name in names
     ]
@@ -100,7 +80,7 @@ def drift_table(tune: Metrics, report: Metrics | None) -> Md | None:
     if not names:
         return None
     rows = [
-        [name, *(Md(estimate_text("kld", metrics.drift_by_category.get(name))) for metrics in columns.values())]
+        [name, *(Md(estimate_text(DRIFT, metrics.drift_by_category.get(name))) for metrics in columns.values())]
         for name in names
     ]
     return table(["category", *columns], rows)
@@ -124,4 +104,4 @@ def _cell(value: object) -> str:
 def _measured(columns: Iterable[Metrics]) -> list[str]:
     """Every metric that some column has, in the card's order, unknown ones last."""
     found = {name for metrics in columns for name in metrics.estimates}
-    return [name for name in ORDER if name in found] + sorted(found - set(ORDER))
+    return [name for name in BY_NAME if name in found] + sorted(found - set(BY_NAME))

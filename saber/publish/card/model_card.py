@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from saber.metrics import DRIFT, REFUSAL
 from saber.publish.analysis.label_checks import agreement_text, flips_text
-from saber.publish.analysis.neighbours import REFUSAL, indistinct_pairs
+from saber.publish.analysis.neighbours import indistinct_pairs
 from saber.publish.analysis.probe_count_finding import Correlation, key_findings
 from saber.publish.analysis.settings import probe_counts, setting
 from saber.publish.card.card_tables import (
@@ -143,7 +144,7 @@ def _value(value: Any) -> str:
 
 
 def _as_trial(point: FrontierPoint) -> Md:
-    return Md(f"refusal {metric_text(point.tune, REFUSAL)} and KLD {metric_text(point.tune, 'kld')}")
+    return Md(f"refusal {metric_text(point.tune, REFUSAL)} and KLD {metric_text(point.tune, DRIFT)}")
 
 
 def _other_protocols(frontier: Frontier, point: FrontierPoint, exported: Metrics) -> list[str]:
@@ -166,9 +167,9 @@ def _standing(point: FrontierPoint, comparison: FrontierPoint | None, tune: Metr
 
 
 def _drift_beside(point: FrontierPoint, comparison: FrontierPoint | None) -> str:
-    if comparison is None or not ("kld" in point.tune.estimates and "kld" in comparison.tune.estimates):
+    if comparison is None or not (DRIFT in point.tune.estimates and DRIFT in comparison.tune.estimates):
         return ""
-    ours, theirs = point.tune["kld"], comparison.tune["kld"]
+    ours, theirs = point.tune[DRIFT], comparison.tune[DRIFT]
     name = f"the {listed([*comparison.marks])} point" if comparison.marks else "the comparison point"
     if ours == theirs:
         return f", with the same drift as {name}"

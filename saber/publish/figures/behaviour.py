@@ -7,17 +7,15 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from saber.metrics import OVER_REFUSAL, PROTECTED_REFUSAL, REFUSAL
 from saber.publish.figures import theme
 from saber.publish.text.wording import label
 from saber.types import Frontier, FrontierPoint, Metrics
 
-METRICS = ("over_refusal_rate", "protected_refusal_rate")
-REFUSAL = "refusal_rate"
-
 
 def selectivity_figure(frontier: Frontier) -> go.Figure:
     """Draw over-refusal and protected refusals against the refusal rate, in two panels."""
-    shown = [m for m in METRICS if any(_has(point.tune, m) for point in frontier.points)]
+    shown = [m for m in (OVER_REFUSAL, PROTECTED_REFUSAL) if any(_has(point.tune, m) for point in frontier.points)]
     if not shown:
         return theme.sentence("Neither over-refusal nor protected refusals were measured in this study.")
     figure = make_subplots(
@@ -40,7 +38,7 @@ def _has(metrics: Metrics, metric: str) -> bool:
 
 def _add_panel(figure: go.Figure, frontier: Frontier, metric: str, *, column: int) -> None:
     place = {"row": 1, "col": column, "showlegend": column == 1}
-    if metric == "protected_refusal_rate":
+    if metric == PROTECTED_REFUSAL:
         line = {"color": theme.TRIAL, "width": 1, "dash": "dot"}
         figure.add_scatter(
             x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip", row=1, col=column,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from saber.metrics import REFUSAL
 from saber.publish.figures import theme
 from saber.publish.figures.plane import Plane, plane_of, step_shape
 from saber.publish.figures.scales import Label, add_scales
@@ -135,7 +136,7 @@ def _add_base(figure: go.Figure, plane: Plane, base: Metrics) -> None:
 
 
 def _add_published(figure: go.Figure, plane: Plane, frontier: Frontier) -> None:
-    if not (is_drift(plane.x.metric) and plane.y.metric == "refusal_rate"):
+    if not (is_drift(plane.x.metric) and plane.y.metric == REFUSAL):
         return
     for i, row in enumerate(frontier.published, start=1):
         _add(

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from saber.metrics import DRIFT, REFUSAL
 from saber.publish.text.wording import is_drift
 from saber.types import Frontier, FrontierPoint, Metrics, Objective
 
-DEFAULTS = (Objective("refusal_rate", "minimize", 1.0), Objective("kld", "minimize", 1.0))
+DEFAULTS = (Objective(REFUSAL, "minimize", 1.0), Objective(DRIFT, "minimize", 1.0))
 
 
 @dataclass(frozen=True)

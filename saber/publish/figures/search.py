@@ -8,13 +8,14 @@ from statistics import mean, median
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from saber.metrics import DRIFT, REFUSAL
 from saber.publish.analysis.probe_count_finding import PROBE_KEY, Correlation, probe_correlation
 from saber.publish.figures import theme
 from saber.publish.text.wording import label
 from saber.types import Frontier, FrontierPoint
 
 ROW_HEIGHT = 26
-PROBE_METRICS = ("refusal_rate", "kld")
+PROBE_METRICS = (REFUSAL, DRIFT)
 
 
 def importances_figure(frontier: Frontier) -> go.Figure:
@@ -93,7 +94,7 @@ def _add_probe_panel(figure: go.Figure, points: list[FrontierPoint], metric: str
             x=list(by_count), y=list(by_count.values()), mode="lines", row=1, col=column, hoverinfo="skip",
             line={"color": colour, "width": 2},
         )  # fmt: skip
-    log = metric == "kld" and theme.wants_log(values)
+    log = metric == DRIFT and theme.wants_log(values)
     figure.update_yaxes(tickformat=theme.tick_format(metric), type="log" if log else "linear", row=1, col=column)
     if log:
         figure.update_yaxes(dtick=1, row=1, col=column)

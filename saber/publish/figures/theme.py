@@ -6,6 +6,7 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from saber.metrics import metric_of, shown_in
 from saber.publish.text.wording import is_drift, is_rate, label, metric_text, plain
 from saber.types import FrontierPoint, Metrics, Objective
 
@@ -22,22 +23,13 @@ BASE = INK
 SINGLE_DIRECTION = "#6c7885"
 PUBLISHED = "#7b52a1"
 
-METRIC_COLOURS = {
-    "refusal_rate": "#b4462f",
-    "kld": "#237f78",
-    "over_refusal_rate": "#c5861a",
-    "protected_refusal_rate": "#5d7a27",
-}
-OTHER_METRIC = "#4f5d75"
-
 FONT = "Inter, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
-HOVER_METRICS = ("refusal_rate", "kld", "over_refusal_rate", "protected_refusal_rate")
 LOG_SPAN = 30.0  # a range of positive numbers wider than this is drawn on a log axis
 
 
 def metric_colour(metric: str) -> str:
     """The colour that a metric has in every figure."""
-    return METRIC_COLOURS.get("kld" if metric.startswith("kld") else metric, OTHER_METRIC)
+    return metric_of(metric).colour
 
 
 def styled(figure: go.Figure, height: int) -> go.Figure:
@@ -125,7 +117,7 @@ def point_hover(point: FrontierPoint) -> str:
 
 def metric_lines(metrics: Metrics) -> list[str]:
     """The headline metrics, one a line."""
-    return [f"{label(name)}: {metric_text(metrics, name)}" for name in HOVER_METRICS]
+    return [f"{label(name)}: {metric_text(metrics, name)}" for name in shown_in("hover")]
 
 
 def wants_log(values: list[float]) -> bool:

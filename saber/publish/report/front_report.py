@@ -9,7 +9,8 @@ from pathlib import Path
 from markupsafe import Markup
 
 from saber.atomic_files import write_atomically
-from saber.publish.analysis.neighbours import DRIFT, REFUSAL, neighbour_header, neighbour_rows
+from saber.metrics import DRIFT, REFUSAL, shown_in
+from saber.publish.analysis.neighbours import neighbour_header, neighbour_rows
 from saber.publish.analysis.selective_points import SELECTIVE_HEADER, selective_rows, selective_text
 from saber.publish.figures import CATALOGUE
 from saber.publish.report.interpretation import counting, held_out, marked_points, read_result
@@ -25,9 +26,6 @@ from saber.publish.text.wording import (
     plain,
 )
 from saber.types import Estimate, Frontier, Metrics
-
-# No headline stands alone: a study that seeks fewer of these shows the others all the same.
-BESIDE = (REFUSAL, "over_refusal_rate", "protected_refusal_rate", "capability", DRIFT)
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def _tile(kind: str, name: str, metrics: Metrics, sought: Sequence[str]) -> Tile
     large = tuple(_headline(metric, metrics.estimates.get(metric)) for metric in sought)
     beside = [
         f"{short_label(metric)}\N{NO-BREAK SPACE}{number_text(metric, metrics[metric])}"
-        for metric in BESIDE
+        for metric in shown_in("beside")  # no headline stands alone
         if metric not in sought and metric in metrics.estimates
     ]
     return Tile(kind, name, large, " · ".join(beside))

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
+from saber.metrics import DRIFT, OVER_REFUSAL, PROTECTED_REFUSAL, REFUSAL, WORST_SHARE
 from saber.publish.analysis.label_checks import judge_text, length_text
-from saber.publish.analysis.neighbours import DRIFT, REFUSAL, tell_apart
+from saber.publish.analysis.neighbours import tell_apart
 from saber.publish.text.wording import (
     MISSING,
     counted,
@@ -95,7 +96,7 @@ def counting(frontier: Frontier) -> str:
 
 def _overview(frontier: Frontier) -> Statement:
     n_feasible = sum(point.feasible for point in frontier.points)
-    over = metric_text(frontier.base_tune, "over_refusal_rate")
+    over = metric_text(frontier.base_tune, OVER_REFUSAL)
     return Statement(
         "The study.",
         f"The base model refuses {metric_text(frontier.base_tune, REFUSAL)} of the harmful tune prompts"
@@ -110,7 +111,7 @@ def _of_point(frontier: Frontier, point: FrontierPoint) -> Statement:
     if point.report is not None:
         text += f"; held out, {metric_text(point.report, REFUSAL)} at {_drift_text(point.report)}"
     text += "."
-    for metric, noun in (("over_refusal_rate", "Over-refusal"), ("protected_refusal_rate", "Protected refusals")):
+    for metric, noun in ((OVER_REFUSAL, "Over-refusal"), (PROTECTED_REFUSAL, "Protected refusals")):
         before, after = frontier.base_tune.estimates.get(metric), point.tune.estimates.get(metric)
         if before is not None and after is not None:
             text += f" {noun}: {number_text(metric, before.value)} before, {number_text(metric, after.value)} after"
@@ -121,10 +122,10 @@ def _of_point(frontier: Frontier, point: FrontierPoint) -> Statement:
 
 def _worst_text(metrics: Metrics) -> str:
     """Which prompt drifted most, and how much of the drift is its own."""
-    share = metrics.estimates.get("kld_worst_share")
+    share = metrics.estimates.get(WORST_SHARE)
     if not metrics.worst_drift or share is None:
         return ""
-    return f" {number_text('kld_worst_share', share.value)} of its drift is that of {metrics.worst_drift}."
+    return f" {number_text(WORST_SHARE, share.value)} of its drift is that of {metrics.worst_drift}."
 
 
 def _drift_text(metrics: Metrics) -> str:

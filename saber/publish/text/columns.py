@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from saber.publish.text.wording import MISSING, count_text, interval_text, is_rate, label, number_text
+from saber.metrics import METRICS, Place, metric_of
+from saber.publish.text.wording import MISSING, count_text, interval_text, is_rate, number_text
 from saber.types import Estimate, Frontier, FrontierPoint, Metrics, SplitName
+
+SPLIT_OF: Mapping[Place, SplitName] = {"tune": "tune", "held_out": "report"}
 
 
 @dataclass(frozen=True)
@@ -36,21 +39,18 @@ class Row:
     point: FrontierPoint | None
 
 
-COLUMNS: tuple[Column, ...] = (
-    Column("refusal", "refusal_rate", "tune"),
-    Column("refusal", "refusal_rate", "report"),
-    Column("KLD", "kld", "tune"),
-    Column("KLD", "kld", "report"),
-    Column("over-refusal", "over_refusal_rate", "tune"),
-    Column("protected", "protected_refusal_rate", "tune"),
-    Column("capability", "capability", "tune"),
-    Column("degenerate", "degenerate_rate", "tune"),
+COLUMNS: tuple[Column, ...] = tuple(
+    Column(metric.title, metric.name, split)
+    for metric in METRICS
+    for place, split in SPLIT_OF.items()
+    if place in metric.places
 )
 
 
 def short_label(metric: str) -> str:
     """A metric's name as the head of a column, its full name where it has none."""
-    return next((column.title for column in COLUMNS if column.metric == metric), label(metric))
+    row = metric_of(metric)
+    return row.title or row.label
 
 
 def front_rows(frontier: Frontier) -> Iterator[Row]:

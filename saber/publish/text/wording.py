@@ -3,46 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+from saber.metrics import metric_of
 from saber.types import Estimate, Metrics, Objective, PublishedRow
 
 MISSING = "—"
 WHOLE_TOLERANCE = 1e-6  # how far rate x n may be from a whole number and still be a count
 
-LABELS: Mapping[str, str] = {
-    "refusal_rate": "keyword refusal rate",
-    "kld": "mean KLD vs base",
-    "kld_first": "KLD, first response token",
-    "kld_prompt": "KLD, prompt positions",
-    "kld_response": "KLD, response positions",
-    "kld_median": "KLD, median prompt",
-    "kld_p95": "KLD, 95th percentile prompt",
-    "kld_max": "KLD, worst prompt",
-    "kld_worst_share": "worst prompt's share of KLD",
-    "residual_refusal": "residual refusal proxy",
-    "over_refusal_rate": "over-refusal rate",
-    "protected_refusal_rate": "protected refusal rate",
-    "harmless_refusal_rate": "harmless refusal rate",
-    "capability": "capability",
-    "degenerate_rate": "degenerate rate",
-    "truncated_rate": "truncated rate",
-}
-
 
 def label(metric: str) -> str:
     """A metric's name in words."""
-    return LABELS.get(metric, metric.replace("_", " "))
+    return metric_of(metric).label
 
 
 def is_rate(metric: str) -> bool:
     """Whether a metric is a share of something, written in per cent."""
-    return metric.endswith(("_rate", "_share")) or metric == "capability"
+    return metric_of(metric).unit == "rate"
 
 
 def is_drift(metric: str) -> bool:
     """Whether a metric is a divergence in nats."""
-    return metric.startswith("kld") and not is_rate(metric)
+    return metric_of(metric).unit == "nats"
 
 
 def objective_text(objective: Objective) -> str:

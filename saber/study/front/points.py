@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 
 from saber.config import Config
+from saber.metrics import DRIFT, REFUSAL, RESIDUAL
 from saber.scoring.pareto import hypervolume_shares, pareto_mask
 from saber.scoring.score import scale_to_unit, score
 from saber.study.store.records import complete_trials, metrics_from_json
@@ -48,9 +49,9 @@ def read_points(study: optuna.Study, config: Config) -> tuple[FrontierPoint, ...
 
 def _scores(metrics: Sequence[Metrics]) -> list[float]:
     """DESIGN's score of each trial, its residual scaled over the study."""
-    residual = scale_to_unit(np.array([one["residual_refusal"] for one in metrics]))
+    residual = scale_to_unit(np.array([one[RESIDUAL] for one in metrics]))
     return [
-        score(refusal_rate=one["refusal_rate"], kld_nats=one["kld"], residual_scaled=float(scaled))
+        score(refusal_rate=one[REFUSAL], kld_nats=one[DRIFT], residual_scaled=float(scaled))
         for one, scaled in zip(metrics, residual, strict=True)
     ]
 
@@ -78,12 +79,12 @@ def mark(points: Sequence[FrontierPoint], refusal_cap: float) -> tuple[FrontierP
     """Mark aggressive (lowest refusal), balanced (best score) and conservative (lowest drift under the cap)."""
     front = [point for point in points if point.on_front]
     chosen = {
-        "aggressive": min(front, key=lambda p: (p.tune["refusal_rate"], p.tune["kld"])).number,
+        "aggressive": min(front, key=lambda p: (p.tune[REFUSAL], p.tune[DRIFT])).number,
         "balanced": min(front, key=lambda p: (p.score, p.number)).number,
     }
-    under = [point for point in front if point.tune["refusal_rate"] <= refusal_cap]
+    under = [point for point in front if point.tune[REFUSAL] <= refusal_cap]
     if under:
-        chosen["conservative"] = min(under, key=lambda p: (p.tune["kld"], p.number)).number
+        chosen["conservative"] = min(under, key=lambda p: (p.tune[DRIFT], p.number)).number
     return tuple(
         dataclasses.replace(point, marks=tuple(m for m, number in chosen.items() if number == point.number))
         for point in points

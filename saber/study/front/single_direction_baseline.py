@@ -9,13 +9,13 @@ from saber.config import Config
 from saber.keys import with_values
 from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.protocol import protocol_digest
+from saber.metrics import PROTECTED_REFUSAL
 from saber.study.context import Workbench
 from saber.study.run.evaluator import evaluate, plan_trials
 from saber.study.store.score_cache import Kept, measured_from_json, measured_to_json
 from saber.types import CurvePoint, SplitName, digest_json
 
 STRENGTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 2.5, 3.0)
-PROTECTED = "protected_refusal_rate"
 Measure = Callable[[Workbench, Sequence[Config]], list[Measured | None]]
 
 PLAIN = {
@@ -42,7 +42,7 @@ PLAIN = {
 def is_selective(config: Config) -> bool:
     """Whether the study asks for protected refusals to be kept, so that the curve is needed on held-out prompts too."""
     objectives, constraints = config.study.objectives, config.study.constraints
-    return PROTECTED in [*(one.metric for one in objectives), *(one.metric for one in constraints)]
+    return PROTECTED_REFUSAL in [*(one.metric for one in objectives), *(one.metric for one in constraints)]
 
 
 def null_curve(bench: Workbench) -> tuple[CurvePoint, ...]:

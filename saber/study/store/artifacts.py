@@ -14,6 +14,7 @@ from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upl
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.trial import FrozenTrial, Trial
 
+from saber.metrics import DRIFT
 from saber.types import DIGEST_LENGTH, Prompt, Response
 
 PREFIX = "responses-"
@@ -48,7 +49,7 @@ def responses_from_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[Response, ..
             row["label"],
             row["marker"],
             row["correct"],
-            {name: value for name, value in row.items() if name.startswith("kld") and value is not None},
+            {name: value for name, value in row.items() if name.startswith(DRIFT) and value is not None},
             row.get("finished"),
         )
         for row in rows
