@@ -5,16 +5,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+__version__ = "0.2.0"
+
 _HOMES = {
     "load": "saber.lm.architecture.loading",
     "adapt": "saber.lm.architecture.adapter",
     "EditPlan": "saber.types",
     "applied": "saber.lm.editing.apply",
     "bake": "saber.lm.editing.apply",
+    "load_plan": "saber.lm.editing.plan_file",
     "measure": "saber.lm.evaluation.measurement",
 }
 
-__all__ = ["EditPlan", "adapt", "applied", "bake", "load", "measure"]
+__all__ = ["EditPlan", "__version__", "adapt", "applied", "bake", "load", "load_plan", "measure"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from saber.config.strict import STRICT
 
 # Names reach the file system: no separators, no leading dot, and room for the name of a point behind them.
 SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+SAMPLER = r"^(auto|gp|tpe|nsga2|random|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+)$"
 IN_URL = r"^[^?{}]*$"  # the folder stands in a database's URL, where Optuna fills in {} and ? begins a query
 
 
@@ -54,6 +55,8 @@ class StudyConfig:
 
     ``dry_run`` measures a few trials, says what the study will cost, and begins nothing.
     ``n_trials`` counts finished trials in the whole study; ``"+20"`` asks for twenty more than last time.
+    ``sampler`` is one of ours (``auto``, ``gp``, ``tpe``, ``nsga2``, ``random``) or the dotted path of an Optuna
+    sampler, made with ``sampler_arguments`` and a seed where it takes one.
     ``storage`` is any SQLAlchemy URL, by default an SQLite file in the study's folder; a database that goes away while
     the study runs is waited for, ``storage_patience_s`` seconds.
     """
@@ -62,7 +65,8 @@ class StudyConfig:
     dir: str = Field(default="sweeps", pattern=IN_URL)
     n_trials: int | str = 60
     seed: int = Field(default=0, ge=0)
-    sampler: Literal["auto", "gp", "tpe", "nsga2", "random"] = "auto"
+    sampler: str = Field(default="auto", pattern=SAMPLER)
+    sampler_arguments: Mapping[str, Any] = Field(default_factory=dict)
     objectives: tuple[Objective, ...] = ()
     constraints: tuple[ConstraintConfig, ...] = ()
     enqueue: tuple[Mapping[str, Any], ...] = ()

@@ -6,6 +6,8 @@ that makes mean(H r) > mean(S r).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from sklearn.covariance import ledoit_wolf
@@ -33,16 +35,25 @@ def extract(
     """
     if is_paired and method in ("svd", "whitened_svd") and len(harmful) != len(harmless):
         raise ValueError(f"expected pairs, found {len(harmful)} harmful and {len(harmless)} harmless rows")
-    if method == "svd":
-        found = top_right_singular(difference(harmful, harmless, is_paired=is_paired), n_directions)
-    elif method == "dim":
-        found = (harmful.mean(dim=0) - harmless.mean(dim=0)).unsqueeze(0)
-    elif method == "lda":
-        found = discriminants(harmful, harmless, n_directions)
-    else:
-        within = within_covariance(harmful, harmless)
-        found = whitened_svd(difference(harmful, harmless, is_paired=is_paired), within, n_directions)
-    return orient(unit_rows(found, scale=float(harmful.norm(dim=1).mean())), harmful, harmless)
+    vectors = EXTRACTIONS[method](harmful, harmless, n_directions, is_paired)
+    return orient(unit_rows(vectors, scale=float(harmful.norm(dim=1).mean())), harmful, harmless)
+
+
+def _svd(harmful: Tensor, harmless: Tensor, n_directions: int, is_paired: bool) -> Tensor:
+    return top_right_singular(difference(harmful, harmless, is_paired=is_paired), n_directions)
+
+
+def _dim(harmful: Tensor, harmless: Tensor, _n_directions: int, _is_paired: bool) -> Tensor:
+    return (harmful.mean(dim=0) - harmless.mean(dim=0)).unsqueeze(0)
+
+
+def _lda(harmful: Tensor, harmless: Tensor, n_directions: int, _is_paired: bool) -> Tensor:
+    return discriminants(harmful, harmless, n_directions)
+
+
+def _whitened_svd(harmful: Tensor, harmless: Tensor, n_directions: int, is_paired: bool) -> Tensor:
+    within = within_covariance(harmful, harmless)
+    return whitened_svd(difference(harmful, harmless, is_paired=is_paired), within, n_directions)
 
 
 def difference(
@@ -125,3 +136,12 @@ def orient(
     """Flip the directions whose harmful mean projection is the smaller: a singular vector's sign is arbitrary."""
     gap = directions @ (harmful.mean(dim=0) - harmless.mean(dim=0))
     return torch.where((gap < 0).unsqueeze(1), -directions, directions)
+
+
+# Each takes (H, S, how many directions, whether rows are pairs); what it returns need be neither unit nor oriented.
+EXTRACTIONS: dict[Extraction, Callable[[Tensor, Tensor, int, bool], Tensor]] = {
+    "svd": _svd,
+    "dim": _dim,
+    "lda": _lda,
+    "whitened_svd": _whitened_svd,
+}

@@ -20,6 +20,7 @@ from saber.scoring.pareto import pareto_mask
 from saber.study.search import bounded_tpe
 from saber.study.search.bounded_tpe import BEST, KEPT, MOST, BoundedTPE, thinned
 from saber.study.search.sampler import make_sampler
+from saber.types import UserError
 
 STUDY = StudyConfig(name="x", sampler="tpe")
 SPACE = {key: FloatDistribution(0.0, 1.0) for key in "ab"}
@@ -128,3 +129,31 @@ def test_auto_takes_a_gaussian_process_where_it_asks_fast_enough() -> None:
     assert type(make_sampler(auto, 0, 200, 8)) is GPSampler
     assert type(make_sampler(auto, 0, 201, 8)) is BoundedTPE
     assert type(make_sampler(auto, 0, 200, 9)) is BoundedTPE
+
+
+def test_a_sampler_of_another_package_is_named_by_its_dotted_path() -> None:
+    study = StudyConfig(name="x", sampler="optuna.samplers.NSGAIISampler", sampler_arguments={"population_size": 7})
+    first, again = (params(tried(make_sampler(study, 3, 20, 1), 5)) for _ in range(2))
+    assert isinstance(make_sampler(study, 0, 20, 1), optuna.samplers.NSGAIISampler)
+    assert first == again  # seeded
+    assert first != params(tried(make_sampler(study, 4, 20, 1), 5))
+
+
+@pytest.mark.parametrize(
+    ("path", "arguments", "said"),
+    [
+        ("optuna.samplers.NoSuchSampler", {}, "expected an Optuna sampler at optuna.samplers.NoSuchSampler"),
+        ("no.such.module.Sampler", {}, "expected an Optuna sampler at no.such.module.Sampler"),
+        ("collections.OrderedDict", {}, "expected a subclass of optuna.samplers.BaseSampler"),
+        ("optuna.samplers.RandomSampler", {"wrong": 1}, "study.sampler_arguments: optuna.samplers.RandomSampler"),
+    ],
+)
+def test_what_is_no_sampler_is_said_in_one_line(path: str, arguments: dict[str, Any], said: str) -> None:
+    study = StudyConfig(name="x", sampler=path, sampler_arguments=arguments)
+    with pytest.raises(UserError, match=said):
+        make_sampler(study, 0, 20, 1)
+
+
+def test_a_word_that_is_neither_is_refused_by_the_configuration() -> None:
+    with pytest.raises(ValueError, match="sampler"):
+        StudyConfig(name="x", sampler="best")

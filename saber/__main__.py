@@ -1,0 +1,36 @@
+"""The command ``saber``: ``saber sweep +sweep=organism`` is ``python -m saber.sweep +sweep=organism``."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+
+COMMANDS = {
+    "sweep": "run or resume a study",
+    "frontier": "the Pareto table, held-out scores and the report of a study, or of several",
+    "export": "write a point as a checkpoint or an adapter with its card",
+    "evaluate": "compare two checkpoints, or one and its base; or say how many prompts a claim needs",
+    "writers": "list every writer into a model's residual stream, checked",
+    "organism": "train another organism",
+    "move": "move a study to another database or folder",
+}
+USER_MISTAKE = 2
+
+
+def main() -> int:
+    """Run the named entry point on the words after its name and return the exit status."""
+    name, words = (sys.argv[1:2] or ["--help"])[0], sys.argv[2:]
+    if name in COMMANDS:
+        sys.argv = [f"saber {name}", *words]
+        runpy.run_module(f"saber.{name}", run_name="__main__", alter_sys=True)  # ends the process with its status
+        return 0
+    wide = max(map(len, COMMANDS))
+    print("usage: saber COMMAND [words]\n", *(f"  {key:{wide}}  {what}" for key, what in COMMANDS.items()), sep="\n")
+    if name in ("-h", "--help"):
+        return 0
+    print(f"error: expected one of {', '.join(COMMANDS)}, found {name!r}", file=sys.stderr)
+    return USER_MISTAKE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
