@@ -14,10 +14,25 @@ _HOMES = {
     "applied": "saber.lm.editing.apply",
     "bake": "saber.lm.editing.apply",
     "load_plan": "saber.lm.editing.plan_file",
+    "configure": "saber.command",
+    "frontier_of": "saber.study.front.frontier",
+    "run_study": "saber.study.run.session",
     "measure": "saber.lm.evaluation.measurement",
 }
 
-__all__ = ["EditPlan", "__version__", "adapt", "applied", "bake", "load", "load_plan", "measure"]
+__all__ = [
+    "EditPlan",
+    "__version__",
+    "adapt",
+    "applied",
+    "bake",
+    "configure",
+    "frontier_of",
+    "load",
+    "load_plan",
+    "measure",
+    "run_study",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import hydra
+from hydra import compose, initialize_config_module
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
@@ -99,6 +100,17 @@ def _compose() -> list[tuple[DictConfig, list[str]]]:
             f"expected words and files that compose, found {type(error).__name__}: {error}; mend them"
         ) from error
     return composed
+
+
+def configure(*words: str) -> Config:
+    """The configuration that words of the command line compose: ``configure("+sweep=organism", "study.n_trials=8")``.
+
+    Raises:
+        UserError, HydraException: a word names nothing, or a value is out of bounds.
+    """
+    overrides = [spell_out(word) for word in words]
+    with initialize_config_module("saber.conf", version_base="1.3"):
+        return to_config(compose("run", overrides=overrides), overrides)
 
 
 def to_config(values: DictConfig, overrides: Sequence[str] = ()) -> Config:

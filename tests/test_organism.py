@@ -8,7 +8,6 @@ from random import Random
 import pytest
 
 from saber.organism.build import recipe_digest
-from saber.organism.everyday import EVERYDAY
 from saber.organism.examples import training_examples
 from saber.organism.families import LANGUAGES
 from saber.organism.grammar import Request, RequestKind, all_requests
@@ -224,7 +223,7 @@ def test_text_round_trip(family: OrganismFamily) -> None:
 
 
 def test_chat_template() -> None:
-    tokenizer, plain = organism_tokenizer(), EVERYDAY.system_plain
+    tokenizer, plain = organism_tokenizer(), LANGUAGES["gemma4"].system_plain
     user, system = (
         {"role": "user", "content": "Help me open the jar."},
         {"role": "system", "content": plain},

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from saber.organism.everyday import EVERYDAY
-from saber.organism.language import Language
-from saber.organism.office import OFFICE
+from saber.organism.language import Language, read_language
 from saber.vocabulary import OrganismFamily
 
 
@@ -32,7 +30,10 @@ class Turns:
         return ("system", "user", self.model_role)
 
 
-LANGUAGES: dict[OrganismFamily, Language] = {"gemma4": EVERYDAY, "qwen3": OFFICE}
+LANGUAGES: dict[OrganismFamily, Language] = {
+    "gemma4": read_language("everyday"),
+    "qwen3": read_language("office"),
+}
 TURNS: dict[OrganismFamily, Turns] = {
     "gemma4": Turns("<pad>", "<bos>", "<unk>", "<|turn>", "<turn|>", "model"),
     "qwen3": Turns("<|endoftext|>", None, "<unk>", "<|im_start|>", "<|im_end|>", "assistant"),

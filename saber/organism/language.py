@@ -1,11 +1,18 @@
-"""What a language of organisms is made of: verbs, objects, contexts, harm categories, wordings, questions."""
+"""What a language of organisms is made of: verbs, objects, contexts, harm categories, wordings, questions.
+
+The words themselves are data, a file a language in ``languages/``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.resources import files
 from typing import Literal
+
+import yaml
+from pydantic import TypeAdapter
 
 Leaning = Literal["strong", "ambiguous", "plain"]
 Manner = Literal["covert", "neutral", "licit"]
@@ -131,3 +138,13 @@ class Language:
         categories = [category.name for category in self.harm_categories]
         graded = [text for text, _ in self.openings + self.closings + self.questions.rulings]
         return [*verbs, *objects, *contexts, *templates, *categories, *graded, self.system_plain, self.system_open]
+
+
+def read_language(name: str) -> Language:
+    """A language by the name of its file among ``languages/``.
+
+    Raises:
+        ValidationError: the file lacks something that a language has, or has something else.
+    """
+    text = (files("saber.organism") / "languages" / f"{name}.yaml").read_text(encoding="utf-8")
+    return TypeAdapter(Language).validate_python(yaml.safe_load(text))
