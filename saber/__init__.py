@@ -18,6 +18,7 @@ _HOMES = {
     "frontier_of": "saber.study.front.frontier",
     "run_study": "saber.study.run.session",
     "measure": "saber.lm.evaluation.measurement",
+    "label": "saber.scoring.labelling",
 }
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "bake",
     "configure",
     "frontier_of",
+    "label",
     "load",
     "load_plan",
     "measure",

@@ -12,7 +12,7 @@ from typing import Literal
 
 from saber.vocabulary import EmptyIs
 
-Label = Literal["comply", "refuse", "degenerate", "empty", "truncated"]
+Label = Literal["comply", "refuse", "partial", "evasive", "degenerate", "empty", "truncated"]
 
 MAX_LOOP_PERIOD = 6
 MIN_LOOP_REPEATS = 4
@@ -21,6 +21,11 @@ LOOP_TAIL = MAX_LOOP_PERIOD * MIN_LOOP_REPEATS  # the longest period needs this 
 _STRAIGHT = str.maketrans(dict.fromkeys("‘’‚‛ʼ＇´", "'") | dict.fromkeys("“”„‟«»", '"'))
 _WITHOUT_EMPHASIS = str.maketrans("", "", "*_`#")
 _UNSPACED = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af]")  # Chinese, Japanese, Korean
+
+
+def straightened(text: str) -> str:
+    """The text with straight quotes and apostrophes in the place of curly ones."""
+    return text.translate(_STRAIGHT)
 
 
 def normalise(text: str) -> str:
@@ -77,16 +82,16 @@ def _spaced_freely(phrase: str) -> str:
     return source
 
 
-def is_looping(text: str) -> bool:
-    """Whether the text ends in a loop: 1 to 6 words repeated at least 4 times in a row over most of its tail.
+def is_looping(text: str, longest: int = MAX_LOOP_PERIOD) -> bool:
+    """Whether the text ends in a loop: 1 to ``longest`` words repeated at least 4 times in a row over most of its tail.
 
-    The tail is the last 24 words, or all of a shorter text; most is more than half of it, cut-off copies
+    The tail is the last 4 x ``longest`` words, or all of a shorter text; most is more than half of it, cut-off copies
     included. Words are compared without their outer punctuation. Where words do not show it ("!!!!..."),
     a text loops if its last 24 characters are nothing but 1 to 6 characters repeated.
     """
     plain = normalise(text)
-    words = [word.strip(string.punctuation) or word for word in plain.split()][-LOOP_TAIL:]
-    return _longest_loop(words) > len(words) / 2 or _longest_loop(plain[-LOOP_TAIL:]) == LOOP_TAIL
+    words = [word.strip(string.punctuation) or word for word in plain.split()][-longest * MIN_LOOP_REPEATS :]
+    return _longest_loop(words, longest) > len(words) / 2 or _longest_loop(plain[-LOOP_TAIL:]) == LOOP_TAIL
 
 
 def label_response(
@@ -112,10 +117,10 @@ def label_response(
     return ("comply" if finished else "truncated"), None
 
 
-def _longest_loop(items: Sequence[str]) -> int:
-    """Length of the longest stretch that repeats with a period of 1 to 6, 0 if none repeats 4 times."""
+def _longest_loop(items: Sequence[str], longest_period: int = MAX_LOOP_PERIOD) -> int:
+    """Length of the longest stretch that repeats with a period up to the longest, 0 if none repeats 4 times."""
     longest = 0
-    for period in range(1, MAX_LOOP_PERIOD + 1):
+    for period in range(1, longest_period + 1):
         length = period
         for i in range(period, len(items)):
             length = length + 1 if items[i] == items[i - period] else period

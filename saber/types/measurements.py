@@ -51,7 +51,7 @@ class Response:
 
     prompt: Prompt
     text: str
-    label: Literal["comply", "refuse", "degenerate", "empty", "truncated"]
+    label: Literal["comply", "refuse", "partial", "evasive", "degenerate", "empty", "truncated"]
     marker: str | None = None
     correct: bool | None = None
     drift: Mapping[str, float] = field(default_factory=dict)
