@@ -68,8 +68,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
             raise OSError(str(error)) from error
 
 
-def read_cached(path: Path) -> Cached:
-    """Read a cache file and check that it is as it was written.
+def read_cached(path: Path, *, is_known: bool = False) -> Cached:
+    """Read a cache file and check that it is as it was written; its numbers are not summed where it is known already.
 
     Raises:
         Exception: one of `DAMAGE`, where it is not, or OSError where it cannot be read.
@@ -77,7 +77,7 @@ def read_cached(path: Path) -> Cached:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if metadata["sum"] != _sum(tensors, metadata["value"]):
+    if not is_known and metadata["sum"] != _sum(tensors, metadata["value"]):
         raise ValueError("its checksum differs")
     return Cached(tensors, json.loads(metadata["value"]))
 

@@ -62,10 +62,14 @@ class Rows:
 
 
 class Stored:
-    """Batches on disk, read one at a time and checked each time. A scratch folder goes with it."""
+    """Batches on disk, read one at a time; a file is summed when it is first read and when it has changed since.
+
+    A scratch folder goes with it.
+    """
 
     def __init__(self, paths: Sequence[Path], scratch: Path | None = None) -> None:
         self._paths = tuple(paths)
+        self._known: dict[Path, tuple[int, int]] = {}
         if scratch is not None:
             weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
 
@@ -78,7 +82,14 @@ class Stored:
         Raises:
             UserError: a file is gone or damaged since; it is not made again, as the model may be edited by now.
         """
-        return map(_read, self._paths)
+        return map(self._checked, self._paths)
+
+    def _checked(self, path: Path) -> TeacherForced:
+        version = _version(path)
+        part = _read(path, is_known=version is not None and self._known.get(path) == version)
+        if version is not None:
+            self._known[path] = version
+        return part
 
 
 Batches = Sequence[TeacherForced] | Stored
@@ -196,9 +207,18 @@ def _cacheable(adapter: Adapter, rows: Rows, indices: Sequence[int], prefix: Pre
     return Cached(_force(adapter, rows, indices, prefix), None)
 
 
-def _read(path: Path) -> TeacherForced:
+def _version(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does: its size and when it was last written; None where it is gone."""
     try:
-        return _from_tensors(read_cached(path).tensors)
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _read(path: Path, *, is_known: bool = False) -> TeacherForced:
+    try:
+        return _from_tensors(read_cached(path, is_known=is_known).tensors)
     except (OSError, *DAMAGE) as error:
         raise UserError(f"expected base logits in {path}, found: {error}; run again") from error
 

@@ -7,16 +7,18 @@ import shutil
 import subprocess
 import sys
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from saber import cache
 from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.editing.apply import applied
-from saber.lm.evaluation import base_logits
+from saber.lm.evaluation import base_logits, teacher_forcing
 from saber.lm.evaluation.base_logits import GIGABYTE, PARTS, Stored, TeacherForced, bytes_per_position, part_bytes
 from saber.lm.evaluation.reference import make_reference
 from saber.lm.evaluation.teacher_forcing import drift_of
@@ -86,9 +88,9 @@ def test_only_one_batch_is_in_memory_at_a_time(
     alive: list[weakref.ref[torch.Tensor]] = []
     counts: list[int] = []
 
-    def counting(path: Path) -> TeacherForced:
+    def counting(path: Path, *, is_known: bool) -> TeacherForced:
         counts.append(sum(one() is not None for one in alive))
-        part = read(path)
+        part = read(path, is_known=is_known)
         alive.append(weakref.ref(part.logits))
         return part
 
@@ -159,6 +161,42 @@ def test_a_file_that_went_away_is_one_line_and_never_rebuilt_from_an_edited_mode
         pytest.raises(UserError, match=r"expected base logits in .* run again"),
     ):
         drift_of(adapter, reference, n_trials=1, batch_size=16)
+
+
+def test_a_file_is_summed_once_and_again_where_it_changed(
+    adapter: Adapter, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = make_reference(adapter, split, profile(), cache=tmp_path)
+    summed: list[int] = []
+
+    def counting(tensors: Mapping[str, torch.Tensor], value: str) -> str:
+        summed.append(len(tensors))
+        return total(tensors, value)
+
+    total = cache._sum
+    monkeypatch.setattr(cache, "_sum", counting)
+    for _ in range(3):
+        drift_of(adapter, reference, n_trials=1, batch_size=16)
+    assert len(summed) == len(reference.drift)
+    path = sorted(tmp_path.rglob("logits-*/0001-*"))[0]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"expected base logits in .* its checksum differs"):
+        drift_of(adapter, reference, n_trials=1, batch_size=16)
+
+
+@pytest.mark.parametrize("n_trials", [1, 3])
+def test_pieces_of_any_size_give_the_very_same_drift(
+    adapter: Adapter, split: Split, monkeypatch: pytest.MonkeyPatch, n_trials: int
+) -> None:
+    reference, found = make_reference(adapter, split, profile(4.0)), []
+    for cached_logits in (1, 2**40):
+        monkeypatch.setattr(teacher_forcing, "CACHED_LOGITS", cached_logits)
+        with applied(adapter, [plan_of(adapter)] * n_trials):
+            found.append(drift_of(adapter, reference, n_trials=n_trials, batch_size=16))
+    assert all(torch.equal(found[0].nats[name], found[1].nats[name]) for name in found[0].nats)
+    assert found[0].beginnings == found[1].beginnings
 
 
 PEAK = """
