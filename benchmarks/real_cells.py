@@ -113,7 +113,8 @@ def fingerprint(config: Config) -> str:
 
 def open_bench(config: Config) -> Workbench:
     """The workbench, its tune split without borderline prompts."""
-    return only(open_workbench(config, searched(config)), KINDS, {})
+    bench = open_workbench(config, searched(config))
+    return bench if not bench.splits["tune"].of("borderline") else only(bench, KINDS, {})
 
 
 def numbers(metrics: Metrics) -> dict[str, float]:
