@@ -1,7 +1,8 @@
 """The methods of ``real_model.py``: the words of ``saber.sweep`` that search each, and the two peers that search alone.
 
-``outputs`` reads what comes out of all writers, as the organism's sweep does. Outputs read in a band are what Heretic's tents are with floors of nothing: one direction
-of a searched depth, taken out at layers around a searched position, weaker towards the band's two ends.
+``outputs`` reads what comes out of all writers, as the organism's sweep does. Outputs read in a band are what Heretic's
+tents are with floors of nothing: one direction of a searched depth, taken out at layers around a searched position,
+weaker towards the band's two ends.
 """
 
 from __future__ import annotations
