@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from saber.types import PROMPT_KINDS, Prompt
+from saber.types import PROMPT_KINDS, Prompt, UserError
 
 MARKS = ".,;:!?\"'`()[]{}…“”‘’«»¿¡"  # stripped from words; signs such as + - * / make another prompt
 MAX_SHOWN = 60
@@ -21,10 +21,23 @@ def normalised(text: str) -> str:
 
 
 def different(prompts: Sequence[Prompt], near_duplicate: float | None) -> list[Prompt]:
-    """The first of equal prompts and of near duplicates of one kind; a twin of another kind repeats nothing."""
+    """The first of equal prompts and of near duplicates of one kind; a twin of another kind repeats nothing.
+
+    Raises:
+        UserError: a prompt is harmful and of another kind too.
+    """
     first: dict[str, Prompt] = {}
+    conflicts: list[tuple[Prompt, Prompt]] = []
     for prompt in prompts:
-        first.setdefault(normalised(prompt.text), prompt)
+        earlier = first.setdefault(normalised(prompt.text), prompt)
+        if earlier.kind != prompt.kind and "harmful" in (earlier.kind, prompt.kind):
+            conflicts.append((earlier, prompt))
+    if conflicts:
+        earlier, later = conflicts[0]
+        raise UserError(
+            f"expected harmful prompts and others to differ, found {len(conflicts)} that are both, such as"
+            f" {shown(earlier)}, {earlier.kind} and {later.kind}: take them out of one file"
+        )
     exact = list(first.values())
     repeated = repeats(exact, near_duplicate)
     return [prompt for i, prompt in enumerate(exact) if i not in repeated]

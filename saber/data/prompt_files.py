@@ -1,24 +1,21 @@
-"""Rows of a local file of prompts: JSONL, CSV or plain lines, in UTF-8; what is malformed is named by its line."""
+"""Rows of a local file of prompts: JSON, tables or plain lines, in UTF-8; what is malformed is named by its line."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from saber.config import PromptSource
+from saber.data.tables import Record, csv_rows, parquet_rows, tsv_rows
 from saber.keys import nearest
 from saber.types import UserError
 from saber.vocabulary import shown
 
-Record = tuple[str, Mapping[str, object]]  # where it stands, such as "line 3", and its values by column
-
 
 def is_file(path: str) -> bool:
     """Whether a source names a file: by its suffix, or as there is one."""
-    return Path(path).suffix.lower() in READERS or _expanded(path).is_file()
+    return Path(path).suffix.lower() in SUFFIXES or _expanded(path).is_file()
 
 
 def read_file(source: PromptSource) -> list[Record]:
@@ -28,12 +25,12 @@ def read_file(source: PromptSource) -> list[Record]:
         UserError: it is missing, of another suffix or encoding, or malformed.
     """
     path = _expanded(source.path)
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(f"expected a file that ends in {', '.join(READERS)}, found {path}: convert it")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(f"expected a file that ends in {', '.join(SUFFIXES)}, found {path}: convert it")
     if source.subset or source.revision or source.split != "train":
         raise UserError(f"subset, split and revision are for hub data sets, {path} is a file: remove them")
-    return list(reader(path, _read_text(path)))
+    return list(parquet_rows(_there(path)) if suffix == PARQUET else TEXT_READERS[suffix](path, _read_text(path)))
 
 
 def _expanded(path: str) -> Path:
@@ -45,13 +42,22 @@ def _expanded(path: str) -> Path:
         raise UserError(f"expected a file or a data set, found {shown(path)} ({error}): name another") from error
 
 
+def _there(path: Path) -> Path:
+    """A path at which there is something.
+
+    Raises:
+        UserError: there is nothing; the nearest name of a file beside it is said.
+    """
+    if not path.exists():
+        there = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(f"no file {path} (from {Path.cwd()}){nearest(path.name, there)}")
+    return path
+
+
 def _read_text(path: Path) -> str:
     """The text of a UTF-8 file, with or without a byte order mark."""
     try:
-        raw = path.read_bytes()
-    except FileNotFoundError as error:
-        there = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(f"no file {path} (from {Path.cwd()}){nearest(path.name, there)}") from error
+        raw = _there(path).read_bytes()
     except (OSError, ValueError) as error:  # a ValueError where the name is none that a file can have
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"cannot read {path}: {reason}") from error
@@ -73,6 +79,15 @@ def _lines_file(_: Path, text: str) -> Iterator[Record]:
 
 
 def _json_file(path: Path, text: str) -> Iterator[Record]:
+    """One array of objects or of texts, however it is printed, or else one object a line."""
+    if (array := _json_array(text)) is not None:
+        for number, value in enumerate(array):
+            if not isinstance(value, dict | str):
+                raise UserError(
+                    f"{path}, item {number}: expected an object or a text, found a {type(value).__name__}: mend it"
+                )
+            yield f"item {number}", {"prompt": value} if isinstance(value, str) else value
+        return
     for number, line in enumerate(_lines(text), start=1):
         if not line.strip():
             continue
@@ -82,8 +97,8 @@ def _json_file(path: Path, text: str) -> Iterator[Record]:
             told = error if isinstance(error, json.JSONDecodeError) else None
             column, reason = (told.colno, told.msg.lower()) if told else (1, str(error))
             raise UserError(
-                f"{path}, line {number}: expected one JSON object a line, found bad JSON at column {column}"
-                f" ({reason}): mend it"
+                f"{path}, line {number}: expected one JSON object a line or one array of them, found bad JSON at"
+                f" column {column} ({reason}): mend it"
             ) from error
         if not isinstance(values, dict):
             raise UserError(
@@ -92,43 +107,28 @@ def _json_file(path: Path, text: str) -> Iterator[Record]:
         yield f"line {number}", values
 
 
+def _json_array(text: str) -> list[object] | None:
+    """What the text holds where all of it is one array."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        value = json.loads(text, parse_constant=_no_number)
+    except (RecursionError, ValueError):  # then its lines are read, and what is bad is named by its line
+        return None
+    return value if isinstance(value, list) else None
+
+
 def _no_number(word: str) -> float:
     raise ValueError(f"{word} is no number in JSON")
 
 
-def _csv_file(path: Path, text: str) -> Iterator[Record]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header: list[str] = []
-    start = 1
-    try:
-        for cells in reader:
-            line, start = start, reader.line_num + 1
-            if not cells:
-                continue
-            if not header:
-                header = cells
-                _check_header(path, header)
-            elif len(cells) != len(header):
-                raise UserError(
-                    f"{path}, line {line}: expected {len(header)} cells as in the header,"
-                    f" found {len(cells)}: quote cells that hold a comma"
-                )
-            else:
-                yield f"line {line}", dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise UserError(f"{path}, line {start}: expected CSV, {error}: mend the quotes") from error
-
-
-def _check_header(path: Path, header: Sequence[str]) -> None:
-    twice = [column for column in header if header.count(column) > 1]
-    if twice:
-        raise UserError(f"{path}: expected different column names, found {twice[0]!r} twice: rename one")
-
-
-READERS: dict[str, Callable[[Path, str], Iterator[Record]]] = {
+PARQUET = ".parquet"
+TEXT_READERS: dict[str, Callable[[Path, str], Iterator[Record]]] = {
     ".jsonl": _json_file,
     ".ndjson": _json_file,
     ".json": _json_file,
-    ".csv": _csv_file,
+    ".csv": csv_rows,
+    ".tsv": tsv_rows,
     ".txt": _lines_file,
 }
+SUFFIXES = (*TEXT_READERS, PARQUET)

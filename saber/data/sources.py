@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from saber.config import PromptSource
-from saber.data.prompt_files import READERS, Record, is_file, read_file
+from saber.data.columns import FIELDS, LOOKED_FOR, columns_of, listed
+from saber.data.prompt_files import SUFFIXES, is_file, read_file
+from saber.data.tables import Record
 from saber.keys import nearest
 from saber.types import Prompt, UserError
 
-FIELDS = ("prompt", "category", "pair_id", "answer")
-MAX_LISTED = 5  # how many bad rows, columns or categories an error names
+PLAIN = (str, int, float, type(None))
+Say = Callable[[str], None]
+PLURAL = {"prompt": "prompts", "category": "categories", "pair_id": "pairs", "answer": "answers"}
 
 
-def read_source(source: PromptSource) -> tuple[Prompt, ...]:
-    """Read every prompt of a source, in its order, without outer white space.
+def read_source(source: PromptSource, say: Say = lambda _: None) -> tuple[Prompt, ...]:
+    """Read every prompt of a source, in its order, without outer white space; ``say`` is told what was taken.
 
     Raises:
         UserError: the source is missing, unreachable or malformed, a column or a protected category is not there,
@@ -35,29 +38,31 @@ def read_source(source: PromptSource) -> tuple[Prompt, ...]:
             prompts.append(_prompt(texts, source))
     if problems:
         raise UserError(
-            f"{len(problems)} of {len(records)} rows of {source.path} cannot be used: {_listed(problems)};"
+            f"{len(problems)} of {len(records)} rows of {source.path} cannot be used: {listed(problems)};"
             " mend or remove them"
         )
     _check_protected(source, prompts)
+    say(_taken(source, columns, records))
     return tuple(prompts)
 
 
 def _columns(source: PromptSource, records: Sequence[Record]) -> dict[str, str]:
-    """Which column each field is read from: the mapped ones and ``prompt`` must be there, the others may."""
-    for field in source.columns:
-        if field not in FIELDS:
-            raise UserError(
-                f"{source.path}: columns maps {', '.join(FIELDS)}, found {field}{nearest(field, list(FIELDS))}"
-            )
-    found = list(dict.fromkeys(column for _, values in records for column in values))
-    columns = {field: source.columns.get(field, field) for field in FIELDS}
-    for field, column in columns.items():
-        if column not in found and (field == "prompt" or field in source.columns):
-            raise UserError(
-                f"{source.path} has no column {column!r} for {field}: map columns.{field} to one of"
-                f" {_listed(found)}{nearest(column, found)}"
-            )
-    return columns
+    """Which column each field is read from; only one that holds nothing but text and numbers is looked for."""
+    wanted = LOOKED_FOR[source.kind] if source.usual_columns else ()
+    nested = {column for _, values in records for column, value in values.items() if not isinstance(value, PLAIN)}
+    return columns_of(source.path, _found(records), source.columns, wanted, without=nested)
+
+
+def _found(records: Sequence[Record]) -> list[str]:
+    return list(dict.fromkeys(column for _, values in records for column in values))
+
+
+def _taken(source: PromptSource, columns: Mapping[str, str], records: Sequence[Record]) -> str:
+    """What was read from which column, and which columns were not read."""
+    first, *rest = (f"{PLURAL[field]} from {column!r}" for field, column in columns.items())
+    unread = [column for column in _found(records) if column not in columns.values()]
+    told = f"{source.path}: {len(records)} {source.kind} {'; '.join([first, *rest])}"
+    return told + (f"; not read: {listed(unread)}" if unread else "")
 
 
 def _as_text(field: str, value: object) -> object:
@@ -85,7 +90,7 @@ def _problem(texts: Mapping[str, object]) -> str | None:
 
 
 def _prompt(texts: Mapping[str, object], source: PromptSource) -> Prompt:
-    text, category, pair_id, answer = (str(texts[field] or "") for field in FIELDS)
+    text, category, pair_id, answer = (str(texts.get(field) or "") for field in FIELDS)
     return Prompt(
         text=text,
         kind=source.kind,
@@ -103,19 +108,13 @@ def _check_protected(source: PromptSource, prompts: Sequence[Prompt]) -> None:
         if category not in found:
             raise UserError(
                 f"{source.path} has no category {category!r} to protect: it has"
-                f" {_listed(found) or 'no categories'}{nearest(category, found)}"
+                f" {listed(found) or 'no categories'}{nearest(category, found)}"
             )
-
-
-def _listed(words: Sequence[str]) -> str:
-    """The first few words, and how many more there are."""
-    more = len(words) - MAX_LISTED
-    return ", ".join(words[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _read_hub(source: PromptSource) -> list[Record]:
     """The rows of a hub data set: the one place that needs ``datasets``."""
-    local = f"or name local {', '.join(READERS)} files"
+    local = f"or name local {', '.join(SUFFIXES)} files"
     try:
         from datasets import load_dataset
         from datasets.exceptions import DatasetsError

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from random import Random
 
-from saber.config import DataConfig, SplitSizes
+from saber.config import DataConfig, PromptSource, SplitSizes
 from saber.data.allocation import Row, deal, deal_pairs, match_pairs, stratified
 from saber.data.duplicates import different, normalised, repeats, shown
-from saber.data.sources import read_source
+from saber.data.sizes import fitted_sizes, spoken_sizes, with_capability
+from saber.data.sources import Say, read_source
 from saber.types import (
     PROMPT_KINDS,
     SPLIT_NAMES,
@@ -24,26 +25,61 @@ from saber.types import (
 from saber.vocabulary import OrganismFamily
 
 
-def load_splits(config: DataConfig, organism_seed: int, family: OrganismFamily = "gemma4") -> dict[SplitName, Split]:
-    """The three splits that a run uses: the organism's own, or made from ``data.sets``.
+def load_splits(
+    config: DataConfig, organism_seed: int, family: OrganismFamily = "gemma4", say: Say = lambda _: None
+) -> dict[SplitName, Split]:
+    """The three splits that a run uses: the organism's own, or made from the named files or ``data.sets``.
+
+    ``say`` is told what was read and how it is split, where that was found out.
 
     Raises:
         UserError: a source cannot be read, holds too few prompts, or two splits overlap.
     """
-    if config.source == "organism":
-        from saber.organism.prompts import organism_splits
-
-        if config.sets or any(_sizes(config)[name] != SplitSizes() for name in SPLIT_NAMES):
-            raise UserError(
-                "data.sets, probe, tune and report are for data.source=sets: the organism has its own splits"
-            )
-        splits = organism_splits(organism_seed, family)
-    elif config.sets:
-        splits = make_splits([prompt for source in config.sets for prompt in read_source(source)], config)
-    else:
+    _check_named(config)
+    if config.source == "organism" and not config.named:
+        splits = _organism_splits(config, organism_seed, family)
+        check_disjoint(splits)
+        return splits
+    sources = config.named or config.sets
+    if not sources:
         raise UserError("data.source=sets needs data.sets, found none: name a file or a hub data set")
-    check_disjoint(splits, near_duplicate=None if config.source == "organism" else config.near_duplicate)
+    splits = _split_sources(sources, config, say)
+    check_disjoint(splits, near_duplicate=config.near_duplicate)
     return splits
+
+
+def _check_named(config: DataConfig) -> None:
+    named = [source.kind for source in config.named]
+    missing = [kind for kind in ("harmful", "harmless") if kind not in named]
+    if named and missing:
+        raise UserError(
+            f"data.{' and data.'.join(named)} replace data.sets, and data.{' and data.'.join(missing)} must be named"
+            " beside: give a file or a hub data set"
+        )
+    if config.protected and not named:
+        raise UserError("data.protected names categories of data.harmful, found none: say protected in data.sets")
+
+
+def _organism_splits(config: DataConfig, seed: int, family: OrganismFamily) -> dict[SplitName, Split]:
+    from saber.organism.prompts import organism_splits
+
+    if config.sets or any(size != SplitSizes() for size in _sizes(config).values()):
+        raise UserError("data.sets, probe, tune and report are for data.source=sets: the organism has its own splits")
+    return organism_splits(seed, family)
+
+
+def _split_sources(sources: Sequence[PromptSource], config: DataConfig, say: Say) -> dict[SplitName, Split]:
+    read = [prompt for source in sources for prompt in read_source(source, say)]
+    chosen = different(read, config.near_duplicate)
+    if len(chosen) < len(read):
+        say(f"{len(read) - len(chosen)} of {len(read)} prompts repeat another one, or nearly, and are left out")
+    if config.named and config.capability is None:
+        chosen = with_capability(chosen)
+        n = sum(prompt.kind == "capability" for prompt in chosen)
+        say(f"no data.capability: {n} harmless prompts stand for ordinary use that an edit should leave alone")
+    sizes = fitted_sizes(chosen, _sizes(config))
+    say(spoken_sizes(sizes))
+    return _dealt(chosen, sizes, config.seed)
 
 
 def make_splits(prompts: Sequence[Prompt], config: DataConfig) -> dict[SplitName, Split]:
@@ -53,12 +89,15 @@ def make_splits(prompts: Sequence[Prompt], config: DataConfig) -> dict[SplitName
     in case, white space or punctuation only, and of near duplicates of one kind, the first is used.
 
     Raises:
-        UserError: there are fewer prompts than asked for, or a pair id is not a pair's own.
+        UserError: there are fewer prompts than asked for, a prompt is harmful and another kind too, or a pair id is
+            not a pair's own.
     """
-    chosen = different(prompts, config.near_duplicate)
-    sizes = _sizes(config)
+    return _dealt(different(prompts, config.near_duplicate), _sizes(config), config.seed)
+
+
+def _dealt(chosen: Sequence[Prompt], sizes: Mapping[SplitName, SplitSizes], seed: int) -> dict[SplitName, Split]:
     _require_enough(chosen, sizes)
-    rng = Random(f"splits {config.seed}")
+    rng = Random(f"splits {seed}")
     dealt = deal_pairs(*match_pairs(chosen), sizes, rng)
     for kind in ("borderline", "capability"):
         alone: list[Row] = [(prompt,) for prompt in chosen if prompt.kind == kind]
@@ -127,6 +166,12 @@ def probe_set(split: Split, sizes: tuple[int, int, int], seed: int) -> ProbeSet:
         capability=tuple(row[0] for row in capability[:n_capability]),
         borderline=tuple(row[0] for row in borderline[:n_borderline]),
     )
+
+
+def probe_counts(split: Split) -> tuple[int, int]:
+    """The most pairs and capability prompts that directions can be extracted from."""
+    pairs, harmful, harmless = match_pairs(split.prompts)
+    return len(pairs) + min(len(harmful), len(harmless)), len(split.of("capability"))
 
 
 def _sizes(config: DataConfig) -> dict[SplitName, SplitSizes]:

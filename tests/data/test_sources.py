@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from saber.config import DataConfig, PromptSource
 from saber.data.prompt_files import _lines
+from saber.data.sizes import MOST
 from saber.data.sources import read_source
 from saber.types import Prompt, UserError
 
@@ -152,9 +153,9 @@ def test_folder_named_like_a_file(tmp_path: Path) -> None:
 
 
 def test_unknown_suffix(tmp_path: Path) -> None:
-    path = written(tmp_path, "a.tsv", "prompt\n")
+    path = written(tmp_path, "a.xlsx", "prompt\n")
     assert message(path) == (
-        f"expected a file that ends in .jsonl, .ndjson, .json, .csv, .txt, found {path}: convert it"
+        f"expected a file that ends in .jsonl, .ndjson, .json, .csv, .tsv, .txt, .parquet, found {path}: convert it"
     )
 
 
@@ -174,7 +175,11 @@ def test_hub_keys_on_a_file(tmp_path: Path, key: str) -> None:
 def test_missing_column(tmp_path: Path) -> None:
     path = written(tmp_path, "jbb.csv", JBB_HARMFUL)
     columns = "Index, Goal, Target, Behavior, Category and 1 more"
-    assert message(path) == f"{path} has no column 'prompt' for prompt: map columns.prompt to one of {columns}"
+    other = written(tmp_path, "other.csv", JBB_HARMFUL.replace("Goal", "Aim").replace("Behavior", "Title"))
+    assert message(other) == (
+        f"{other}: expected a column for the prompt such as prompt, text, instruction, question, found"
+        " Index, Aim, Target, Title, Category and 1 more: rename one, or map columns.prompt in data.sets"
+    )
     assert message(path, columns={"prompt": "Gaol"}) == (
         f"{path} has no column 'Gaol' for prompt: map columns.prompt to one of {columns}; did you mean Goal?"
     )
@@ -198,11 +203,12 @@ def test_repeated_column(tmp_path: Path) -> None:
 def test_bad_json(tmp_path: Path) -> None:
     path = written(tmp_path, "a.jsonl", '{"prompt": "a"}\n\n{"prompt": }\n')
     assert message(path) == (
-        f"{path}, line 3: expected one JSON object a line, found bad JSON at column 12 (expecting value): mend it"
+        f"{path}, line 3: expected one JSON object a line or one array of them, found bad JSON at column 12"
+        " (expecting value): mend it"
     )
 
 
-@pytest.mark.parametrize(("line", "kind"), [('["a"]', "list"), ('"a"', "str"), ("3", "int")])
+@pytest.mark.parametrize(("line", "kind"), [('"a"', "str"), ("3", "int")])
 def test_json_that_is_no_object(tmp_path: Path, line: str, kind: str) -> None:
     path = written(tmp_path, "a.json", line)
     assert message(path) == f"{path}, line 1: expected one JSON object a line, found a {kind}: split it"
@@ -217,7 +223,7 @@ def test_ragged_csv(tmp_path: Path) -> None:
 
 def test_open_quote(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", 'prompt\na\n"b\nc\n')
-    assert message(path) == f"{path}, line 3: expected CSV, unexpected end of data: mend the quotes"
+    assert message(path) == f"{path}, line 3: expected comma separated cells, unexpected end of data: mend the quotes"
 
 
 @pytest.mark.parametrize("codec", ["latin-1", "utf-16"])
@@ -308,7 +314,7 @@ def test_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch, error: Exce
     stand_in(monkeypatch, error)
     assert message("owner/set", split="test") == (
         "cannot load data set owner/set (subset None, split test): Couldn't reach it;"
-        " check the network and these names, or name local .jsonl, .ndjson, .json, .csv, .txt files"
+        " check the network and these names, or name local .jsonl, .ndjson, .json, .csv, .tsv, .txt, .parquet files"
     )
 
 
@@ -321,7 +327,7 @@ def test_hub_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     assert message("owner/set") == (
         "data set owner/set is read with the datasets library: pip install 'saber-sweep[hub]',"
-        " or name local .jsonl, .ndjson, .json, .csv, .txt files"
+        " or name local .jsonl, .ndjson, .json, .csv, .tsv, .txt, .parquet files"
     )
 
 
@@ -337,8 +343,8 @@ def menu(name: str) -> DataConfig:
 def test_shipped_data_configurations_validate(name: str) -> None:
     config = menu(name)
     if config.source == "sets":
-        assert config.probe.harmful >= config.n_probe <= config.probe.harmless
-        assert config.probe.capability >= config.n_capability
+        assert MOST["probe"].harmful >= (config.n_probe or 0) <= MOST["probe"].harmless
+        assert MOST["probe"].capability >= (config.n_capability or 0)
 
 
 def test_jailbreakbench_pins_every_set_and_reads_the_twins_of_one_table() -> None:

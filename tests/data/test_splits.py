@@ -171,13 +171,22 @@ def test_too_few_prompts_names_every_kind_that_is_short() -> None:
 
 def test_prompts_that_differ_in_form_only_count_once() -> None:
     prompts = [
-        Prompt("What's up, Doc?", "harmful", "first"),
-        Prompt("  what’s UP doc", "harmless", "second"),
-        Prompt("Another", "harmful"),
+        Prompt("What's up, Doc?", "harmless", "first"),
+        Prompt("  what’s UP doc", "borderline", "second"),
+        Prompt("Another", "harmless"),
     ]
-    assert make_splits(prompts, config(probe=SplitSizes(harmful=2)))["probe"].of("harmless") == ()
-    found = message(prompts, config(probe=SplitSizes(harmful=2, harmless=1)))
-    assert "ask for 1 harmless prompts together, found 0 harmless different ones" in found
+    assert make_splits(prompts, config(probe=SplitSizes(harmless=2)))["probe"].of("borderline") == ()
+    found = message(prompts, config(probe=SplitSizes(harmless=2, borderline=1)))
+    assert "ask for 1 borderline prompts together, found 0 borderline different ones" in found
+
+
+@pytest.mark.parametrize("kinds", [("harmful", "harmless"), ("borderline", "harmful")])
+def test_a_prompt_that_is_harmful_and_something_else_is_named(kinds: tuple[PromptKind, PromptKind]) -> None:
+    prompts = [Prompt("What's up, Doc?", kinds[0]), Prompt("Another", "harmful"), Prompt("what's up doc", kinds[1])]
+    assert message(prompts, config()) == (
+        "expected harmful prompts and others to differ, found 1 that are both, such as"
+        f' "What\'s up, Doc?", {kinds[0]} and {kinds[1]}: take them out of one file'
+    )
 
 
 def test_a_pair_id_names_one_prompt_of_a_kind() -> None:

@@ -20,7 +20,7 @@ from saber.data.splits import check_disjoint, make_splits
 from saber.types import PROMPT_KINDS, Prompt, UserError
 from tests.fuzz import fuzzed, nested, odd_scalar, odd_text, or_one_line
 
-SUFFIXES = [".jsonl", ".json", ".ndjson", ".csv", ".txt", ".CSV"]
+SUFFIXES = [".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".txt", ".CSV", ".parquet"]
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-32-le", "latin-1", "cp1252", "shift_jis"]
 BIG = 10_000_000
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
