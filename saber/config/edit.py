@@ -55,7 +55,10 @@ class KernelConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class EditConfig:
-    """The method's knobs (DESIGN 2): every one of them changes the plan. A negative alpha amplifies what it reads."""
+    """The method's knobs (DESIGN 2): every one of them changes the plan. A negative alpha amplifies what it reads.
+
+    ``strength_unit`` multiplies every strength; null is what ``study.find_scale`` finds, or 1 where it is not asked.
+    """
 
     contrast: Contrast = "refusal"
     outside_refusal: float = Field(default=1.0, ge=0.0, le=1.0)
@@ -72,6 +75,7 @@ class EditConfig:
     layer_percentile: float = Field(default=50.0, ge=0.0, le=100.0)
     global_top_k: int = Field(default=14, ge=1)
     strength: Literal["blended", "decomposed", "uniform"] = "blended"
+    strength_unit: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
     alpha_base: float = Field(default=0.825, allow_inf_nan=False)
     alpha_entangled: float = Field(default=0.03, allow_inf_nan=False)
     entanglement_threshold: float = Field(default=0.55, ge=0.0, le=1.0)
@@ -89,6 +93,11 @@ class EditConfig:
     tolerance: float = Field(default=0.0, ge=0.0)
     stable_cosine: float = Field(default=0.98, ge=0.0, le=1.0)
     patience: int = Field(default=2, ge=1)
+
+    @property
+    def unit(self) -> float:
+        """What every strength is multiplied by."""
+        return 1.0 if self.strength_unit is None else self.strength_unit
 
     @property
     def is_interpolated(self) -> bool:

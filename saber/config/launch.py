@@ -14,13 +14,15 @@ from saber.config.strict import STRICT
 class LaunchConfig:
     """Where trials run, how many share one batch, and on how many CPU threads (``None`` leaves torch its own).
 
-    ``trials_per_batch=auto`` is what a short calibration finds fastest, the first time a study runs on a machine.
+    ``trials_per_batch=auto`` is what a short calibration finds fastest, the first time a study runs on a machine; it is
+    done on as few prompts as ``calibration_s`` seconds allow.
     ``ray`` gives each of ``workers`` processes its model and a batch of its own, on this machine or on the cluster at
     ``address``. Each takes ``gpus_per_worker`` (``None``: one where there are any) and ``cpus_per_worker``.
     """
 
     kind: Literal["local", "ray"] = "local"
     trials_per_batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 4
+    calibration_s: float = Field(default=60.0, gt=0.0)
     threads: int | None = Field(default=None, ge=1)
     workers: int = Field(default=1, ge=1)
     address: str | None = None

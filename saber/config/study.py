@@ -54,6 +54,8 @@ class StudyConfig:
     """The search: its name and folder, how many trials, which sampler, what is improved.
 
     ``dry_run`` measures a few trials, says what the study will cost, and begins nothing.
+    ``find_scale`` begins a study with a coarse line search over strength, in whose unit strengths are searched.
+    ``sanity`` says what an unedited model that makes the study meaningless does: ``stop`` it, or ``warn`` only.
     ``n_trials`` counts finished trials in the whole study; ``"+20"`` asks for twenty more than last time.
     ``sampler`` is one of ours (``auto``, ``gp``, ``tpe``, ``nsga2``, ``random``) or the dotted path of an Optuna
     sampler, made with ``sampler_arguments`` and a seed where it takes one.
@@ -73,4 +75,6 @@ class StudyConfig:
     refusal_cap: float = Field(default=0.10, ge=0.0, le=1.0)
     storage: str | None = None
     dry_run: bool = False
+    find_scale: bool = False
+    sanity: Literal["stop", "warn"] = "stop"
     storage_patience_s: float = Field(default=120.0, ge=0.0)

@@ -127,7 +127,7 @@ def add_round(draft: _Draft) -> None:
     selected = select(ranking, edit)
     if not draft.rounds:
         draft.selected = selected
-    scaled = scale(selected, ranking, edit, factor=edit.decay ** len(draft.rounds))
+    scaled = scale(selected, ranking, edit, factor=edit.unit * edit.decay ** len(draft.rounds))
     n_layers = draft.activations.n_layers
     by_kind: Mapping[WriterKind, float] = {kind: getattr(edit.component_scale, kind) for kind in WRITER_KINDS}
     placed = place(scaled, reach_of(edit, n_layers), by_kind)

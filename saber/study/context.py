@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,20 +15,21 @@ import torch
 from saber.cache import Cached, cached
 from saber.config import Config, EvaluateConfig
 from saber.console import terminal, training_bar
-from saber.data.splits import load_splits, probe_set
+from saber.data.splits import load_splits, probe_counts, probe_set
 from saber.keys import with_values
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.architecture.loading import load_as, quiet, weights_digest
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.evaluation.borderline_labels import label_borderline, require_both, require_protected
-from saber.lm.evaluation.measurement import Measured, measure_trials
-from saber.lm.evaluation.protocol import marker_words
+from saber.lm.evaluation.measurement import Measured, label, measure_trials
+from saber.lm.evaluation.protocol import marker_words, ordered
 from saber.lm.evaluation.reference import Reference, make_reference
 from saber.lm.inference.oom import with_fewer_rows
 from saber.lm.inference.residuals import probe, probe_labels
 from saber.organism.build import ensure_organism
+from saber.study.sanity import judge_base, judge_vocabulary, stop_or_warn
 from saber.study.search.space import Knob, extremes, probe_sizes
-from saber.types import Activations, EditPlan, ProbeSet, Split, SplitName, digest_json
+from saber.types import PROMPT_KINDS, Activations, EditPlan, ProbeSet, Response, Split, SplitName, digest_json
 
 ORGANISM = "organism"
 T = TypeVar("T")
@@ -54,6 +57,22 @@ class Workbench:
 
         return _in_memory(self.config, measure)
 
+    @cached_property
+    def base_responses(self) -> tuple[Response, ...]:
+        """The unedited model's labelled replies to the tune split, as the reference holds them; nothing is run."""
+        prompts, profile = ordered(self.splits["tune"]), self.config.evaluate
+        return label(self.adapter, prompts, self.reference.responses, profile)
+
+    def judge_base(self, *, may_stop: bool) -> None:
+        """Say what is wrong with the unedited model as what this study starts from.
+
+        Raises:
+            UserError: it makes the study meaningless, and ``may_stop``.
+        """
+        stops = may_stop and self.config.study.sanity == "stop"
+        for line in stop_or_warn(judge_base(self.base_responses, self.config.evaluate), stops=stops):
+            announce(line)
+
     def report_reference(self) -> Reference:
         """The base's side on the held-out report split: read at the end only, for front points."""
         return _reference(self.adapter, self.splits["report"], self.config, self.folder / "cache", self.model_digest)
@@ -77,13 +96,16 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     """
     quiet()
     marker_words(config.evaluate)  # a mistaken list is told before a model is loaded
-    splits = load_splits(config.data, config.organism.seed, config.organism.family)
+    splits = load_splits(config.data, config.organism.seed, config.organism.family, announce)
+    config = with_probe_counts(config, splits["probe"])
     fewest, (n_probe, n_capability, n_borderline) = probe_sizes(knobs, config)
     with_borderline = "false_refusal" in extremes("edit.contrast", knobs, config)
     sizes = n_probe, n_capability, n_borderline if with_borderline else 0
     probes = probe_set(splits["probe"], sizes, config.data.seed)
     adapter = load_base(config)
     verify_writers(adapter)
+    for line in stop_or_warn(judge_vocabulary(adapter, [p for split in splits.values() for p in split.prompts])):
+        announce(line)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
     if "protected_and_answered" in extremes("edit.spares", knobs, config):
@@ -94,6 +116,30 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     reference = _reference(adapter, splits["tune"], config, folder / "cache", digest)
     activations = _activations(adapter, probes, config, folder / "cache", digest)
     return Workbench(config, adapter, digest, splits, probes, activations, reference, folder)
+
+
+def with_probe_counts(config: Config, split: Split) -> Config:
+    """The configuration with the number of probes that the split has where it says ``null``."""
+    n_pairs, n_capability = probe_counts(split)
+    data = config.data
+    return with_values(
+        config,
+        {
+            "data.n_probe": n_pairs if data.n_probe is None else data.n_probe,
+            "data.n_capability": n_capability if data.n_capability is None else data.n_capability,
+        },
+    )
+
+
+@contextmanager
+def few_prompts(bench: Workbench, n: int) -> Iterator[Workbench]:
+    """The same workbench with at most ``n`` tune prompts of each kind; what it puts on disk is gone afterwards."""
+    tune = bench.splits["tune"]
+    few = Split(tune.name, tuple(prompt for kind in PROMPT_KINDS for prompt in tune.of(kind)[:n]))
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".few-", dir=bench.folder) as folder:
+        reference = _reference(bench.adapter, few, bench.config, Path(folder), bench.model_digest)
+        yield replace(bench, splits={**bench.splits, few.name: few}, reference=reference)
 
 
 def _reference(adapter: Adapter, split: Split, config: Config, folder: Path, digest: str) -> Reference:

@@ -103,6 +103,7 @@ KNOBS: dict[str, tuple[dict[str, Any], Any]] = {
     "layer_percentile": ({"layer_strategy": "percentile"}, 90.0),
     "global_top_k": ({}, 3),
     "strength": ({}, "decomposed"),
+    "strength_unit": ({}, 0.5),
     "alpha_base": ({"entanglement_threshold": 0.9}, 0.5),
     "alpha_entangled": ({}, 0.1),
     "entanglement_threshold": ({}, 0.05),

@@ -65,7 +65,7 @@ def make_reference(
     prompts = ordered(split)
     key = _key(adapter, split, profile, model_digest)
     rows, responses = base_replies(
-        adapter, split, profile, cache=cache, model_digest=model_digest, name=f"responses-{split.name}"
+        adapter, split, profile, cache=cache, model_digest=model_digest, name=f"responses-{split.name}", say=say
     )
     cache_type = rewindable_cache(adapter)
     most_logits = part_bytes(profile) // bytes_per_position(adapter)
@@ -85,7 +85,14 @@ def make_reference(
 
 
 def base_replies(
-    adapter: Adapter, split: Split, profile: EvaluateConfig, *, cache: Path | None, model_digest: str, name: str
+    adapter: Adapter,
+    split: Split,
+    profile: EvaluateConfig,
+    *,
+    cache: Path | None,
+    model_digest: str,
+    name: str,
+    say: Say = lambda _: None,
 ) -> tuple[list[list[int]], tuple[Decoded, ...]]:
     """The token ids of a split's prompts, in the order of `ordered`, and the base's greedy replies to them.
 
@@ -99,6 +106,7 @@ def base_replies(
     check_fits(adapter, prompts, rows, profile.max_new_tokens)
 
     def build() -> Cached:
+        say(f"the unedited model replies to {len(rows)} {split.name} prompts, once")
         (made,) = greedy(adapter, rows, max_new_tokens=profile.max_new_tokens, batch_size=profile.batch_size)
         return Cached({}, [[list(one.tokens), one.end] for one in made])
 

@@ -46,6 +46,7 @@ MORE_SETTINGS: Mapping[str, str] = {
     "Depth band, low": "edit.depth_band.low",
     "Depth band, high": "edit.depth_band.high",
     "Strength": "edit.strength",
+    "Strength unit": "edit.strength_unit",
     "Scope": "edit.scope",
     "Reader": "edit.reader",
     "Reader spares": "edit.spares",

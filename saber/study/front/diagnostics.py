@@ -9,7 +9,6 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
-from saber.config import Config
 from saber.keys import with_values
 from saber.lm.planning import rank_with, select
 from saber.study.context import Workbench
@@ -20,12 +19,10 @@ from saber.types import DirectionRow, FrontierPoint, Objective
 ENOUGH_TO_RANK = 10  # with fewer trials an importance says nothing
 
 
-def landscape(
-    bench: Workbench, config: Config, points: Sequence[FrontierPoint]
-) -> tuple[tuple[float, ...], tuple[DirectionRow, ...]]:
+def landscape(bench: Workbench, points: Sequence[FrontierPoint]) -> tuple[tuple[float, ...], tuple[DirectionRow, ...]]:
     """Layer ratios and all directions of the unedited model, as the balanced point sees and selects them."""
     balanced = find_point(points, "balanced")
-    trial = with_values(config, balanced.params)
+    trial = with_values(bench.config, balanced.params)
     ranking = rank_with(bench.activations.first(*trial.data.probe_sizes), trial.edit, everywhere=True)
     selected = {(one.direction.layer, one.direction.index) for one in select(ranking, trial.edit)}
     rows = tuple(

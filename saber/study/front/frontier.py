@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import optuna
 
@@ -62,9 +63,14 @@ def _from_trials(
         base_report=None,
         hypervolume=hypervolume(values, reference),
         published=config.published,
-        settings=public_values(dataclasses.asdict(config))
+        settings=public_values(dataclasses.asdict(config) | _found_out(bench))
         | {"protected": protected, "words": spoken_overrides(config)},
     )
+
+
+def _found_out(bench: Workbench) -> dict[str, Any]:
+    """The sections in which ``null`` has become a number: how many probes there are, the unit of strength."""
+    return {"data": dataclasses.asdict(bench.config.data), "edit": dataclasses.asdict(bench.config.edit)}
 
 
 def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
@@ -88,7 +94,7 @@ def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Fronti
         else point
         for point in frontier.points
     )
-    layer_fdr, directions = landscape(bench, config, points)
+    layer_fdr, directions = landscape(bench, points)
     return dataclasses.replace(
         frontier,
         points=points,

@@ -72,7 +72,9 @@ def _kept_curve(bench: Workbench, split: SplitName, file: str, measure: Measure)
     size = bench.config.launch.batch
     for start in range(0, len(missing), size):
         strengths = missing[start : start + size]
-        configs = [with_values(bench.config, {**PLAIN, "edit.alpha_base": a}) for a in strengths]
+        configs = [
+            with_values(bench.config, {**PLAIN, "edit.strength_unit": 1.0, "edit.alpha_base": a}) for a in strengths
+        ]
         measured = zip(strengths, measure(bench, configs), strict=True)
         kept.add({str(a): measured_to_json(one) for a, one in measured if one is not None})
     return kept

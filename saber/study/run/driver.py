@@ -95,9 +95,11 @@ def ask(study: optuna.Study, config: Config, knobs: Sequence[Knob], size: int) -
 
 def tell_all(study: optuna.Study, config: Config, done: Done, names: set[str], progress: Progress) -> None:
     """Store what came of a batch, trial by trial."""
-    for trial, outcome in zip(done.batch.trials, done.outcomes, strict=True):
+    for trial, own, outcome in zip(done.batch.trials, done.batch.configs, done.outcomes, strict=True):
         name = point_name(trial.params, names, trial.number)
         with together(study):
+            if own.edit.strength_unit is not None:
+                trial.set_user_attr("strength_unit", own.edit.strength_unit)
             tell(study, trial, outcome, name, config.study, study_folder(config), artifact_store(config))
         names.add(name)
         progress.told(study, name, outcome)

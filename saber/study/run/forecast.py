@@ -15,11 +15,13 @@ from saber.config import Config
 from saber.lm.evaluation.base_logits import GIGABYTE
 from saber.lm.inference.batches import tokenise
 from saber.lm.inference.oom import Room
-from saber.study.context import Workbench, announce
-from saber.study.run.evaluator import evaluate
+from saber.study.context import Workbench, announce, few_prompts
+from saber.study.run.evaluator import evaluate, plan_trials
 from saber.study.search.space import Knob, suggest
+from saber.types import count_kinds
 
 TRIALS_AT_ONCE = (1, 2, 4, 8)
+FEW = 4  # prompts of each kind for a first look at how long a trial takes
 
 
 @dataclass(frozen=True)
@@ -72,33 +74,81 @@ def fastest(calibrations: Sequence[Calibration]) -> Calibration:
 def calibrations(bench: Workbench, knobs: Sequence[Knob], *, until_slower: bool = False) -> list[Calibration]:
     """Measure batches of 1, 2, 4 and 8 trials drawn at random, up to what fits into memory, or to one no faster.
 
-    The first trial is run once before, and that time not counted: it pays for what is made once.
+    Where all of that would take longer than ``launch.calibration_s`` it is done on fewer prompts, and what is left at
+    the end of that time is not begun. The first trial pays for what is made once, so it is not counted.
     """
+    budget = bench.config.launch.calibration_s
+    announce(f"calibrating: at most about {duration(budget)} (launch.calibration_s)")
+    drawn = _draw(bench, knobs)
+    with few_prompts(bench, FEW) as few:
+        evaluate(few, drawn[:1])
+        seconds = _seconds(few, drawn[:1], None, _share(few, bench))
+    n_prompts = _prompts_within(bench, budget / (seconds * len(drawn) * len(TRIALS_AT_ONCE)))
+    if n_prompts is None:
+        return _calibrate_all(bench, drawn, time.monotonic() + budget, 1.0, until_slower)
+    with few_prompts(bench, n_prompts) as few:
+        share = _share(few, bench)
+        announce(f"a trial takes about {duration(seconds)}: calibrating on {share:.0%} of its prompts")
+        return _calibrate_all(few, drawn, time.monotonic() + budget, share, until_slower)
+
+
+def _draw(bench: Workbench, knobs: Sequence[Knob]) -> list[Config]:
     study = optuna.create_study(
         directions=[one.direction for one in bench.config.study.objectives],
         sampler=optuna.samplers.RandomSampler(seed=bench.config.study.seed),
     )
-    drawn = [suggest(study.ask(), knobs, bench.config) for _ in range(max(TRIALS_AT_ONCE))]
-    evaluate(bench, drawn[:1])
+    return [suggest(study.ask(), knobs, bench.config) for _ in range(max(TRIALS_AT_ONCE))]
+
+
+def _share(few: Workbench, bench: Workbench) -> float:
+    """The share of a trial's prompts that a workbench of few has."""
+    return len(few.splits["tune"].prompts) / len(bench.splits["tune"].prompts)
+
+
+def _prompts_within(bench: Workbench, share: float) -> int | None:
+    """How many prompts of each kind are that share of all, at least `FEW`; ``None`` where it is all."""
+    most = max(count_kinds(bench.splits["tune"].prompts).values())
+    return None if share >= 1 or most <= FEW else max(FEW, int(share * most))
+
+
+def _calibrate_all(
+    bench: Workbench, drawn: Sequence[Config], until: float, share: float, until_slower: bool
+) -> list[Calibration]:
+    """Each number of trials at once that is begun in time; the first is, whatever it takes."""
     found: list[Calibration] = []
     for n in TRIALS_AT_ONCE:
         room = Room(n, bench.config.evaluate.batch_size, announce)
-        found.append(_calibrate(bench, drawn, room))
-        if room.trials < n or (until_slower and fastest(found) is not found[-1]):  # more at once would not fit either
+        found.append(_calibrate(bench, drawn, room, share))
+        slower = until_slower and fastest(found) is not found[-1]
+        if room.trials < n or slower:  # more at once would not fit either
+            break
+        if n != TRIALS_AT_ONCE[-1] and time.monotonic() + found[-1].seconds * share * len(drawn) > until:
+            announce(f"launch.trials_per_batch={2 * n} and more are not tried: launch.calibration_s is over")
             break
     return found
 
 
-def _calibrate(bench: Workbench, drawn: Sequence[Config], room: Room) -> Calibration:
+def _calibrate(bench: Workbench, drawn: Sequence[Config], room: Room, share: float) -> Calibration:
     """All drawn trials, as many at a time as there is room for: every calibration measures the same work.
 
     Each begins without a past, as a study does; that of the one before would know every reply.
     """
     if bench.reference.past is not None:
         bench = replace(bench, reference=replace(bench.reference, past=bench.reference.past.emptied()))
+    seconds = _seconds(bench, drawn, room, share)
+    announce(f"launch.trials_per_batch={room.trials}: {seconds:.2f} s a trial")
+    return Calibration(room.trials, seconds, peak_bytes(bench.adapter.device))
+
+
+def _seconds(bench: Workbench, configs: Sequence[Config], room: Room | None, share: float) -> float:
+    """Seconds a trial on all prompts, from trials on a ``share`` of them: planning takes as long on any."""
     started = time.monotonic()
-    evaluate(bench, drawn, room)
-    return Calibration(room.trials, (time.monotonic() - started) / len(drawn), peak_bytes(bench.adapter.device))
+    if share < 1:
+        plan_trials(bench, configs)
+    planned = time.monotonic()
+    evaluate(bench, configs, room)
+    planning, both = planned - started, time.monotonic() - planned
+    return (planning + max(0.0, both - planning) / share) / len(configs)
 
 
 def peak_bytes(device: torch.device) -> int:

@@ -12,12 +12,14 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from saber.config import Config
+from saber.saved_run import save_run
 from saber.study.context import Workbench, announce, open_workbench, study_folder
 from saber.study.run.batching import with_batch, with_known_batch
 from saber.study.run.driver import drive, more_trials, wanted_trials
 from saber.study.run.forecast import forecast, spoken
 from saber.study.run.launch import check_launch, n_outstanding, workers_of
 from saber.study.run.progress import Progress
+from saber.study.run.scale import with_known_scale, with_scale
 from saber.study.search.sampler import make_sampler
 from saber.study.search.space import Knob, parse_space
 from saber.study.store.database_lock import database_lock
@@ -51,13 +53,15 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
         database_lock(url, config.study.name, connect_args(url)) as lock,
     ):
         bench = open_workbench(config, knobs)
+        bench.judge_base(may_stop=not is_begun(config))
         study = open_study(config, identity(config, knobs, bench), lock.check if lock else None)
+        save_run(study_folder(config), config)
         n_trials = wanted_trials(study, config.study.n_trials)
         n_done = len(finished_trials(study))
         if n_done >= n_trials:
             console.print(f"study {config.study.name} has its {n_done} trials; study.n_trials=+20 adds twenty")
-            return study, bench
-        bench = with_batch(study, bench, knobs)
+            return study, with_known_batch(study, with_known_scale(study, bench))
+        bench = with_batch(study, with_scale(study, bench, knobs), knobs)
         study.sampler = make_sampler(config.study, len(study.trials), n_trials, n_outstanding(bench.config.launch))
         console.print(
             f"study {config.study.name}: trials {n_done + 1} to {n_trials}, {len(knobs)} keys searched,"
@@ -67,7 +71,7 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
             workers_of(bench, knobs, announce) as workers,
             Progress(console, n_trials, n_done).showing() as progress,
         ):
-            drive(mirrored(study), config, knobs, workers, progress, n_trials)
+            drive(mirrored(study), bench.config, knobs, workers, progress, n_trials)
     return study, bench
 
 
@@ -80,6 +84,7 @@ def predict(config: Config) -> list[str]:
     calm_optuna()
     knobs = searched(config)
     bench = open_workbench(config, knobs)
+    bench.judge_base(may_stop=True)
     n_trials = config.study.n_trials
     return spoken(forecast(bench, knobs, n_trials if isinstance(n_trials, int) else more_trials(n_trials)))
 
@@ -96,6 +101,14 @@ def searched(config: Config) -> tuple[Knob, ...]:
     if len(config.study.objectives) not in (2, 3):
         raise UserError(f"expected 2 or 3 study.objectives, found {len(config.study.objectives)}")
     return knobs
+
+
+def is_begun(config: Config) -> bool:
+    """Whether the study has finished trials, which are not lost by judging its base anew."""
+    try:
+        return bool(finished_trials(load_study(config)))
+    except UserError:  # there is no such study yet
+        return False
 
 
 @contextmanager
@@ -127,7 +140,7 @@ def resume(config: Config) -> tuple[optuna.Study, Workbench]:
     knobs = parse_space(config)
     bench = open_workbench(config, knobs)
     check_identity(study, identity(config, knobs, bench))
-    return study, with_known_batch(study, bench)
+    return study, with_known_batch(study, with_known_scale(study, bench))
 
 
 def calm_optuna() -> None:

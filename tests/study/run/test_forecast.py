@@ -10,14 +10,27 @@ from tests.commands import run_here, words_of
 
 
 def test_a_dry_run_says_what_it_costs_and_writes_no_study(organism_folder: Path, tmp_path: Path) -> None:
-    said = run_here("sweep", words_of(organism_folder, tmp_path, "study.n_trials=40", "study.dry_run=true"), tmp_path)
+    words = ["study.n_trials=40", "study.dry_run=true", "launch.calibration_s=600"]
+    said = run_here("sweep", words_of(organism_folder, tmp_path, *words), tmp_path)
     assert said.status == 0, said.err
     assert "40 trials; each reads" in said.out
-    rates = [float(s) for s in re.findall(r"trials_per_batch=\d+: ([\d.]+) s a trial", said.out)]
+    rates = [float(s) for s in re.findall(r"trials_per_batch=\d+: ([\d.]+) s a trial, ", said.out)]
     assert len(rates) == 4
     assert min(rates) > 0
     assert "nothing was written to the study" in said.out
     assert not list(tmp_path.rglob("study.db"))
+
+
+def test_a_calibration_ends_in_time_on_fewer_prompts(organism_folder: Path, tmp_path: Path) -> None:
+    """What it will take is said before it begins; a trial's time is that of all its prompts."""
+    words = ["study.n_trials=40", "study.dry_run=true", "launch.calibration_s=0.5"]
+    said = run_here("sweep", words_of(organism_folder, tmp_path, *words), tmp_path)
+    assert said.status == 0, said.err
+    lines = said.out.splitlines()
+    assert "calibrating: at most about 0 s (launch.calibration_s)" in lines
+    assert re.search(r"a trial takes about \d+ s: calibrating on \d+% of its prompts", said.out)
+    assert "launch.trials_per_batch=2 and more are not tried: launch.calibration_s is over" in lines
+    assert "fastest here: launch.trials_per_batch=1" in lines[-1]
 
 
 def test_a_forecast_multiplies_what_was_measured() -> None:

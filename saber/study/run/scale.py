@@ -1,0 +1,119 @@
+"""A study's own scale: a coarse line search over strength, so that a search is in units of what this model needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import optuna
+
+from saber.keys import with_values
+from saber.lm.inference.oom import Room
+from saber.study.context import Workbench, announce, few_prompts
+from saber.study.run.evaluator import evaluate
+from saber.study.search.space import Knob, extremes
+from saber.study.store.records import finished_trials
+from saber.types import UserError
+
+SCALE = "scale"
+UNIT = "edit.strength_unit"
+STRENGTHS = (1.6, 0.8, 0.4, 0.2, 0.1, 0.05, 0.025)
+N_PROMPTS = 24  # of each kind at most: a refusal rate to within 20 points is enough to place a range
+LARGEST_KLD = 0.5  # nats at the strong end of the searched range; beyond it a model of any size talks nonsense
+DIGITS = 2
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What one strength does to a few prompts: the share of harmful ones still refused, and the drift in nats."""
+
+    strength: float
+    refusal_rate: float
+    kld: float
+
+
+def with_scale(study: optuna.Study, bench: Workbench, knobs: Sequence[Knob]) -> Workbench:
+    """The workbench in the study's unit of strength, found once before the first trial and then remembered.
+
+    A study that was begun without one goes on without one.
+
+    Raises:
+        UserError: no strength that was tried leaves the model measurable.
+    """
+    if not _is_asked(bench, knobs):
+        return bench
+    if SCALE not in study.user_attrs and not finished_trials(study):
+        study.set_user_attr(SCALE, find_scale(bench, knobs))
+    return with_known_scale(study, bench)
+
+
+def with_known_scale(study: optuna.Study, bench: Workbench) -> Workbench:
+    """The workbench in the unit that the study has found, if it has."""
+    known = study.user_attrs.get(SCALE)
+    if known is None or bench.config.edit.strength_unit is not None:
+        return bench
+    return replace(bench, config=with_values(bench.config, {UNIT: known["unit"]}))
+
+
+def find_scale(bench: Workbench, knobs: Sequence[Knob]) -> dict[str, object]:
+    """Try each of `STRENGTHS` on a few prompts, with every other key as configured, and say what was found.
+
+    Raises:
+        UserError: no strength that was tried leaves the model measurable.
+    """
+    announce(f"scale: trying {len(STRENGTHS)} strengths on at most {N_PROMPTS} prompts of each kind")
+    with few_prompts(bench, N_PROMPTS) as few:
+        configs = [with_values(bench.config, {UNIT: strength}) for strength in STRENGTHS]
+        room = Room(len(configs), bench.config.evaluate.batch_size, announce)
+        results = evaluate(few, configs, room)
+        base = few.base_tune.metrics["refusal_rate"]
+    tried = [
+        Tried(strength, one.measured.metrics["refusal_rate"], one.measured.metrics["kld"])
+        for strength, one in zip(STRENGTHS, results, strict=True)
+        if one.measured is not None
+    ]
+    if not tried:
+        raise UserError(f"scale: expected a strength that can be measured, found: {results[-1].failure}")
+    unit = unit_of(tried, base, reach=_reach(bench, knobs))
+    for one in tried:
+        announce(f"scale: strength {one.strength:g} leaves {one.refusal_rate:.0%} refused at {one.kld:.4f} nats")
+    announce(f"scale: one unit of strength is {unit:g} here ({UNIT}); unedited, {base:.0%} are refused")
+    return {"unit": unit, "base_refusal_rate": base, "tried": [asdict(one) for one in tried]}
+
+
+def unit_of(tried: Sequence[Tried], base_refusal_rate: float, *, reach: float) -> float:
+    """The least strength that takes away half of the refusals, by interpolation between those tried.
+
+    It is lowered where ``reach`` times it, the strong end of the searched range, would drift by more than
+    `LARGEST_KLD`. Where no strength takes away half, the unit is as large as that bound lets it be.
+    """
+    rising = sorted(tried, key=lambda one: one.strength)
+    half = _crossing([(one.strength, base_refusal_rate / 2 - one.refusal_rate) for one in rising])
+    bound = _crossing([(one.strength, one.kld - LARGEST_KLD) for one in rising]) / reach
+    unit = min(half, bound)
+    return float(f"{unit if math.isfinite(unit) else rising[-1].strength:.{DIGITS}g}")
+
+
+def _crossing(points: Sequence[tuple[float, float]]) -> float:
+    """The strength at which a value first is no longer negative, its logarithm interpolated; infinite where none is."""
+    for i, (strength, value) in enumerate(points):
+        if value >= 0:
+            if i == 0:
+                return strength
+            before, below = points[i - 1]
+            share = below / (below - value)
+            return before * (strength / before) ** share
+    return math.inf
+
+
+def _is_asked(bench: Workbench, knobs: Sequence[Knob]) -> bool:
+    given = bench.config.edit.strength_unit is not None or any(knob.key == UNIT for knob in knobs)
+    return bench.config.study.find_scale and not given
+
+
+def _reach(bench: Workbench, knobs: Sequence[Knob]) -> float:
+    """How many times the strength that is tried the strongest of the study is."""
+    configured = abs(bench.config.edit.alpha_base)
+    strongest = max(abs(alpha) for alpha in extremes("edit.alpha_base", knobs, bench.config))
+    return max(1.0, strongest / configured) if configured else 1.0
