@@ -19,7 +19,9 @@ from yaml import YAMLError
 from saber.config import Config
 from saber.interrupts import interrupts_come_again
 from saber.keys import config_keys, nearest, parse_config, with_values
+from saber.model_name import model_name
 from saber.redaction import masked, public
+from saber.saved_run import with_saved_run
 from saber.vocabulary import UserError, one_line
 
 USER_MISTAKE = 2
@@ -46,7 +48,7 @@ def run(task: Callable[[Config], None], argv: Sequence[str] | None = None) -> in
     sys.argv = [sys.argv[0], *arguments]
 
     def every_configuration() -> None:
-        for config in apart([to_config(values, overrides) for values, overrides in _compose()]):
+        for config in apart([with_saved_run(to_config(values, overrides)) for values, overrides in _compose()]):
             _say_what_is_trusted(config)
             task(config)
 
@@ -89,7 +91,7 @@ def _compose() -> list[tuple[DictConfig, list[str]]]:
     @hydra.main(version_base="1.3", config_path="pkg://saber.conf", config_name="run")
     def main(values: DictConfig) -> None:
         words: Any = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)  # as they were given
-        composed.append((values, words))
+        composed.append((values, [*_own_folder(), *words]))
 
     try:
         main()
@@ -100,6 +102,12 @@ def _compose() -> list[tuple[DictConfig, list[str]]]:
             f"expected words and files that compose, found {type(error).__name__}: {error}; mend them"
         ) from error
     return composed
+
+
+def _own_folder() -> list[str]:
+    """The word for a folder of the user's own configurations, so that the next command can be written with it."""
+    sources = HydraConfig.get().runtime.config_sources
+    return [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
 
 
 def configure(*words: str) -> Config:
@@ -120,13 +128,23 @@ def to_config(values: DictConfig, overrides: Sequence[str] = ()) -> Config:
         UserError: a value that must be given is missing, a key is unknown, or a value is out of bounds.
     """
     try:
-        missing = sorted(OmegaConf.missing_keys(values))
-        plain: Any = OmegaConf.to_container(values, resolve=True)
+        missing = _missing(OmegaConf.to_container(values, resolve=False))
+        plain: Any = {} if missing else OmegaConf.to_container(values, resolve=True)
     except RecursionError as error:
         raise UserError("expected a configuration of a few levels, found hundreds: flatten it") from error
     if missing:
         raise UserError(f"expected a value for {', '.join(missing)}, found none: give it, or add +sweep=organism")
     return parse_config({**plain, "overrides": list(overrides)})
+
+
+def _missing(node: Any, path: str = "") -> list[str]:
+    """The keys whose value must be given, before anything that refers to them is looked up."""
+    if isinstance(node, dict):
+        return [key for name, value in node.items() for key in _missing(value, f"{path}.{name}" if path else str(name))]
+    return [path] if node == "???" else []
+
+
+OmegaConf.register_new_resolver("model_name", model_name, replace=True)
 
 
 def apart(configs: Sequence[Config]) -> list[Config]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,28 +11,30 @@ import pytest
 from hydra import compose, initialize_config_module
 
 from saber.command import spell_out, to_config
-from saber.config import Config
+from saber.config import SAFE_NAME, Config
 from saber.keys import config_keys, key_type, value_of, with_values
+from saber.model_name import model_name
 from saber.study.search.space import check_point, parse_space
 from saber.types import UserError
 from tests.commands import run_here
 
 CONF = Path(__file__).parent.parent / "conf"
 GROUPS = sorted(p.relative_to(CONF) for p in CONF.rglob("*.yaml") if p.parent != CONF and p.parent.name != "sweep")
+NEEDED = {"any": ["++model.path=m"], "chat": ["++model.path=some/model"]}
 SWEEPS = sorted(p.stem for p in (CONF / "sweep").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", GROUPS, ids=str)
 def test_every_choice_of_every_group_composes_and_validates(path: Path) -> None:
     with initialize_config_module("saber.conf", version_base="1.3"):
-        config = to_config(compose("run", overrides=[f"{path.parent}={path.stem}"]))
+        config = to_config(compose("run", overrides=[f"{path.parent}={path.stem}", *NEEDED.get(path.stem, [])]))
     assert config.study.name
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_composes_and_its_space_and_known_points_are_right(sweep: str) -> None:
     with initialize_config_module("saber.conf", version_base="1.3"):
-        config = to_config(compose("run", overrides=[f"+sweep={sweep}"]))
+        config = to_config(compose("run", overrides=[f"+sweep={sweep}", *NEEDED.get(sweep, [])]))
     knobs = parse_space(config)
     assert knobs
     assert len(config.study.objectives) in (2, 3)
@@ -45,6 +48,21 @@ def test_every_key_can_be_read_and_replaced() -> None:
     for key in config_keys():
         assert key_type(key) is not None
         assert value_of(with_values(config, {key: value_of(config, key)}), key) == value_of(config, key)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", "SmolLM2-135M-Instruct"),
+        ("/models/My Model (v2)/", "My-Model-v2"),
+        ("~/.cache/hub/models--org--name-it/snapshots/0123abc", "name-it"),
+        ("/..", "model"),
+        ("m" * 300, "m" * 80),
+    ],
+)
+def test_a_study_is_named_after_its_model(path: str, name: str) -> None:
+    assert model_name(path) == name
+    assert re.fullmatch(SAFE_NAME, name)
 
 
 def test_a_key_that_does_not_exist_is_refused_with_the_nearest() -> None:
@@ -78,6 +96,7 @@ def test_the_words_are_kept_as_they_were_given(tmp_path: Path) -> None:
         ("sweep", ["+sweep=organism", "+edit.alpha_bas=3"], "unknown key edit.alpha_bas; did you mean edit.alpha_base"),
         ("sweep", ["+sweep=organism", "edit.n_directions=-1"], "edit.n_directions: input should be greater than or eq"),
         ("sweep", [], "add +sweep=organism"),
+        ("sweep", ["+sweep=chat"], "expected a value for model.path, found none"),
         ("frontier", ["+sweep=organism", "study.dir={tmp}"], "run python -m saber.sweep first"),
         ("evaluate", ["+sweep=organism"], "expected checkpoint="),
         ("writers", ["model.path=/nowhere/at/all"], "could not reach model '/nowhere/at/all'"),
