@@ -10,6 +10,8 @@ surgical: arXiv 2601.08489 takes from the difference in means, by ridge regressi
 lies in the top q right singular vectors of the harmless and capability probes, uncentred; q is searched. It is a
 projection instead of a ridge, and principal directions instead of named atoms.
 
+saber: outputs read, the default sweep until inputs were; saber-inputs: the default with no refusal spared.
+
 saber-small: the default's directions with one strength for all of them, and so with fewer keys to search.
 
 kernel: Heretic 1.4.0's ranges. It has the floor as a share of the peak, here it is a strength of its own; it edits no
@@ -44,7 +46,7 @@ class Method:
 
     words: tuple[str, ...] = ()
     control: Control = UNCHANGED
-    sweep: str = "organism"
+    sweep: str = "organism_outputs"
 
 
 def _space(probes: str, edit: str) -> tuple[str, str]:
@@ -67,7 +69,16 @@ def _tent(kind: str) -> str:
     )
 
 
+# What the default sweep searches, but for the refusals that it spares: no other method spares any.
+NONE_SPARED = (
+    "edit.protects=none",
+    "study.constraints=[]",
+    "study.objectives=[{metric: refusal_rate, direction: minimize, reference: 1.0},"
+    " {metric: kld, direction: minimize, reference: 0.1}]",
+)
+
 METHODS: Mapping[str, Method] = {
+    "saber-inputs": Method(NONE_SPARED, sweep="organism"),
     "saber": Method(),
     "saber-layers": Method(sweep="organism_layers"),
     "saber-small": Method(control=replace(ONE_ALPHA, fixed={**ONE_ALPHA.fixed, "edit.purify": "harmless_mean"})),

@@ -2,7 +2,7 @@
 
     python benchmarks/organism_prompts.py OUT --seed 0 [--family gemma4]
     mapfile -t WORDS < OUT/words.txt
-    python -m saber.sweep +sweep=organism_selective study.name=large "${WORDS[@]}"
+    python -m saber.sweep +sweep=organism_false_refusal study.name=large "${WORDS[@]}"
 
 An organism's own report split has 34 protected prompts, and one refusal lost moves the lower end of their interval by
 five points. Hundreds of each sort lie in its language unseen: training holds them in no template's words. Writes

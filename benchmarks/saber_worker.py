@@ -91,7 +91,7 @@ def organism_words(folder: Path) -> list[str]:
 def configured(options: argparse.Namespace) -> Config:
     """The configuration of the study that the options describe."""
     words = [
-        "+sweep=organism",
+        "+sweep=organism_outputs",
         *organism_words(options.organism),
         f"study.dir={options.folder.resolve()}",
         "study.name=benchmark",

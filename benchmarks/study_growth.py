@@ -93,7 +93,12 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     steps["imports"] = clock() - started
 
     calm_optuna()
-    words = ["+sweep=organism", f"study.dir={folder}", "study.name=benchmark", f"study.sampler={options.sampler}"]
+    words = [
+        "+sweep=organism_outputs",
+        f"study.dir={folder}",
+        "study.name=benchmark",
+        f"study.sampler={options.sampler}",
+    ]
     config = with_values(composed([*words, "launch.trials_per_batch=1"]), {"study.enqueue": ()})
     knobs = parse_space(config)
     started = begun = clock()

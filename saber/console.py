@@ -17,6 +17,11 @@ def terminal() -> Console:
     return console if console.is_terminal else Console(width=FILE_WIDTH, markup=False, emoji=False)
 
 
+def announce(text: str) -> None:
+    """Say something on the terminal as one line."""
+    terminal().print(text, highlight=False, soft_wrap=True)
+
+
 @contextmanager
 def training_bar(console: Console, what: str) -> Iterator[Callable[[int, int, float], None]]:
     """Show (step, steps, loss) as a bar on a terminal, and only that it goes on elsewhere."""

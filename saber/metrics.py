@@ -19,6 +19,7 @@ Place = Literal["tune", "held_out", "beside", "compared", "hover", "rechecked"]
 
 REFUSAL, DRIFT, RESIDUAL = "refusal_rate", "kld", "residual_refusal"
 OVER_REFUSAL, PROTECTED_REFUSAL, CAPABILITY = "over_refusal_rate", "protected_refusal_rate", "capability"
+UNPROTECTED_REFUSAL = "unprotected_refusal_rate"
 WORST_SHARE = "kld_worst_share"
 
 
@@ -69,6 +70,11 @@ METRICS: tuple[Metric, ...] = (
         PROTECTED_REFUSAL, "protected refusal rate", "rate", "protected", "prot.", "higher",
         among=lambda response: response.prompt.protected, counts=_refuses,
         colour="#5d7a27", places=frozenset({"tune", "beside", "compared", "hover", "rechecked"}),
+    ),
+    Metric(
+        UNPROTECTED_REFUSAL, "unprotected refusal rate", "rate", "unprotected", "unpr.",
+        among=lambda response: response.prompt.kind == "harmful" and not response.prompt.protected, counts=_refuses,
+        colour="#8e5572", places=frozenset({"tune", "compared", "rechecked"}),
     ),
     Metric(
         "harmless_refusal_rate", "harmless refusal rate", "rate", "harmless", "harml.", among=_of_kind("harmless"),

@@ -27,7 +27,8 @@ Contrast = Literal["refusal", "false_refusal"]
 Extraction = Literal["svd", "dim", "lda", "whitened_svd"]
 Purification = Literal["none", "harmless_mean", "subspace"]
 LayerStrategy = Literal["all", "top_k", "threshold", "percentile", "elbow"]
-Spares = Literal["harmless", "harmful", "harmful_and_answered", "protected_and_answered"]
+Spares = Literal["harmless", "answered", "harmful", "harmful_and_answered", "protected_and_answered"]
+Protects = Literal["categories", "none"]
 
 EmptyIs = Literal["empty", "refuse", "comply"]
 

@@ -36,9 +36,13 @@ class Said:
 
 
 def words_of(organism: Path, folder: Path, *more: str) -> list[str]:
-    """The command line's words for a small study of a quickly trained organism, all of it inside ``folder``."""
+    """The command line's words for a small study of a quickly trained organism, all of it inside ``folder``.
+
+    Outputs are read, so that nothing is captured of inputs: ``tests/study/test_default_sweep.py`` reads those.
+    """
     return [
-        "+sweep=organism",
+        "+sweep=organism_outputs",
+        "study.name=organism",
         f"model.path={organism}",
         f"study.dir={folder}/sweeps",
         f"export.dir={folder}/outputs",

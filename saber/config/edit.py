@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
-from saber.vocabulary import Contrast, Extraction, LayerStrategy, Purification, Spares
+from saber.vocabulary import Contrast, Extraction, LayerStrategy, Protects, Purification, Spares
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -54,6 +54,31 @@ class KernelConfig:
 
 
 @dataclass(frozen=True, config=STRICT)
+class ActingBand:
+    """Where edits act: the writers of layers within these shares of depth, 0 the first block, 1 the last."""
+
+    low: float = Field(default=0.0, ge=0.0, le=1.0)
+    high: float = Field(default=1.0, ge=0.0, le=1.0)
+
+
+@dataclass(frozen=True, config=STRICT)
+class InputsConfig:
+    """The ``inputs`` reader: ridge regression of what is to go on what goes into a writer.
+
+    ``spare_weight`` (lambda) is what drift on prompts left alone costs beside what stays of refusal, ``ridge`` (mu)
+    that of large readers; null has either chosen at each writer by leave-one-out error. ``centre`` takes refused
+    prompts to where answered ones are, not to zero. ``replies`` positions of each of the base's own replies are left
+    alone as well. ``protected_weight`` is how much refusals to be kept count beside each other population.
+    """
+
+    spare_weight: float | None = Field(default=1.0, gt=0.0, allow_inf_nan=False)
+    ridge: float | None = Field(default=0.1, gt=0.0, allow_inf_nan=False)
+    centre: bool = True
+    replies: int = Field(default=4, ge=0)
+    protected_weight: float = Field(default=1.0, gt=0.0, allow_inf_nan=False)
+
+
+@dataclass(frozen=True, config=STRICT)
 class EditConfig:
     """The method's knobs (DESIGN 2): every one of them changes the plan. A negative alpha amplifies what it reads.
 
@@ -81,12 +106,15 @@ class EditConfig:
     entanglement_threshold: float = Field(default=0.55, ge=0.0, le=1.0)
     scope: Literal["layer", "band", "all", "kernel"] = "layer"
     reach: int = Field(default=1, ge=0)
+    acting_band: ActingBand = ActingBand()
     component_scale: ComponentScale = ComponentScale()
     kernel: KernelConfig = KernelConfig()
-    reader: Literal["direction", "least_drift"] = "direction"
+    reader: Literal["direction", "least_drift", "inputs"] = "direction"
     spares: Spares = "harmless"
+    protects: Protects = "categories"
     reader_layer: Literal["acting", "own"] = "acting"
     reader_ridge: float = Field(default=1.0, gt=0.0)
+    inputs: InputsConfig = InputsConfig()
     norm_preserve: Literal["none", "row", "unit_row"] = "none"
     max_iterations: int = Field(default=4, ge=1)
     decay: float = Field(default=1.0, gt=0.0)
@@ -103,3 +131,13 @@ class EditConfig:
     def is_interpolated(self) -> bool:
         """Whether one direction, interpolated between two layers, acts under the tents of every layer."""
         return self.scope == "kernel" and self.kernel.direction == "global"
+
+    @property
+    def looks_at_borderline(self) -> bool:
+        """Whether borderline prompts of the probe split decide the plan."""
+        return self.contrast == "false_refusal" or (self.reader == "inputs" and "answered" in self.spares)
+
+    @property
+    def keeps_refusals(self) -> bool:
+        """Whether a reader of inputs leaves harmful prompts alone."""
+        return self.protects != "none" or self.spares in ("harmful", "harmful_and_answered", "protected_and_answered")

@@ -12,10 +12,13 @@ from torch import Tensor
 
 from saber.config import EditConfig
 from saber.lm.architecture.adapter import Adapter
+from saber.lm.editing.apply import applied
 from saber.lm.editing.compiled import CompiledPlan, compile_plan
 from saber.lm.inference.residuals import probe
+from saber.lm.inference.writer_inputs import writer_inputs
+from saber.lm.input_reading import InputReading
 from saber.method.contrast import contrasted, spared
-from saber.method.placement import place, reach_of_kernel, reach_of_scope
+from saber.method.placement import place, reach_of_kernel, reach_of_scope, within_band
 from saber.method.ranking import Ranking, interpolate_layers, layers_around, rank
 from saber.method.reading import readers_of
 from saber.method.refinement import RoundOutcome, StopReason, stop_reason
@@ -57,6 +60,7 @@ class _Draft:
     outcomes: list[RoundOutcome] = field(default_factory=list)
     selected: tuple[RankedDirection, ...] = ()
     compiled: CompiledPlan | None = None
+    inputs: InputReading | None = None
     stopped: StopReason | None = None
 
 
@@ -67,16 +71,21 @@ def make_plans(
     requests: Sequence[PlanRequest],
     *,
     batch_size: int,
+    inputs: InputReading | None = None,
 ) -> list[PlannedEdit]:
     """Plan every request, refining all of them together; ``base`` are the unedited activations of ``probes``.
+
+    ``inputs`` are what writers of the unedited model are given, where a request reads them.
 
     Each round extracts from the model as edited so far, with its strengths scaled by decay^round. The last round that
     a request allows is not probed: nothing would be planned from it.
     """
-    drafts = [_Draft(one, base.first(*one.sizes)) for one in requests]
+    drafts = [_Draft(one, base.first(*one.sizes), inputs=inputs) for one in requests]
     while active := [draft for draft in drafts if draft.stopped is None]:
         for draft in active:
             add_round(draft)
+            if draft.request.edit.reader == "inputs":
+                _read_inputs(adapter, draft)
             draft.compiled = compile_plan(adapter, _plan(draft), draft.compiled)
             if len(draft.rounds) == draft.request.edit.max_iterations:
                 draft.stopped = "max_iterations"
@@ -113,6 +122,30 @@ def _probe_again(adapter: Adapter, probes: ProbeSet, drafts: Sequence[_Draft], b
             stable_cosine=edit.stable_cosine,
             patience=edit.patience,
         )
+        if edit.reader == "inputs" and draft.stopped is None:
+            _look_again(adapter, draft, batch_size)
+
+
+def _look_again(adapter: Adapter, draft: _Draft, batch_size: int) -> None:
+    """Look at what goes into the writers of the model as edited so far, a trial at a time: it is large."""
+    if draft.inputs is None or draft.compiled is None:
+        return
+    captured = draft.inputs.captured
+    writers = [writer for writer in adapter.writers if writer.place in captured.read]
+    with applied(adapter, [draft.compiled]):
+        draft.inputs = draft.inputs.over(writer_inputs(adapter, captured.rows, writers, batch_size=batch_size))
+
+
+def _read_inputs(adapter: Adapter, draft: _Draft) -> None:
+    """Give the last round readers of inputs.
+
+    Raises:
+        ValueError: nothing was captured of inputs, or the probes hold none that refusal may be taken from.
+    """
+    if draft.inputs is None:
+        raise ValueError("expected what goes into writers for edit.reader=inputs, found none captured")
+    placed = draft.rounds[-1]
+    draft.rounds[-1] = draft.inputs.with_readers(adapter, placed, draft.request.edit, draft.request.sizes)
 
 
 def _plan(draft: _Draft) -> EditPlan:
@@ -209,10 +242,13 @@ def scale(
 
 
 def reach_of(edit: EditConfig, n_layers: int) -> Float[Tensor, "layer layer kind"]:
-    """Which writers a direction acts on, as the edit's scope says."""
+    """Which writers a direction acts on, as the edit's scope and its band of layers say."""
+    band = edit.acting_band
     if edit.scope == "kernel":
         tents: Mapping[WriterKind, Mapping[str, float]] = {
             kind: dataclasses.asdict(getattr(edit.kernel, kind)) for kind in WRITER_KINDS
         }
-        return reach_of_kernel(n_layers, tents=tents, everywhere=edit.kernel.direction == "global")
-    return reach_of_scope(n_layers, scope=edit.scope, reach=edit.reach)
+        reach = reach_of_kernel(n_layers, tents=tents, everywhere=edit.kernel.direction == "global")
+    else:
+        reach = reach_of_scope(n_layers, scope=edit.scope, reach=edit.reach)
+    return within_band(reach, low=band.low, high=band.high)

@@ -48,7 +48,8 @@ def spared(
 ) -> tuple[Float[Tensor, "layer _ d_model"], ...]:
     """The populations that a least-drift reader leaves alone.
 
-    ``harmless``: harmless and capability prompts, for little drift. ``harmful``: harmful ones, so that what is taken
+    ``harmless``: harmless and capability prompts, for little drift. ``answered``: the contrast's answered prompts too,
+    which are harmless ones unless false refusals are looked for. ``harmful``: harmful ones, so that what is taken
     out of others stays in them. ``harmful_and_answered``: the contrast's answered prompts too.
     ``protected_and_answered``: of harmful prompts the mean of the protected ones alone. What they have in common stays
     in them; what varies among them, which is in part what false refusals have and answers lack, may be read.
@@ -61,6 +62,8 @@ def spared(
     if spares == "harmful":
         return (activations.harmful,)
     answered = contrasted(activations, contrast).answered
+    if spares == "answered":
+        return activations.harmless, activations.capability, answered
     if spares == "harmful_and_answered":
         return activations.harmful, answered
     if activations.is_protected is None or not activations.is_protected.any():

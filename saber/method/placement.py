@@ -39,6 +39,21 @@ def reach_of_kernel(
     return where.unsqueeze(2) * over_depth.unsqueeze(0)
 
 
+def within_band(
+    reach: Float[Tensor, "layer layer kind"], *, low: float, high: float
+) -> Float[Tensor, "layer layer kind"]:
+    """The same reach at layers between two shares of depth, and nothing at the others.
+
+    Raises:
+        ValueError: no layer lies between them.
+    """
+    n_layers = reach.shape[1]
+    inside = torch.tensor([low <= layer / max(n_layers - 1, 1) <= high for layer in range(n_layers)])
+    if not inside.any():
+        raise ValueError(f"expected a layer within edit.acting_band, found none of {n_layers} from {low:g} to {high:g}")
+    return reach * inside.view(1, -1, 1)
+
+
 def place(
     directions: Sequence[tuple[Float[Tensor, " d_model"], int, float]],
     reach: Float[Tensor, "layer layer kind"],

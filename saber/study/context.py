@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
 from saber.cache import Cached, cached
 from saber.config import Config, EvaluateConfig
-from saber.console import terminal, training_bar
+from saber.console import announce, terminal, training_bar
 from saber.data.splits import load_splits, probe_counts, probe_set
 from saber.keys import with_values
 from saber.lm.architecture.adapter import Adapter
@@ -24,15 +23,15 @@ from saber.lm.evaluation.borderline_labels import label_borderline, require_both
 from saber.lm.evaluation.measurement import Measured, label, measure_trials
 from saber.lm.evaluation.protocol import marker_words, ordered
 from saber.lm.evaluation.reference import Reference, make_reference
-from saber.lm.inference.oom import with_fewer_rows
 from saber.lm.inference.residuals import probe, probe_labels
+from saber.lm.input_reading import InputReading
 from saber.organism.build import ensure_organism
+from saber.study.probed_inputs import in_memory, input_reading, possible_edits
 from saber.study.sanity import judge_base, judge_vocabulary, stop_or_warn
-from saber.study.search.space import Knob, extremes, probe_sizes
+from saber.study.search.space import Knob, probe_sizes
 from saber.types import PROMPT_KINDS, Activations, EditPlan, ProbeSet, Response, Split, SplitName, digest_json
 
 ORGANISM = "organism"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +46,7 @@ class Workbench:
     activations: Activations
     reference: Reference
     folder: Path
+    inputs: InputReading | None = None
 
     @cached_property
     def base_tune(self) -> Measured:
@@ -55,7 +55,7 @@ class Workbench:
         def measure(profile: EvaluateConfig) -> Measured:
             return measure_trials(self.adapter, self.splits["tune"], profile, self.reference, [EditPlan(())])[0]
 
-        return _in_memory(self.config, measure)
+        return in_memory(self.config, measure)
 
     @cached_property
     def base_responses(self) -> tuple[Response, ...]:
@@ -78,11 +78,6 @@ class Workbench:
         return _reference(self.adapter, self.splits["report"], self.config, self.folder / "cache", self.model_digest)
 
 
-def announce(text: str) -> None:
-    """Say something on the terminal as one line."""
-    terminal().print(text, highlight=False, soft_wrap=True)
-
-
 def study_folder(config: Config) -> Path:
     """``sweeps/<study>``: the study's database, caches, artifacts and report."""
     return Path(config.study.dir).expanduser() / config.study.name
@@ -99,7 +94,8 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     splits = load_splits(config.data, config.organism.seed, config.organism.family, announce)
     config = with_probe_counts(config, splits["probe"])
     fewest, (n_probe, n_capability, n_borderline) = probe_sizes(knobs, config)
-    with_borderline = "false_refusal" in extremes("edit.contrast", knobs, config)
+    edits = possible_edits(knobs, config)
+    with_borderline = any(edit.looks_at_borderline for edit in edits)
     sizes = n_probe, n_capability, n_borderline if with_borderline else 0
     probes = probe_set(splits["probe"], sizes, config.data.seed)
     adapter = load_base(config)
@@ -108,14 +104,16 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
         announce(line)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
-    if "protected_and_answered" in extremes("edit.spares", knobs, config):
+    if any(edit.spares == "protected_and_answered" for edit in edits):
         require_protected(probes, smallest=fewest[0])
     if with_borderline:
         probes = _labelled(adapter, probes, config, folder / "cache", digest)
-        require_both(probes, smallest=fewest[2])
+        if any(edit.contrast == "false_refusal" for edit in edits):
+            require_both(probes, smallest=fewest[2])
     reference = _reference(adapter, splits["tune"], config, folder / "cache", digest)
     activations = _activations(adapter, probes, config, folder / "cache", digest)
-    return Workbench(config, adapter, digest, splits, probes, activations, reference, folder)
+    inputs = input_reading(adapter, probes, config, knobs, folder=folder / "cache", model_digest=digest)
+    return Workbench(config, adapter, digest, splits, probes, activations, reference, folder, inputs)
 
 
 def with_probe_counts(config: Config, split: Split) -> Config:
@@ -148,13 +146,7 @@ def _reference(adapter: Adapter, split: Split, config: Config, folder: Path, dig
     def make(profile: EvaluateConfig) -> Reference:
         return make_reference(adapter, split, profile, cache=folder, model_digest=digest, say=announce)
 
-    return _in_memory(config, make)
-
-
-def _in_memory(config: Config, run: Callable[[EvaluateConfig], T]) -> T:
-    """Run something under the configured protocol, in as large batches as memory has room for."""
-    size = config.evaluate.batch_size
-    return with_fewer_rows(lambda rows: run(replace(config.evaluate, batch_size=rows)), size, announce)
+    return in_memory(config, make)
 
 
 def _labelled(adapter: Adapter, probes: ProbeSet, config: Config, folder: Path, digest: str) -> ProbeSet:
@@ -163,7 +155,7 @@ def _labelled(adapter: Adapter, probes: ProbeSet, config: Config, folder: Path, 
     def make(profile: EvaluateConfig) -> ProbeSet:
         return label_borderline(adapter, probes, profile, cache=folder, model_digest=digest)
 
-    return _in_memory(config, make)
+    return in_memory(config, make)
 
 
 def load_base(config: Config) -> Adapter:
@@ -204,7 +196,7 @@ def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Pat
     }
 
     def build() -> Cached:
-        (made,) = _in_memory(config, lambda profile: probe(adapter, probes, batch_size=profile.batch_size))
+        (made,) = in_memory(config, lambda profile: probe(adapter, probes, batch_size=profile.batch_size))
         seen = {"harmful": made.harmful, "harmless": made.harmless, "capability": made.capability}
         return Cached(seen if made.borderline is None else {**seen, "borderline": made.borderline}, None)
 

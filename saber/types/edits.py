@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from saber.types.prompts import DIGEST_LENGTH
 from saber.vocabulary import WRITER_KINDS
 
+INPUTS = "input_readers."
 UNIT_TOLERANCE = 1e-4  # how far the length of a "unit" vector may be from 1
 
 
@@ -83,17 +84,27 @@ class Round:
     that writer alone. ``strengths`` may cover fewer layers than the model has; the rest are not edited.
     ``readers[i, l]`` is what direction ``i`` is read with at layer ``l``, up to a mixture with the others that act
     there; without them a direction is read with itself, which is the orthogonal projection.
+    ``input_readers`` are, by the `Writer.place` of every writer that is edited, what the orthonormalised directions
+    that meet there are read with instead: K (rank, d_in), a function of what goes into the writer.
     """
 
     directions: Float[Tensor, "direction d_model"]
     strengths: Float[Tensor, "direction layer kind"]
     readers: Float[Tensor, "direction layer d_model"] | None = None
+    input_readers: Mapping[str, Float[Tensor, "_ _"]] | None = None
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """What it holds, by name."""
-        held = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: tensor for name, tensor in held.items() if tensor is not None}
+        """What it holds, by name; readers of inputs by ``input_readers.<place>``, in the order of their places."""
+        held = {name: getattr(self, name) for name in ("directions", "strengths", "readers")}
+        read = {f"{INPUTS}{place}": k for place, k in sorted((self.input_readers or {}).items())}
+        return {name: tensor for name, tensor in held.items() if tensor is not None} | read
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> Round:
+        """The inverse of `tensors`."""
+        read = {name.removeprefix(INPUTS): k for name, k in tensors.items() if name.startswith(INPUTS)}
+        return cls(tensors["directions"], tensors["strengths"], tensors.get("readers"), read or None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +167,9 @@ class EditPlan:
         unit = " unit_rows" if self.unit_rows else ""
         sha = hashlib.sha256(f"plan/1 row_norm={self.row_norm}{unit}".encode())
         for one in self.rounds:
-            for tensor in one.tensors.values():
+            for name, tensor in one.tensors.items():
+                if name.startswith(INPUTS):
+                    sha.update(name.encode())
                 sha.update(str(tuple(tensor.shape)).encode())
                 sha.update(tensor.detach().float().contiguous().cpu().numpy().tobytes())
         return sha.hexdigest()[:DIGEST_LENGTH]

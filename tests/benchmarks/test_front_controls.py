@@ -149,10 +149,12 @@ def test_biprojection_keeps_each_layers_own_harmless_mean(seen: Activations) -> 
 
 @pytest.mark.parametrize("nested", [True, False])
 def test_a_fixed_key_is_neither_searched_nor_in_a_known_point(nested: bool) -> None:
-    config = composed(["+sweep=organism"])
+    config = composed(["+sweep=organism_outputs"])
     if not nested:
         dotted = {"edit.purify": {"choices": ["none", "subspace"]}, "edit.purify_rank": {"low": 2, "high": 9}}
-        config = composed(["+sweep=organism", "~space", "study.enqueue=[{edit.purify_rank: 3, edit.purify: subspace}]"])
+        config = composed(
+            ["+sweep=organism_outputs", "~space", "study.enqueue=[{edit.purify_rank: 3, edit.purify: subspace}]"]
+        )
         config = replace(config, space={**dotted, "edit.alpha_base": {"low": 0.2, "high": 1.0}})
     control = Control(fixed={"edit.purify": "none"}, idle=("edit.purify_rank", "edit.global_top_k"))
     changed = control.applied_to(config)
@@ -173,7 +175,7 @@ def test_every_method_can_be_searched_and_its_known_points_lie_in_its_space(name
 
 
 def test_a_control_searches_what_the_default_searches_less_what_it_fixes() -> None:
-    default = {knob.key for knob in searched(composed(["+sweep=organism"]))}
+    default = {knob.key for knob in searched(composed(["+sweep=organism_outputs"]))}
     for control in CONTROLS.values():
-        keys = {knob.key for knob in searched(control.applied_to(composed(["+sweep=organism"])))}
+        keys = {knob.key for knob in searched(control.applied_to(composed(["+sweep=organism_outputs"])))}
         assert keys == default - set(control.fixed) - set(control.idle)

@@ -76,7 +76,7 @@ def test_what_a_lever_searches_is_in_its_space(name: str) -> None:
 
 def found_inside(patch: AbstractContextManager[None], seen: Activations) -> tuple[Ranking, Ranking]:
     """What is ranked without and with a patch: the leading direction of pairs, nothing purified."""
-    edit = with_values(composed(["+sweep=organism", "model.path=x"]), {"edit.purify": "none"}).edit
+    edit = with_values(composed(["+sweep=organism_outputs", "model.path=x"]), {"edit.purify": "none"}).edit
     plain = planning.rank_with(seen, edit)
     with patch:
         return plain, planning.rank_with(seen, edit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from saber.lm.architecture.adapter import Adapter
@@ -41,6 +43,19 @@ def oblique(adapter: Adapter, seed: int, row_norm: bool = False) -> EditPlan:
             one.directions,
             one.strengths,
             one.directions.unsqueeze(1) + 0.1 * torch.randn(3, adapter.n_layers, adapter.d_model, generator=generator),
+        )
+        for one in two_rounds(adapter, seed).rounds
+    )
+    return EditPlan(rounds, row_norm)
+
+
+def reading_inputs(adapter: Adapter, seed: int, row_norm: bool = False) -> EditPlan:
+    """Two rounds whose directions are read of what goes into the writers."""
+    draw = torch.Generator().manual_seed(seed)
+    widths = {w.place: adapter.d_model if w.fused else w.d_in for w in adapter.writers}
+    rounds = tuple(
+        dataclasses.replace(
+            one, input_readers={place: 0.5 * torch.randn(3, d, generator=draw) / d**0.5 for place, d in widths.items()}
         )
         for one in two_rounds(adapter, seed).rounds
     )

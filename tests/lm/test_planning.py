@@ -15,11 +15,15 @@ from saber.keys import config_keys, parse_config, value_of, with_values
 from saber.lm.architecture.adapter import Adapter, adapt
 from saber.lm.architecture.loading import build_model
 from saber.lm.editing.apply import applied
+from saber.lm.editing.low_rank import meeting_at
+from saber.lm.inference.batches import tokenise
 from saber.lm.inference.residuals import probe
+from saber.lm.inference.writer_inputs import writer_inputs
+from saber.lm.input_reading import InputReading
 from saber.lm.planning import PlannedEdit, PlanRequest, layers_of, make_plans, rank_with, select
 from saber.study.search.space import CONDITIONS, matters
-from saber.types import Activations, ProbeSet, Prompt
-from saber.vocabulary import Spares
+from saber.types import Activations, EditPlan, LookedAt, ProbeSet, Prompt, TokenRow
+from saber.vocabulary import Protects, Spares
 from tests.conftest import TINY_GEMMA4, randomise
 
 N_PAIRS = 16
@@ -65,6 +69,23 @@ def base(adapter: Adapter) -> Activations:
     return made
 
 
+@pytest.fixture(scope="module")
+def inputs(adapter: Adapter) -> InputReading:
+    """The ends of all probes, and as replies two positions further in a longer sequence of each."""
+    by_kind = {"harmful": PROBES.harmful, "harmless": PROBES.harmless, "borderline": PROBES.borderline}
+    rows = [
+        (kind, i, tuple(tokens))
+        for kind, some in {**by_kind, "capability": PROBES.capability}.items()
+        for i, tokens in enumerate(tokenise(adapter, some))
+    ]
+    ends = [TokenRow(kind, i, tokens, (len(tokens) - 1,)) for kind, i, tokens in rows]
+    replies = [TokenRow(kind, i, (*tokens, 3, 20, 5 + i), (8, 7), is_reply=True) for kind, i, tokens in rows]
+    return InputReading.of(
+        writer_inputs(adapter, LookedAt((*ends, *replies)), adapter.writers, batch_size=64),
+        PROBES,
+    )
+
+
 def config(**edit: Any) -> Config:
     made = parse_config(
         {
@@ -78,14 +99,17 @@ def config(**edit: Any) -> Config:
     return with_values(made, {f"edit.{key}": value for key, value in edit.items()})
 
 
-def plan(adapter: Adapter, base: Activations, *configs: Config) -> list[PlannedEdit]:
+def plan(
+    adapter: Adapter, base: Activations, *configs: Config, inputs: InputReading | None = None
+) -> list[PlannedEdit]:
     requests = [PlanRequest(c.edit, c.data.probe_sizes) for c in configs]
-    return make_plans(adapter, PROBES, base, requests, batch_size=64)
+    return make_plans(adapter, PROBES, base, requests, batch_size=64, inputs=inputs)
 
 
 # What else must be set for a knob to matter, and a value away from the default.
 KERNEL: dict[str, Any] = {"scope": "kernel"}
 LONG: dict[str, Any] = {"max_iterations": 4}
+INPUTS: dict[str, Any] = {"reader": "inputs", "spares": "answered"}
 KNOBS: dict[str, tuple[dict[str, Any], Any]] = {
     "contrast": ({}, "false_refusal"),
     "outside_refusal": ({"contrast": "false_refusal"}, 0.0),
@@ -109,6 +133,8 @@ KNOBS: dict[str, tuple[dict[str, Any], Any]] = {
     "entanglement_threshold": ({}, 0.05),
     "scope": ({}, "all"),
     "reach": ({"scope": "band"}, 2),
+    "acting_band.low": ({}, 0.7),
+    "acting_band.high": ({}, 0.3),
     "component_scale.attention": ({}, 0.5),
     "component_scale.mlp": ({}, 0.5),
     "component_scale.per_layer": ({}, 0.0),
@@ -123,6 +149,12 @@ KNOBS: dict[str, tuple[dict[str, Any], Any]] = {
     "spares": ({"reader": "least_drift"}, "harmful"),
     "reader_layer": ({"reader": "least_drift", "scope": "all"}, "own"),
     "reader_ridge": ({"reader": "least_drift"}, 0.1),
+    "protects": (INPUTS, "none"),
+    "inputs.spare_weight": (INPUTS, 10.0),
+    "inputs.ridge": (INPUTS, 1.0),
+    "inputs.centre": (INPUTS, False),
+    "inputs.replies": (INPUTS, 1),
+    "inputs.protected_weight": (INPUTS, 9.0),
     "norm_preserve": ({}, "row"),
     "max_iterations": ({}, 1),
     "decay": ({}, 0.5),
@@ -137,12 +169,12 @@ def test_no_knob_is_forgotten() -> None:
 
 
 @pytest.mark.parametrize("knob", KNOBS)
-def test_every_knob_changes_the_plan(adapter: Adapter, base: Activations, knob: str) -> None:
+def test_every_knob_changes_the_plan(adapter: Adapter, base: Activations, inputs: InputReading, knob: str) -> None:
     others, value = KNOBS[knob]
     before = config(**others)
     after = with_values(before, {f"edit.{knob}": value})
     assert value_of(before, f"edit.{knob}") != value
-    one, other = plan(adapter, base, before)[0], plan(adapter, base, after)[0]
+    one, other = (plan(adapter, base, some, inputs=inputs)[0] for some in (before, after))
     if knob == "patience":  # with nothing edited only the number of rounds can differ
         assert len(one.plan.rounds) != len(other.plan.rounds)
     assert one.plan.digest != other.plan.digest
@@ -157,6 +189,74 @@ def test_every_way_to_keep_norms_is_another_plan(adapter: Adapter, base: Activat
 def test_whom_a_reader_spares_is_another_plan(adapter: Adapter, base: Activations) -> None:
     edits = [config(contrast="false_refusal", reader="least_drift", spares=whom) for whom in typing.get_args(Spares)]
     assert len({made.plan.digest for made in plan(adapter, base, *edits)}) == len(edits)
+
+
+def test_whom_a_reader_of_inputs_spares_is_another_plan(
+    adapter: Adapter, base: Activations, inputs: InputReading
+) -> None:
+    edits = [config(contrast="false_refusal", reader="inputs", spares=whom) for whom in ("harmless", "harmful")]
+    edits += [config(reader="inputs", spares=whom, protects=p) for whom in ("harmless", "answered") for p in
+              typing.get_args(Protects)]  # fmt: skip
+    assert len({made.plan.digest for made in plan(adapter, base, *edits, inputs=inputs)}) == len(edits)
+
+
+def test_without_what_goes_into_writers_no_input_is_read(adapter: Adapter, base: Activations) -> None:
+    with pytest.raises(ValueError, match=r"what goes into writers for edit\.reader=inputs, found none"):
+        plan(adapter, base, config(reader="inputs"))
+
+
+NOTHING_SPARED: dict[str, Any] = {"inputs.spare_weight": 1e-8, "inputs.ridge": 1e-8, "inputs.replies": 0}
+
+
+@pytest.mark.parametrize("centre", [False, True])
+def test_the_component_of_refused_prompts_goes_to_that_of_answered_ones_or_to_zero(
+    adapter: Adapter, base: Activations, inputs: InputReading, centre: bool
+) -> None:
+    """With as many columns as prompts and nothing spared, a reader of inputs finds all of it."""
+    one = config(reader="inputs", strength="uniform", alpha_base=1.0, max_iterations=1, scope="all", protects="none")
+    one = with_values(one, {f"edit.{key}": value for key, value in NOTHING_SPARED.items()})
+    one = with_values(one, {"edit.inputs.centre": centre, "edit.global_top_k": 2})
+    (done,) = plan(adapter, base, one, inputs=inputs)
+    writer = next(w for w in adapter.writers if w.kind == "mlp")  # the first layer's: what goes in is not yet edited
+    (placed,) = done.plan.rounds
+    meeting = meeting_at(dataclasses.replace(placed, input_readers=None), writer)
+    assert meeting is not None
+    edit = done.compiled.edits[adapter.writers.index(writer)]
+    assert edit is not None
+    x, y = inputs.captured.read[writer.place][:12], inputs.captured.outputs[writer.place]
+    harmless = y[len(PROBES.harmful) :][:12] @ meeting.v
+    left = (y[:12] - ((x @ edit.v) * edit.a) @ edit.u.T) @ meeting.v
+    expected = harmless.mean(dim=0) if centre else torch.zeros(2)
+    torch.testing.assert_close(left, expected.expand(12, 2), atol=2e-3, rtol=1e-2)
+
+
+def test_edits_stay_within_their_band(adapter: Adapter, base: Activations, inputs: InputReading) -> None:
+    band = {"acting_band": {"low": 0.3, "high": 0.7}, "scope": "all", "max_iterations": 1}
+    for reader in ("direction", "least_drift", "inputs"):
+        (done,) = plan(adapter, base, config(reader=reader, **band), inputs=inputs)
+        assert done.plan.edited_layers == (2, 3)
+        places = [w.place for w in adapter.writers if w.layer in (2, 3)]
+        readers = done.plan.rounds[0].input_readers
+        assert sorted(readers or {}) == (sorted(places) if reader == "inputs" else [])
+
+
+def test_a_band_between_two_layers_is_refused(adapter: Adapter, base: Activations) -> None:
+    with pytest.raises(ValueError, match=r"a layer within edit\.acting_band, found none of 6 from 0\.45 to 0\.55"):
+        plan(adapter, base, config(acting_band={"low": 0.45, "high": 0.55}))
+
+
+def test_a_second_round_looks_at_what_goes_in_after_the_first(
+    adapter: Adapter, base: Activations, inputs: InputReading
+) -> None:
+    twice = config(reader="inputs", max_iterations=2, stable_cosine=1.0)
+    (done,) = plan(adapter, base, twice, inputs=inputs)
+    first, second = done.plan.rounds
+    with applied(adapter, [EditPlan((first,))]):
+        seen = writer_inputs(adapter, inputs.captured.rows, adapter.writers, batch_size=64)
+    bare = dataclasses.replace(second, input_readers=None)
+    again = inputs.over(seen).with_readers(adapter, bare, twice.edit, twice.data.probe_sizes)
+    for place, k in (second.input_readers or {}).items():
+        torch.testing.assert_close(k, (again.input_readers or {})[place], atol=1e-4, rtol=1e-3)
 
 
 def test_one_strength_for_every_direction_whatever_its_entanglement(adapter: Adapter, base: Activations) -> None:

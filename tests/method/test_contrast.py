@@ -108,6 +108,7 @@ def test_whom_a_reader_spares() -> None:
     sizes = {spares: [one.shape[1] for one in spared(activations, "false_refusal", spares)] for spares in SPARED}
     assert sizes == {
         "harmless": [24, 24],
+        "answered": [24, 24, 16],
         "harmful": [24],
         "harmful_and_answered": [24, 16],
         "protected_and_answered": [1, 16],

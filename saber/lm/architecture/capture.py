@@ -15,27 +15,26 @@ def capture(
     *,
     with_input: bool = False,
     copy: bool = False,
-    take: Callable[[Any, Tensor], None] | None = None,
+    take: Callable[[Any, Any], None] | None = None,
 ) -> Iterator[dict[Any, Any]]:
     """Record what each module puts out while inside, by its key; of several calls the last stays.
 
     With ``with_input`` the record is (hidden states in, output). ``copy`` keeps it from what is later done in place.
-    ``take`` is given each key and output instead, to keep what it wants of it: whole ones of all blocks are large.
+    ``take`` is given each key and record instead, to keep what it wants of it: whole ones of all blocks are large.
     """
     seen: dict[Any, Any] = {}
 
     def hook_for(key: Any) -> Any:
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             first = output[0] if isinstance(output, tuple) else output
-            if take is not None:
-                take(key, first)
-                return
-            kept: tuple[Tensor, ...] = (first,)
-            if with_input:
-                kept = (args[0] if args else kwargs["hidden_states"], first)
+            kept: tuple[Tensor, ...] = (input_of(args, kwargs), first) if with_input else (first,)
             if copy:
                 kept = tuple(tensor.clone() for tensor in kept)
-            seen[key] = kept if with_input else kept[0]
+            record = kept if with_input else kept[0]
+            if take is not None:
+                take(key, record)
+            else:
+                seen[key] = record
 
         return hook
 
@@ -43,3 +42,9 @@ def capture(
         for key, module in modules.items():
             hooks.callback(module.register_forward_hook(hook_for(key), with_kwargs=True).remove)
         yield seen
+
+
+def input_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    """What a module was called with first: hidden states by position, or under whatever name comes first."""
+    first: Tensor = args[0] if args else next(iter(kwargs.values()))
+    return first

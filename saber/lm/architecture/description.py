@@ -32,6 +32,7 @@ def limits(adapter: Adapter) -> list[str]:
         )
     if any(writer.fused for writer in adapter.writers):
         found.append("fused experts have no row norms of their own to keep and no LoRA form: export them merged")
+        found.append("with edit.reader=inputs they are read by the sum of their outputs, as each has inputs of its own")
     if not all(writer.in_full for writer in adapter.writers):
         found.append("quantised weights can be edited virtually, not baked: bake in the full dtype")
     return found

@@ -48,6 +48,18 @@ class Writer:
     n_expert_groups: int = 1
 
     @property
+    def place(self) -> str:
+        """Its layer and its module in the block, ``3.mlp.down_proj``: the same inside a multimodal wrapper."""
+        return f"{self.layer}.{self.name.split(f'.{self.layer}.', 1)[1]}"
+
+    @property
+    def d_in(self) -> int:
+        """The width of what goes into it; a packed weight's shape does not say, so a Linear is asked itself."""
+        if self.layout == "oi":
+            return int(self.module.in_features)  # type: ignore[arg-type]  # nn.Module's attributes are untyped
+        return int(self.weight.shape[{"io": 0, "eoi": 2, "eio": 1}[self.layout]])
+
+    @property
     def weight(self) -> Tensor:
         """The weight as it is stored, in the writer's layout; packed where the model is quantised."""
         found: Tensor = getattr(self.module, WEIGHT[self.layout])
@@ -75,7 +87,7 @@ class Writer:
         return self.weight.dtype in EDITABLE_DTYPES and self.weight.ndim == (3 if self.fused else 2)
 
     def columns(self) -> list[Float[Tensor, "d_model n"]]:
-        """Views of the weight, and of the bias if there is one, with the residual axis first.
+        """Views of the weight, one for each matrix, with the residual axis first.
 
         Raises:
             UserError: the weight is quantised.
@@ -85,8 +97,11 @@ class Writer:
                 f"expected plain weights at {self.name}, found {type(self.module).__name__} with {self.weight.dtype}:"
                 " load the model in its full dtype (model.dtype=bfloat16) to bake or to keep row norms"
             )
-        views = weight_columns(self.weight, self.layout)
-        return views if self.bias is None else [*views, bias_columns(self.bias)]
+        return weight_columns(self.weight, self.layout)
+
+    def bias_columns(self) -> Float[Tensor, "d_model n"] | None:
+        """A view of the bias, or of the biases of all experts, with the residual axis first."""
+        return None if self.bias is None else bias_columns(self.bias)
 
 
 def find_writer(

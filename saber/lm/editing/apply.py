@@ -1,4 +1,7 @@
-"""The editing kernel: one pass carries T edited models, and baking writes the same edit into the weights."""
+"""The editing kernel: one pass carries T edited models, and baking writes the same edit into the weights.
+
+A hook sees what goes into a writer and what comes out of it; most edits need the output alone.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from saber.lm.architecture.adapter import Adapter, Writer
+from saber.lm.architecture.capture import input_of
 from saber.lm.editing.compiled import CompiledPlan, compile_plan
 from saber.lm.editing.low_rank import WriterEdit
 from saber.types import EditPlan
@@ -20,7 +24,8 @@ from saber.types import EditPlan
 class TrialEdits:
     """The edits of T trials at one writer, stacked: U diag(a) and V are (trial, d_model, rank), padded with a = 0.
 
-    Rows come trial by trial; where experts put out their own rows, expert by expert and within each trial by trial.
+    What reads the input has its V among ``k`` (trial, d_in, rank), and zeros in ``v``. Rows come trial by trial; where
+    experts put out their own rows, expert by expert and within each trial by trial.
     """
 
     def __init__(self, edits: Sequence[WriterEdit | None], writer: Writer, d_model: int) -> None:
@@ -29,24 +34,31 @@ class TrialEdits:
         ranks = [0 if edit is None else edit.u.shape[1] for edit in edits]
         self.ua = torch.zeros(len(edits), d_model, max(ranks), device=device)
         self.v = torch.zeros_like(self.ua)
+        self.reads_input = any(edit is not None and edit.reads_input for edit in edits)
+        self.k = torch.zeros(len(edits), writer.d_in if self.reads_input else 0, max(ranks), device=device)
         self.scale: Tensor | None = None
         for t, edit in enumerate(edits):
             if edit is None:
                 continue
             self.ua[t, :, : ranks[t]] = edit.u * edit.a
-            self.v[t, :, : ranks[t]] = edit.v
+            (self.k if edit.reads_input else self.v)[t, :, : ranks[t]] = edit.v
             if edit.scale is not None:
                 if self.scale is None:
                     self.scale = torch.ones(len(edits), 1, d_model, device=device)
                 self.scale[t, 0] = edit.scale
         self.uat = self.ua.transpose(1, 2).contiguous()
 
-    def __call__(self, y: Float[Tensor, "batch *token d_model"]) -> Float[Tensor, "batch *token d_model"]:
-        """Y <- s * (y - U diag(a) V^T y), rows in T equal groups, in fp32 whatever y is."""
+    def __call__(
+        self, y: Float[Tensor, "batch *token d_model"], x: Float[Tensor, "batch *token d_in"] | None = None
+    ) -> Float[Tensor, "batch *token d_model"]:
+        """Y <- s * (y - U diag(a) V^T z), rows in T equal groups, in fp32 whatever y is."""
         n_trials = len(self.v)
         by_expert = y.reshape(self.n_expert_groups, n_trials, -1, y.shape[-1])
         grouped = by_expert.transpose(0, 1).reshape(n_trials, -1, y.shape[-1]).float()
-        edited = torch.baddbmm(grouped, torch.bmm(grouped, self.v), self.uat, alpha=-1.0)
+        read = torch.bmm(grouped, self.v)
+        if self.reads_input and x is not None:
+            read = read + torch.bmm(x.reshape(n_trials, -1, x.shape[-1]).float(), self.k)
+        edited = torch.baddbmm(grouped, read, self.uat, alpha=-1.0)
         if self.scale is not None:
             edited = edited * self.scale
         by_trial = edited.to(y.dtype).view(n_trials, self.n_expert_groups, -1, y.shape[-1])
@@ -60,11 +72,15 @@ class LowRankEdit:
         self.uat = (edit.u * edit.a).T.contiguous()
         self.vt = edit.v.T.contiguous()  # rank first: a thin product is several times faster so
         self.scale = edit.scale
+        self.reads_input = edit.reads_input
 
-    def __call__(self, y: Float[Tensor, "batch *token d_model"]) -> Float[Tensor, "batch *token d_model"]:
-        """Y <- s * (y - U diag(a) V^T y), in fp32 whatever y is."""
+    def __call__(
+        self, y: Float[Tensor, "batch *token d_model"], x: Float[Tensor, "batch *token d_in"] | None = None
+    ) -> Float[Tensor, "batch *token d_model"]:
+        """Y <- s * (y - U diag(a) V^T z), in fp32 whatever y is."""
         rows = y.reshape(-1, y.shape[-1]).float()
-        edited = torch.addmm(rows, linear(rows, self.vt), self.uat, alpha=-1.0)
+        read = x.reshape(-1, x.shape[-1]).float() if self.reads_input and x is not None else rows
+        edited = torch.addmm(rows, linear(read, self.vt), self.uat, alpha=-1.0)
         if self.scale is not None:
             edited = edited * self.scale
         return edited.to(y.dtype).view(y.shape)
@@ -76,7 +92,11 @@ class DenseEdit:
     def __init__(self, edit: WriterEdit) -> None:
         self.matrix = edit.on_columns(torch.eye(len(edit.u), device=edit.u.device))
 
-    def __call__(self, y: Float[Tensor, "batch *token d_model"]) -> Float[Tensor, "batch *token d_model"]:
+    reads_input = False
+
+    def __call__(
+        self, y: Float[Tensor, "batch *token d_model"], _x: Tensor | None = None
+    ) -> Float[Tensor, "batch *token d_model"]:
         """Y <- S (I - U diag(a) V^T) y, in fp32 whatever y is."""
         return linear(y.float(), self.matrix).to(y.dtype)
 
@@ -88,7 +108,8 @@ def edit_of_output(
     alone = edits[0] if len(edits) == 1 else None
     if alone is None:
         return TrialEdits(edits, writer, d_model)
-    return DenseEdit(alone) if 2 * alone.u.shape[1] >= d_model else LowRankEdit(alone)
+    is_dense = not alone.reads_input and 2 * alone.u.shape[1] >= d_model
+    return DenseEdit(alone) if is_dense else LowRankEdit(alone)
 
 
 @contextmanager
@@ -106,8 +127,8 @@ def applied(adapter: Adapter, plans: Sequence[EditPlan | CompiledPlan]) -> Itera
             hooks.callback(embedding.register_forward_hook(_check_batch(len(plans))).remove)
         for writer, edits in edits_by_writer(adapter, plans):
             edit = edit_of_output(edits, writer, adapter.d_model)
-            handle = writer.module.register_forward_hook(_edit_output(edit))
-            hooks.callback(handle.remove)
+            hook = _edit_of_both(edit) if edit.reads_input else _edit_output(edit)
+            hooks.callback(writer.module.register_forward_hook(hook, with_kwargs=edit.reads_input).remove)
         yield adapter
 
 
@@ -139,6 +160,13 @@ def _edit_output(edit: Callable[[Tensor], Tensor]) -> Any:
     return hook
 
 
+def _edit_of_both(edit: Callable[[Tensor, Tensor], Tensor]) -> Any:
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> Tensor:
+        return edit(output, input_of(args, kwargs))
+
+    return hook
+
+
 @torch.no_grad()
 def bake(adapter: Adapter, plan: EditPlan) -> None:
     """Write the plan into the weights and biases of every writer it edits, in place, in fp32 before rounding.
@@ -150,3 +178,6 @@ def bake(adapter: Adapter, plan: EditPlan) -> None:
         if edit is not None:
             for columns in writer.columns():
                 edit.write_into(columns)
+            bias = writer.bias_columns()
+            if bias is not None:
+                edit.write_into_bias(bias)

@@ -1,4 +1,7 @@
-"""A plan as an exact LoRA adapter in PEFT's layout: B = -U diag(a) and A = V^T W, so W + B A is the baked weight."""
+"""A plan as an exact LoRA adapter in PEFT's layout, so that W + B A is the baked weight.
+
+B = -U diag(a), and A = V^T W where outputs are read, A = K where inputs are.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +34,17 @@ def save_adapter(adapter: Adapter, plan: EditPlan, folder: Path, base: str) -> N
         UserError: the plan has no exact adapter that PEFT loads; the merged form always exists.
     """
     edits = lora_edits(adapter, plan)
-    has_bias = any(writer.bias is not None for writer, _ in edits)
+    has_bias = any(writer.bias is not None and not edit.reads_input for writer, edit in edits)
     tensors: dict[str, Tensor] = {}
     for writer, edit in edits:
-        weight = writer.columns()[0].float()
         name = f"{PREFIX}{writer.name}"
-        tensors[f"{name}.lora_A.weight"] = (edit.v.T @ weight).cpu().contiguous()
+        read = edit.v.T if edit.reads_input else edit.v.T @ writer.columns()[0].float()
+        tensors[f"{name}.lora_A.weight"] = read.cpu().contiguous()
         tensors[f"{name}.lora_B.weight"] = (-edit.u * edit.a).cpu().contiguous()
         if has_bias:
-            bias = torch.zeros(len(edit.u)) if writer.bias is None else writer.bias.float().cpu()
-            edited = bias if writer.bias is None else edit.on_columns(writer.columns()[1].float()).squeeze(1).cpu()
-            tensors[f"{name}.lora_B.bias"] = edited - bias
+            bias = writer.bias_columns()
+            change = torch.zeros(len(edit.u), 1) if bias is None else edit.on_bias(bias.float()) - bias.float()
+            tensors[f"{name}.lora_B.bias"] = change.squeeze(1).cpu()
     folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     ranks = {writer.name: int(edit.u.shape[1]) for writer, edit in edits}

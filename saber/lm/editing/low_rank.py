@@ -1,7 +1,11 @@
-"""What a plan does at one writer: y <- s * (y - U diag(a) V^T y), the one form that is applied and baked.
+"""What a plan does at one writer: y <- s * (y - U diag(a) K x), the one form that is applied and baked.
 
-Without a norm behind the writer, U = V = Q, the orthonormalised directions that meet there. Behind a gain w
-the stream receives w * y / rms(y), so r is gone iff (w * r)^T y = 0: V = w * Q, and U is any D with V^T D = I. We take
+x is the writer's input, y = W x + b its output. Most edits read the output, K x = V^T y, which takes V^T W for K and
+edits the bias too; others read the input and leave the bias as it is. Fused experts have inputs of their own each, and
+only the sum of their outputs is seen: they are always read by that.
+
+Without a norm behind the writer, U = V = Q, the orthonormalised directions that meet there. Behind a gain w the stream
+receives w * y / rms(y), so r is gone iff (w * r)^T y = 0: V = w * Q, and U is any D with V^T D = I. We take
 
     A = (w * Q) / (w^2 + (lambda median|w|)^2),   D = A (V^T A)^-1
 
@@ -10,7 +14,7 @@ which keeps the direction of the rest where w is not small, and stays bounded wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -26,40 +30,73 @@ DEPENDENT = 1e-3  # a direction with less than this outside those before it adds
 
 @dataclass(frozen=True, eq=False)
 class WriterEdit:
-    """y <- s * (y - U diag(a) V^T y) on a writer's output, fp32; ``scale`` s is 1 where it is ``None``."""
+    """y <- s * (y - U diag(a) V^T z), fp32: z is the writer's output y, or its input x where ``reads_input``.
+
+    ``scale`` s is 1 where it is ``None``.
+    """
 
     u: Float[Tensor, "d_model rank"]
     a: Float[Tensor, " rank"]
-    v: Float[Tensor, "d_model rank"]
+    v: Float[Tensor, "d_read rank"]
     scale: Float[Tensor, " d_model"] | None = None
+    reads_input: bool = False
 
     def then(self, later: WriterEdit) -> WriterEdit:
-        """Compose two edits without scales exactly: M_2 M_1 = I - [M_2 U_1, U_2] diag(a_1, a_2) [V_1, V_2]^T."""
-        moved = self.u - later.u @ (later.a.unsqueeze(1) * (later.v.T @ self.u))
+        """Compose two edits without scales exactly.
+
+        Of outputs M_2 M_1 = I - [M_2 U_1, U_2] diag(a_1, a_2) [V_1, V_2]^T; what reads the input reads it unedited.
+
+        Raises:
+            ValueError: one reads the input and the other the output.
+        """
+        if self.reads_input != later.reads_input:
+            raise ValueError("expected rounds that all read inputs or all outputs at a writer, found both")
+        moved = self.u
+        if not self.reads_input:
+            moved = self.u - later.u @ (later.a.unsqueeze(1) * (later.v.T @ self.u))
         return WriterEdit(
             torch.cat([moved, later.u], dim=1),
             torch.cat([self.a, later.a]),
             torch.cat([self.v, later.v], dim=1),
+            reads_input=self.reads_input,
         )
 
-    def on_columns(self, w: Float[Tensor, "d_model n"]) -> Float[Tensor, "d_model n"]:
-        """Apply the edit to columns (a weight, or a bias as one column)."""
-        edited = w - self.u @ (self.a.unsqueeze(1) * (self.v.T @ w))
+    def on_columns(self, w: Float[Tensor, "d_model n"], first: int = 0) -> Float[Tensor, "d_model n"]:
+        """Apply the edit to columns of the weight, the ``first`` one of which is given by its number."""
+        read = self.v[first : first + w.shape[1]].T if self.reads_input else self.v.T @ w
+        edited = w - self.u @ (self.a.unsqueeze(1) * read)
         return edited if self.scale is None else self.scale.unsqueeze(1) * edited
 
-    def write_into(self, columns: Float[Tensor, "d_model n"]) -> None:
-        """Edit columns in place, in fp32 before rounding, a block at a time so that little memory is needed."""
-        for block in torch.split(columns, COLUMNS_AT_ONCE, dim=1):
-            block.copy_(self.on_columns(block.float()))
+    def on_bias(self, b: Float[Tensor, "d_model n"]) -> Float[Tensor, "d_model n"]:
+        """Apply the edit to a bias as one column, or to those of all experts."""
+        if not self.reads_input:
+            return self.on_columns(b)
+        return b if self.scale is None else self.scale.unsqueeze(1) * b
+
+    def write_into(self, weight: Float[Tensor, "d_model n"]) -> None:
+        """Edit a weight in place, in fp32 before rounding, a block of columns at a time: little memory is needed."""
+        for first in range(0, weight.shape[1], COLUMNS_AT_ONCE):
+            block = weight[:, first : first + COLUMNS_AT_ONCE]
+            block.copy_(self.on_columns(block.float(), first))
+
+    def write_into_bias(self, bias: Float[Tensor, "d_model n"]) -> None:
+        """Edit a bias in place, in fp32 before rounding."""
+        bias.copy_(self.on_bias(bias.float()))
 
     def keeping_row_norms(self, weight: Float[Tensor, "d_model n"], before: Float[Tensor, " d_model"]) -> WriterEdit:
         """The same edit with the scale s_i = |W_i| / |W'_i| of a weight W, 1 for a row that is zero before or after."""
         after = row_norms(weight, self)
         kept = (before > 0) & (after > 0)
-        return WriterEdit(self.u, self.a, self.v, torch.where(kept, before / torch.where(kept, after, 1.0), 1.0))
+        return replace(self, scale=torch.where(kept, before / torch.where(kept, after, 1.0), 1.0))
 
     def on_unit_rows(self, before: Float[Tensor, " d_model"]) -> WriterEdit:
-        """The same edit of D^-1 W, D = diag |W_i|, in place of W: D (I - U diag(a) V^T) D^-1; a zero row stays zero."""
+        """The same edit of D^-1 W, D = diag |W_i|, in place of W: D (I - U diag(a) V^T) D^-1; a zero row stays zero.
+
+        Raises:
+            UserError: it reads the input, whose component in unit rows is another one.
+        """
+        if self.reads_input:
+            raise UserError("expected edit.norm_preserve=none or row with edit.reader=inputs, found unit_row")
         norms = before.unsqueeze(1)
         return WriterEdit(norms * self.u, self.a, torch.where(norms > 0, self.v / norms, 0.0))
 
@@ -67,8 +104,9 @@ class WriterEdit:
 def row_norms(weight: Float[Tensor, "d_model n"], edit: WriterEdit | None = None) -> Float[Tensor, " d_model"]:
     """The length of every row of a weight, as it is or edited, a block of columns at a time."""
     squares = torch.zeros(len(weight), device=weight.device)
-    for block in torch.split(weight, COLUMNS_AT_ONCE, dim=1):
-        squares += (block.float() if edit is None else edit.on_columns(block.float())).square().sum(dim=1)
+    for first in range(0, weight.shape[1], COLUMNS_AT_ONCE):
+        block = weight[:, first : first + COLUMNS_AT_ONCE].float()
+        squares += (block if edit is None else edit.on_columns(block, first)).square().sum(dim=1)
     return squares.sqrt()
 
 
@@ -103,7 +141,22 @@ def compile_low_rank(
 
 
 def _compile_round(one: Round, writer: Writer) -> WriterEdit | None:
-    """The directions of one round that meet at this writer, orthonormalised in the order of their score."""
+    """The directions of one round that meet at this writer, read with themselves, with readers, or of the input."""
+    edit = meeting_at(one, writer)
+    if edit is None or one.input_readers is None:
+        return edit
+    k = one.input_readers.get(writer.place)
+    width = len(edit.v) if writer.fused else writer.d_in
+    if k is None or k.shape != (edit.u.shape[1], width):
+        found = "none" if k is None else f"one of {tuple(k.shape)}"
+        raise ValueError(
+            f"expected a reader of {(edit.u.shape[1], width)} at {writer.name}, found {found}: a plan of another model"
+        )
+    return WriterEdit(edit.u, edit.a, k.float().T.to(writer.device), reads_input=not writer.fused)
+
+
+def meeting_at(one: Round, writer: Writer) -> WriterEdit | None:
+    """The directions of a round that act here, orthonormalised in the order of their score, read of the output."""
     if writer.layer >= one.strengths.shape[1]:
         return None
     strengths = one.strengths[:, writer.layer, WRITER_KINDS.index(writer.kind)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from torch import Tensor
 
 from saber.cache import DAMAGE, write_tensors
 from saber.types import EditPlan, Round, UserError
-
-NAMES = tuple(field.name for field in dataclasses.fields(Round))
 
 
 def save_plan(plan: EditPlan, path: Path) -> None:
@@ -37,9 +34,11 @@ def load_plan(path: Path, digest: str | None = None) -> EditPlan:
             metadata = file.metadata() or {}
             about = json.loads(metadata["plan"])
             wanted = digest if digest is not None else metadata["digest"]
-            names = set(file.keys())
+            names = list(file.keys())
             rounds = tuple(
-                Round(**{name: file.get_tensor(f"{i}.{name}") for name in NAMES if f"{i}.{name}" in names})
+                Round.from_tensors(
+                    {n.removeprefix(f"{i}."): file.get_tensor(n) for n in names if n.startswith(f"{i}.")}
+                )
                 for i in range(about["n_rounds"])
             )
         plan = EditPlan(rounds, about["row_norm"], dict(about["source"]), unit_rows="unit_rows" in about)

@@ -82,6 +82,6 @@ def _rewrite(
                     edit.write_into(columns)
         for key in keys.get(bias, []):
             with rewritten(stored[key], target / stored[key].file.name) as tensor:
-                edit.write_into(bias_columns(tensor))
+                edit.write_into_bias(bias_columns(tensor))
         n_edited += len(keys[weight]) + len(keys.get(bias, []))
     return n_edited

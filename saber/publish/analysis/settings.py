@@ -23,11 +23,13 @@ def setting(frontier: Frontier, point: FrontierPoint | None, key: str) -> Any:
 def probe_counts(frontier: Frontier, point: FrontierPoint) -> dict[str, int | None]:
     """How many prompts of each kind directions were extracted from, capped by what the split holds.
 
-    Borderline ones are among them where false refusals were looked for.
+    Borderline ones are among them where false refusals were looked for, or answered ones spared.
     """
     pairs, capability = (setting(frontier, point, key) for key in ("data.n_probe", "data.n_capability"))
     wanted = {"harmful": pairs, "harmless": pairs, "capability": capability}
-    if setting(frontier, point, "edit.contrast") == "false_refusal":
+    of_inputs = setting(frontier, point, "edit.reader") == "inputs"
+    spares_answered = of_inputs and "answered" in str(setting(frontier, point, "edit.spares"))
+    if setting(frontier, point, "edit.contrast") == "false_refusal" or spares_answered:
         wanted["borderline"] = setting(frontier, point, "data.n_borderline") or pairs
     held = {kind: setting(frontier, None, f"data.probe.{kind}") for kind in wanted}
     return {kind: min(int(n), int(held[kind])) if n is not None and held[kind] else n for kind, n in wanted.items()}

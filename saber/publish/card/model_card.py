@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from saber.metrics import DRIFT, REFUSAL
+from saber.metrics import DRIFT, PROTECTED_REFUSAL, REFUSAL
 from saber.publish.analysis.label_checks import agreement_text, flips_text
 from saber.publish.analysis.neighbours import indistinct_pairs
 from saber.publish.analysis.probe_count_finding import Correlation, key_findings
@@ -40,6 +40,12 @@ SEED_SETTINGS: Mapping[str, str] = {
 }
 BY_ENTANGLEMENT = {"edit.alpha_entangled", "edit.entanglement_threshold"}  # nothing, where all have one strength
 BY_READER = {"edit.spares"}  # nothing, where a direction is read with itself
+OF_INPUTS: Mapping[str, str] = {
+    "Weight of what is left alone": "edit.inputs.spare_weight",
+    "Ridge": "edit.inputs.ridge",
+    "Weight of kept refusals": "edit.inputs.protected_weight",
+    "Positions of a reply left alone": "edit.inputs.replies",
+}  # nothing, where outputs are read
 MORE_SETTINGS: Mapping[str, str] = {
     "Contrast": "edit.contrast",
     "Purification": "edit.purify",
@@ -50,6 +56,9 @@ MORE_SETTINGS: Mapping[str, str] = {
     "Scope": "edit.scope",
     "Reader": "edit.reader",
     "Reader spares": "edit.spares",
+    **OF_INPUTS,
+    "Edited from depth": "edit.acting_band.low",
+    "Edited to depth": "edit.acting_band.high",
     "Decay per round": "edit.decay",
     "Norm preservation": "edit.norm_preserve",
 }
@@ -117,8 +126,11 @@ def _released(frontier: Frontier, point: FrontierPoint) -> Md:
     idle: set[str] = set()
     if setting(frontier, point, "edit.strength") == "uniform":
         idle |= BY_ENTANGLEMENT
-    if setting(frontier, point, "edit.reader") != "least_drift":
-        idle |= BY_READER
+    reader = setting(frontier, point, "edit.reader")
+    idle |= set() if reader in ("least_drift", "inputs") else BY_READER
+    idle |= set() if reader == "inputs" else set(OF_INPUTS.values())
+    if protection := _protection(frontier, point):
+        items.append(("Protected categories", protection))
     items += [(name, _value(setting(frontier, point, key))) for name, key in SEED_SETTINGS.items() if key not in idle]
     counts = probe_counts(frontier, point)
     probe = " / ".join(f"{MISSING if n is None else n} {kind}" for kind, n in counts.items())
@@ -130,6 +142,19 @@ def _released(frontier: Frontier, point: FrontierPoint) -> Md:
     said = SAID_ELSEWHERE | {*SEED_SETTINGS.values(), *MORE_SETTINGS.values()}
     items += [(key, _value(value)) for key, value in point.params.items() if key not in said]
     return bullets(items)
+
+
+def _protection(frontier: Frontier, point: FrontierPoint) -> str:
+    """Whether refusals in protected categories were spared; nothing where the data names no such category."""
+    if not frontier.settings.get("protected"):
+        return ""
+    spared = setting(frontier, point, "edit.reader") == "inputs" and setting(frontier, point, "edit.protects") != "none"
+    kept = point.tune.estimates.get(PROTECTED_REFUSAL)
+    before = frontier.base_tune.estimates.get(PROTECTED_REFUSAL)
+    how = "their refusals are spared" if spared else "their refusals are taken away like any other"
+    if kept is None or before is None:
+        return how
+    return f"{how}: {metric_text(point.tune, PROTECTED_REFUSAL)} refused, the base {100 * before.value:.0f}%"
 
 
 def _value(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from saber.config import Config
+from saber.console import announce
 from saber.data.splits import load_splits
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.architecture.loading import load_as, quiet, weights_digest
@@ -12,7 +13,7 @@ from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.protocol import marker_words, protocol_digest
 from saber.lm.evaluation.reference import Reference, make_reference
 from saber.lm.inference.batches import tokenise
-from saber.study.context import announce, load_base, study_folder
+from saber.study.context import load_base, study_folder
 from saber.types import EditPlan, Split, SplitName, UserError
 
 BASE = "base"

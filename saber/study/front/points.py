@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 
 from saber.config import Config
-from saber.metrics import DRIFT, REFUSAL, RESIDUAL
+from saber.metrics import DRIFT, REFUSAL, RESIDUAL, UNPROTECTED_REFUSAL
 from saber.scoring.pareto import hypervolume_shares, pareto_mask
 from saber.scoring.score import scale_to_unit, score
 from saber.study.store.records import complete_trials, metrics_from_json
@@ -29,7 +29,8 @@ def read_points(study: optuna.Study, config: Config) -> tuple[FrontierPoint, ...
     protocols = sorted({one.protocol for one in metrics})
     if len(protocols) > 1:
         raise UserError(f"expected one protocol in study {study.study_name}, found {', '.join(protocols)}")
-    scores = _scores(metrics)
+    refusal = refusal_asked_for(config.study.objectives)
+    scores = _scores(metrics, refusal)
     points = [
         FrontierPoint(
             number=trial.number,
@@ -44,14 +45,19 @@ def read_points(study: optuna.Study, config: Config) -> tuple[FrontierPoint, ...
     ]
     if not any(point.feasible for point in points):
         raise UserError(f"the front is empty: none of {len(points)} trials meets study.constraints; loosen them")
-    return mark(place_on_front(points, config.study.objectives), config.study.refusal_cap)
+    return mark(place_on_front(points, config.study.objectives), config.study.refusal_cap, refusal)
 
 
-def _scores(metrics: Sequence[Metrics]) -> list[float]:
+def refusal_asked_for(objectives: Sequence[Objective]) -> str:
+    """The refusal rate that points are chosen by: of unprotected prompts where that is sought, else of all."""
+    return UNPROTECTED_REFUSAL if any(one.metric == UNPROTECTED_REFUSAL for one in objectives) else REFUSAL
+
+
+def _scores(metrics: Sequence[Metrics], refusal: str) -> list[float]:
     """DESIGN's score of each trial, its residual scaled over the study."""
     residual = scale_to_unit(np.array([one[RESIDUAL] for one in metrics]))
     return [
-        score(refusal_rate=one[REFUSAL], kld_nats=one[DRIFT], residual_scaled=float(scaled))
+        score(refusal_rate=one[refusal], kld_nats=one[DRIFT], residual_scaled=float(scaled))
         for one, scaled in zip(metrics, residual, strict=True)
     ]
 
@@ -75,14 +81,17 @@ def place_on_front(points: Sequence[FrontierPoint], objectives: Sequence[Objecti
     return placed
 
 
-def mark(points: Sequence[FrontierPoint], refusal_cap: float) -> tuple[FrontierPoint, ...]:
-    """Mark aggressive (lowest refusal), balanced (best score) and conservative (lowest drift under the cap)."""
+def mark(points: Sequence[FrontierPoint], refusal_cap: float, refusal: str = REFUSAL) -> tuple[FrontierPoint, ...]:
+    """Mark aggressive (lowest refusal), balanced (best score) and conservative (lowest drift under the cap).
+
+    They are of the front, and so feasible; ``refusal`` is the rate that is meant.
+    """
     front = [point for point in points if point.on_front]
     chosen = {
-        "aggressive": min(front, key=lambda p: (p.tune[REFUSAL], p.tune[DRIFT])).number,
+        "aggressive": min(front, key=lambda p: (p.tune[refusal], p.tune[DRIFT])).number,
         "balanced": min(front, key=lambda p: (p.score, p.number)).number,
     }
-    under = [point for point in front if point.tune[REFUSAL] <= refusal_cap]
+    under = [point for point in front if point.tune[refusal] <= refusal_cap]
     if under:
         chosen["conservative"] = min(under, key=lambda p: (p.tune[DRIFT], p.number)).number
     return tuple(

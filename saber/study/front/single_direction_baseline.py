@@ -30,6 +30,8 @@ PLAIN = {
     "edit.global_top_k": 1,
     "edit.strength": "uniform",
     "edit.scope": "all",
+    "edit.acting_band.low": 0.0,
+    "edit.acting_band.high": 1.0,
     "edit.component_scale.attention": 1.0,
     "edit.component_scale.mlp": 1.0,
     "edit.component_scale.per_layer": 1.0,

@@ -8,8 +8,9 @@ from dataclasses import replace
 import optuna
 import torch
 
+from saber.console import announce
 from saber.keys import with_values
-from saber.study.context import Workbench, announce
+from saber.study.context import Workbench
 from saber.study.run.forecast import calibrations, fastest
 from saber.study.search.space import Knob
 

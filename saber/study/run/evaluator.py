@@ -11,10 +11,11 @@ from functools import partial
 from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from saber.config import Config
+from saber.console import announce
 from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.inference.oom import OutOfMemory, Room, within_memory
 from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
-from saber.study.context import Workbench, announce
+from saber.study.context import Workbench
 from saber.study.trial_result import TrialResult
 
 
@@ -70,6 +71,7 @@ def plan_trials(bench: Workbench, configs: Sequence[Config], rows: int | None = 
         bench.activations,
         requests,
         batch_size=rows or bench.config.evaluate.batch_size,
+        inputs=bench.inputs,
     )
 
 

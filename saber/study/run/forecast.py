@@ -12,10 +12,11 @@ import optuna
 import torch
 
 from saber.config import Config
+from saber.console import announce
 from saber.lm.evaluation.base_logits import GIGABYTE
 from saber.lm.inference.batches import tokenise
 from saber.lm.inference.oom import Room
-from saber.study.context import Workbench, announce, few_prompts
+from saber.study.context import Workbench, few_prompts
 from saber.study.run.evaluator import evaluate, plan_trials
 from saber.study.search.space import Knob, suggest
 from saber.types import count_kinds

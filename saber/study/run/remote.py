@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 
 from saber.config import Config
+from saber.console import announce
 from saber.lm.editing.compiled import CompiledPlan
 from saber.lm.inference.oom import Room
-from saber.study.context import Workbench, announce, open_workbench, study_folder
+from saber.study.context import Workbench, open_workbench, study_folder
 from saber.study.run.evaluator import evaluate
 from saber.study.run.workers import Evaluator
 from saber.study.search.space import Knob
@@ -59,7 +60,9 @@ def portable(outcome: TrialResult) -> TrialResult:
     if outcome.planned is None:
         return outcome
     plan = outcome.planned.plan
-    rounds = tuple(Round(**{name: tensor.cpu() for name, tensor in one.tensors.items()}) for one in plan.rounds)
+    rounds = tuple(
+        Round.from_tensors({name: tensor.cpu() for name, tensor in one.tensors.items()}) for one in plan.rounds
+    )
     selected = tuple(
         dataclasses.replace(one, direction=dataclasses.replace(one.direction, vector=one.direction.vector.cpu()))
         for one in outcome.planned.selected

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, replace
 
 import optuna
 
+from saber.console import announce
 from saber.keys import with_values
 from saber.lm.inference.oom import Room
-from saber.study.context import Workbench, announce, few_prompts
+from saber.study.context import Workbench, few_prompts
 from saber.study.run.evaluator import evaluate
 from saber.study.search.space import Knob, extremes
 from saber.study.store.records import finished_trials

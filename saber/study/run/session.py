@@ -12,8 +12,9 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from saber.config import Config
+from saber.console import announce
 from saber.saved_run import save_run
-from saber.study.context import Workbench, announce, open_workbench, study_folder
+from saber.study.context import Workbench, open_workbench, study_folder
 from saber.study.run.batching import with_batch, with_known_batch
 from saber.study.run.driver import drive, more_trials, wanted_trials
 from saber.study.run.forecast import forecast, spoken

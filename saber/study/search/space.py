@@ -66,6 +66,8 @@ DECIDING = {
     "edit.extraction",
     "edit.strength",
     "edit.reader",
+    "edit.spares",
+    "edit.protects",
     "edit.layer_strategy",
     "edit.max_iterations",
 }  # what the conditions ask for
@@ -75,9 +77,12 @@ CONDITIONS: dict[str, Callable[[Config], bool]] = {
     "edit.kernel.": lambda c: c.edit.scope == "kernel",
     "edit.kernel.direction_position": lambda c: c.edit.kernel.direction == "global",
     "edit.purify_rank": lambda c: c.edit.purify == "subspace",
-    "data.n_borderline": lambda c: c.edit.contrast == "false_refusal",
+    "data.n_borderline": lambda c: c.edit.looks_at_borderline,
     "edit.outside_refusal": lambda c: c.edit.contrast == "false_refusal",
-    "edit.spares": lambda c: c.edit.reader == "least_drift",
+    "edit.spares": lambda c: c.edit.reader != "direction",
+    "edit.protects": lambda c: c.edit.reader == "inputs",
+    "edit.inputs.": lambda c: c.edit.reader == "inputs",
+    "edit.inputs.protected_weight": lambda c: c.edit.keeps_refusals,
     "edit.reader_layer": lambda c: c.edit.reader == "least_drift" and _reaches_further(c),
     "edit.reader_ridge": lambda c: c.edit.reader == "least_drift",
     "edit.n_directions": lambda c: c.edit.extraction != "dim",
@@ -168,7 +173,8 @@ def _leaves(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping
         key = f"{prefix}{name}"
         if not isinstance(value, Mapping):
             raise UserError(f"space.{key}: expected {{low, high, step|log}} or {{choices}}, found {shown(value)}")
-        if "choices" in value or value.keys() & RANGE_WORDS:
+        is_band = any(isinstance(value.get(word), Mapping) for word in ("low", "high"))  # of keys of these names
+        if "choices" in value or (value.keys() & RANGE_WORDS and not is_band):
             yield key, value
         else:
             yield from _leaves(value, f"{key}.")

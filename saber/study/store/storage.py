@@ -19,8 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from saber.atomic_files import remove_abandoned
 from saber.config import Config
+from saber.console import announce
 from saber.redaction import public
-from saber.study.context import announce, study_folder
+from saber.study.context import study_folder
 from saber.study.store.database_retry import Check, Patience, PatientStorage, first_line, is_starting
 from saber.study.store.fingerprint import IDENTITY, as_stored, check_identity
 from saber.types import UserError

@@ -104,6 +104,24 @@ def test_a_card_of_false_refusals_says_whom_the_reader_spares_and_how_many_borde
     assert "borderline prompts" not in card_of(400).split("Probe set:")[1].splitlines()[0]
 
 
+def test_a_card_says_first_what_became_of_protected_refusals(frontier: Frontier) -> None:
+    def card_of(protected: list[str], **edit: object) -> str:
+        edits = {**dict(frontier.settings["edit"]), **edit}
+        settings = {**frontier.settings, "edit": edits, "protected": protected}
+        return make(dataclasses.replace(frontier, settings=settings))
+
+    inputs = {"reader": "inputs", "inputs": {"spare_weight": 2.0, "ridge": 0.1, "replies": 4, "protected_weight": 3.0}}
+    spared = card_of(["weapons"], protects="categories", **inputs)
+    line = next(line for line in spared.splitlines() if line.startswith("- Protected categories"))
+    assert "their refusals are spared: " in line
+    assert line.endswith("%")
+    assert "- Weight of kept refusals: 3" in spared
+    for edit in ({"protects": "none", **inputs}, {"protects": "categories", "reader": "direction"}):
+        assert "- Protected categories: their refusals are taken away like any other" in card_of(["weapons"], **edit)
+    assert "- Weight of kept refusals" not in card_of(["weapons"], reader="direction")
+    assert "- Protected categories" not in card_of([], **inputs)
+
+
 def test_numbers_match_to_rounding(card: str, frontier: Frontier) -> None:
     point = frontier.marked("aggressive")
     assert point is not None

@@ -44,6 +44,16 @@ def test_dotted_and_nested_keys_are_the_same() -> None:
     assert dotted == nested
 
 
+def test_a_band_of_depth_is_searched_by_both_of_its_ends() -> None:
+    low, high = {"low": 0.0, "high": 0.4}, {"low": 0.6, "high": 1.0}
+    nested = parse_space(config({"edit": {"acting_band": {"low": low, "high": high}}}))
+    assert nested == parse_space(config({"edit.acting_band.low": low, "edit.acting_band.high": high}))
+    assert [(knob.key, knob.extremes) for knob in nested] == [
+        ("edit.acting_band.low", (0.0, 0.4)),
+        ("edit.acting_band.high", (0.6, 1.0)),
+    ]
+
+
 def test_values_have_the_keys_own_type_and_stay_on_the_grid() -> None:
     space = {"edit.alpha_base": {"low": 0, "high": 1, "step": 0.025}, "edit.global_top_k": {"low": 1, "high": 30}}
     for one in ask(config(space)):

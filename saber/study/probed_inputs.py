@@ -1,0 +1,98 @@
+"""What goes into the writers of a study's base: which of them are looked at, and on which probes, cached on disk."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from saber.cache import Cached, cached
+from saber.config import Config, EditConfig, EvaluateConfig
+from saber.console import announce
+from saber.keys import with_values
+from saber.lm.architecture.adapter import Adapter, Writer
+from saber.lm.evaluation.looked_at import look_at, replied_harmful
+from saber.lm.inference.oom import with_fewer_rows
+from saber.lm.inference.writer_inputs import bytes_taken, writer_inputs
+from saber.lm.input_reading import InputReading
+from saber.study.search.space import Knob, extremes
+from saber.types import WRITER_KINDS, LookedAt, ProbeSet, WriterInputs
+
+T = TypeVar("T")
+
+
+def input_reading(
+    adapter: Adapter, probes: ProbeSet, config: Config, knobs: Sequence[Knob], *, folder: Path, model_digest: str
+) -> InputReading | None:
+    """What the trials of a study read of inputs, captured or from the caches in ``folder``; nothing where none does.
+
+    Raises:
+        UserError: a probe exceeds the model's context, or the folder cannot be written.
+    """
+    edits = possible_edits(knobs, config)
+    if not any(edit.reader == "inputs" for edit in edits):
+        return None
+    replies, kept = max(extremes("edit.inputs.replies", knobs, config)), replied_harmful(probes, edits)
+
+    def rows(profile: EvaluateConfig) -> LookedAt:
+        return look_at(adapter, probes, profile, replies=replies, kept=kept, cache=folder, model_digest=model_digest)
+
+    if any(probes.is_protected):
+        spoken = {
+            "categories": "are spared; edit.protects=none takes them away too",
+            "none": "are taken away like any other, as edit.protects=none says",
+        }
+        how = [spoken[protects] for protects in extremes("edit.protects", knobs, config)]
+        announce(f"refusals in protected categories, {sum(probes.is_protected)} of the probes, {' or '.join(how)}")
+    writers = acting_writers(adapter, knobs, config)
+    return InputReading.of(_captured(adapter, in_memory(config, rows), writers, config, folder, model_digest), probes)
+
+
+def possible_edits(knobs: Sequence[Knob], config: Config) -> list[EditConfig]:
+    """The edits of a study in all that decides which probes are looked at, and how."""
+    keys = ("edit.reader", "edit.contrast", "edit.spares", "edit.protects")
+    combinations = itertools.product(*(extremes(key, knobs, config) for key in keys))
+    return [with_values(config, dict(zip(keys, values, strict=True))).edit for values in combinations]
+
+
+def acting_writers(adapter: Adapter, knobs: Sequence[Knob], config: Config) -> list[Writer]:
+    """The writers that a trial of a study can edit, by its band of layers and its scale of each kind."""
+    low = min(extremes("edit.acting_band.low", knobs, config))
+    high = max(extremes("edit.acting_band.high", knobs, config))
+    scales = {kind: max(extremes(f"edit.component_scale.{kind}", knobs, config)) for kind in WRITER_KINDS}
+    last = max(adapter.n_layers - 1, 1)
+    return [w for w in adapter.writers if scales[w.kind] > 0.0 and low <= w.layer / last <= high]
+
+
+def _captured(
+    adapter: Adapter, rows: LookedAt, writers: Sequence[Writer], config: Config, folder: Path, digest: str
+) -> WriterInputs:
+    """What goes into the writers, cached under the model, the sequences, their positions and the writers."""
+    key = {
+        "model": digest,
+        "rows": rows.digest,
+        "dtype": str(adapter.dtype),
+        "writers": [writer.place for writer in writers],
+    }
+
+    def build() -> Cached:
+        size = bytes_taken(adapter, rows, writers) / 2**30
+        announce(f"inputs of {len(writers)} writers at {rows.n_rows} positions take {size:.2f} GB of memory and disk")
+        made = in_memory(config, lambda p: writer_inputs(adapter, rows, writers, batch_size=p.batch_size))
+        read = {f"read.{place}": tensor for place, tensor in made.read.items()}
+        return Cached(read | {f"outputs.{place}": tensor for place, tensor in made.outputs.items()}, None)
+
+    tensors = cached(folder, "inputs", key, build).tensors
+    on_device = {
+        what: {w.place: tensors[f"{what}.{w.place}"].clone().to(w.device) for w in writers}
+        for what in ("read", "outputs")
+    }
+    return WriterInputs(rows, on_device["read"], on_device["outputs"])
+
+
+def in_memory(config: Config, run: Callable[[EvaluateConfig], T]) -> T:
+    """Run something under the configured protocol, in as large batches as memory has room for."""
+    size = config.evaluate.batch_size
+    return with_fewer_rows(lambda rows: run(replace(config.evaluate, batch_size=rows)), size, announce)

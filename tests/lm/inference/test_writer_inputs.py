@@ -1,0 +1,59 @@
+"""What is captured of writers in batches is what each sequence alone shows, in every family."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from saber.lm.architecture.adapter import Adapter, adapt
+from saber.lm.architecture.capture import capture
+from saber.lm.inference.writer_inputs import bytes_taken, writer_inputs
+from saber.types import LookedAt, TokenRow
+from tests.lm.families import CASES, UNPADDED, tiny
+
+PROMPTS = [(5, 9, 3, 20), (11, 4, 60, 2, 19, 21), (7, 8)]
+ROWS = LookedAt(
+    (
+        *(TokenRow("harmful", i, tokens, (len(tokens) - 1,)) for i, tokens in enumerate(PROMPTS)),
+        *(TokenRow("harmful", i, (*t, 33, 8, 2), (len(t) + 2, len(t)), is_reply=True) for i, t in enumerate(PROMPTS)),
+    )
+)
+
+
+def with_padding(case: str) -> Adapter:
+    return adapt(tiny(case).model, SimpleNamespace(pad_token_id=0))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_batches_show_what_single_sequences_do(case: str) -> None:
+    adapter = with_padding(case)
+    found = writer_inputs(adapter, ROWS, adapter.writers, batch_size=1 if case in UNPADDED else 4)
+    first = 0
+    for one in ROWS.sequences:
+        modules = {writer.place: writer.module for writer in adapter.writers}
+        with torch.no_grad(), capture(modules, with_input=True, copy=True) as seen:
+            adapter.model(input_ids=torch.tensor([one.tokens]), use_cache=False)
+        for writer in adapter.writers:
+            entering, leaving = seen[writer.place]
+            put_out = leaving.reshape(writer.n_expert_groups, len(one.tokens), -1).sum(dim=0)
+            read = put_out if writer.fused else entering.reshape(len(one.tokens), -1)
+            rows = slice(first, first + len(one.positions))
+            torch.testing.assert_close(found.read[writer.place][rows], read[list(one.positions)], atol=2e-4, rtol=2e-3)
+            if not one.is_reply:
+                expected = put_out[list(one.positions)]
+                torch.testing.assert_close(found.outputs[writer.place][rows], expected, atol=2e-4, rtol=2e-3)
+        first += len(one.positions)
+    assert first == ROWS.n_rows
+    assert not any(module._forward_hooks for module in adapter.model.modules())
+
+
+def test_what_it_takes_is_what_it_holds() -> None:
+    adapter = with_padding("llama")
+    some = adapter.writers[:2]
+    found = writer_inputs(adapter, ROWS, some, batch_size=4)
+    assert list(found.read) == ["0.self_attn.o_proj", "0.mlp.down_proj"]
+    tensors = [*found.read.values(), *found.outputs.values()]
+    inner = 2 * 8 * ROWS.n_rows**2  # fewer rows than either writer has columns
+    assert bytes_taken(adapter, ROWS, some) == sum(one.numel() * one.element_size() for one in tensors) + inner

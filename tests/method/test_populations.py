@@ -1,0 +1,107 @@
+"""Whose inputs refusal is taken from and whose are left alone: as the configuration says, of the first probes only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from saber.method.populations import populations
+from saber.types import LookedAt, PromptKind, TokenRow
+
+KINDS: tuple[PromptKind, ...] = ("harmful", "harmless", "borderline", "capability")
+N = 6
+PROTECTED = torch.tensor([True, False, False] * 2)
+REFUSED = torch.tensor([True, False] * 3)
+
+
+def rows() -> LookedAt:
+    ends = [TokenRow(kind, i, (1, 2), (1,)) for kind in KINDS for i in range(N)]
+    replies = [TokenRow(kind, i, (1, 2, 3, 4), (2, 3), is_reply=True) for kind in KINDS for i in range(N)]
+    return LookedAt((*ends, *replies))
+
+
+def named(numbers: torch.Tensor) -> set[tuple[str, int, int]]:
+    """(kind, number of the prompt, place in the reply) of rows."""
+    looked_at = rows()
+    return {
+        (KINDS[int(looked_at.kind[i])], int(looked_at.prompt[i]), int(looked_at.place_in_reply[i])) for i in numbers
+    }
+
+
+def found(**changes: Any) -> dict[str, Any]:
+    options = {"sizes": (N, N, N), "contrast": "refusal", "spares": "harmless", "protects": "categories", "replies": 2}
+    made = populations(rows(), **{**options, **changes}, is_protected=PROTECTED, is_refused=REFUSED)
+    return {
+        "taken": named(made.taken),
+        "answered": named(made.answered),
+        "spared": [named(one) for one in made.spared],
+        "kept": [named(one) for one in made.kept],
+        "weights": made.weights(7.0),
+    }
+
+
+def ends(kind: str, numbers: Any = range(N)) -> set[tuple[str, int, int]]:
+    return {(kind, i, 0) for i in numbers}
+
+
+def replies(kind: str, numbers: Any = range(N), n: int = 2) -> set[tuple[str, int, int]]:
+    return {(kind, i, place) for i in numbers for place in range(1, n + 1)}
+
+
+def test_rows_at_prompts_come_first() -> None:
+    looked_at = rows()
+    assert looked_at.n_rows == 3 * looked_at.n_prompts == 12 * N
+    assert not looked_at.place_in_reply[: looked_at.n_prompts].any()
+    assert bool((looked_at.place_in_reply[looked_at.n_prompts :] > 0).all())
+
+
+def test_protected_refusals_are_kept_with_what_was_said() -> None:
+    made = found()
+    assert made["taken"] == ends("harmful", [1, 2, 4, 5])
+    assert made["answered"] == ends("harmless")
+    assert made["spared"] == [ends("harmless"), ends("capability"), replies("harmless") | replies("capability")]
+    assert made["kept"] == [ends("harmful", [0, 3]), replies("harmful", [0, 3])]
+    assert made["weights"] == [1.0, 1.0, 1.0, 7.0, 7.0]
+
+
+def test_they_are_taken_away_as_well_where_nothing_is_protected() -> None:
+    made = found(protects="none")
+    assert made["taken"] == ends("harmful")
+    assert made["kept"] == []
+
+
+def test_answered_borderline_prompts_are_spared_and_refused_ones_taken() -> None:
+    made = found(spares="answered", protects="none")
+    assert made["taken"] == ends("harmful") | ends("borderline", [0, 2, 4])
+    assert ends("borderline", [1, 3, 5]) in made["spared"]
+    assert replies("borderline", [1, 3, 5]) < made["spared"][-1]
+
+
+@pytest.mark.parametrize(
+    ("spares", "kept"), [("harmless", [0, 3]), ("harmful", range(N)), ("protected_and_answered", [0, 3])]
+)
+def test_of_false_refusals_harmful_prompts_are_never_taken(spares: str, kept: Any) -> None:
+    made = found(contrast="false_refusal", spares=spares)
+    assert made["taken"] == ends("borderline", [0, 2, 4])
+    assert made["answered"] == ends("borderline", [1, 3, 5])
+    assert made["kept"][0] == ends("harmful", kept)
+
+
+def test_a_smaller_probe_set_and_fewer_positions_are_prefixes() -> None:
+    made = found(sizes=(2, 3, 4), replies=1, spares="answered")
+    assert made["taken"] == ends("harmful", [1]) | ends("borderline", [0, 2])
+    assert made["spared"][:2] == [ends("harmless", range(2)), ends("capability", range(3))]
+    assert made["spared"][2] == ends("borderline", [1, 3])
+    assert made["spared"][3] == replies("harmless", range(2), 1) | replies("capability", range(3), 1) | replies(
+        "borderline", [1, 3], 1
+    )
+    assert found(replies=0)["spared"] == [ends("harmless"), ends("capability")]
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"edit\.contrast=false_refusal with edit\.spares=harmful, found refusal"):
+        found(spares="harmful")
+    with pytest.raises(ValueError, match="all are to be kept"):
+        found(sizes=(1, 2, 2))

@@ -1,0 +1,91 @@
+"""A study of inputs looks only at writers that can act, at the base's own replies, once, and says what it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from saber.config import Config
+from saber.lm.evaluation.reference import make_reference
+from saber.study.context import Workbench, open_workbench
+from saber.study.probed_inputs import possible_edits
+from saber.study.run.evaluator import evaluate, plan_trials
+from saber.study.search.space import parse_space
+from saber.types import Split
+from tests.commands import configured, run_here, words_of
+
+INPUTS = ("edit=saber_inputs", "~space", "+space.edit.acting_band.low={low: 0.3, high: 0.5}", "study.enqueue=[]")
+FEWER = ("data.n_probe=24", "data.n_capability=16")
+
+
+def opened(words: list[str]) -> tuple[Workbench, Config]:
+    config = configured(words)
+    return open_workbench(config, parse_space(config)), config
+
+
+def test_writers_that_can_act_are_looked_at_once(
+    organism_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = words_of(organism_folder, tmp_path, *INPUTS, *FEWER, "edit.component_scale.per_layer=0")
+    bench, config = opened(words)
+    assert bench.inputs is not None
+    captured = bench.inputs.captured
+    acting = [w for w in bench.adapter.writers if w.kind != "per_layer" and w.layer / 9 >= 0.3]
+    assert list(captured.read) == [writer.place for writer in acting]
+    said = capsys.readouterr().out
+    assert f"inputs of {len(acting)} writers at {captured.rows.n_rows} positions take" in said
+    again, _ = opened(words)
+    assert again.inputs is not None
+    assert "inputs of" not in capsys.readouterr().out
+    for place, rows in captured.read.items():
+        assert torch.equal(rows, again.inputs.captured.read[place])
+    plans = [plan_trials(one, [config])[0].plan.digest for one in (bench, again)]
+    assert plans[0] == plans[1]
+
+
+def test_replies_are_the_base_s_own_to_what_is_left_alone(organism_folder: Path, tmp_path: Path) -> None:
+    bench, config = opened(words_of(organism_folder, tmp_path, *INPUTS, *FEWER))
+    assert bench.inputs is not None
+    looked_at = [one for one in bench.inputs.captured.rows.sequences if one.is_reply]
+    protected = {i for i, prompt in enumerate(bench.probes.harmful) if prompt.protected}
+    assert {one.prompt for one in looked_at if one.kind == "harmful"} <= protected
+    assert {one.kind for one in looked_at} == {"harmful", "harmless", "capability"}
+    prompts = bench.probes.capability
+    reference = make_reference(bench.adapter, Split("probe", prompts), config.evaluate)
+    for one in looked_at:
+        if one.kind == "capability":
+            whole = (*reference.rows[one.prompt], *reference.responses[one.prompt].whole)
+            assert one.tokens == whole[:-1]
+            assert min(one.positions) >= len(reference.rows[one.prompt])
+            assert len(one.positions) <= config.edit.inputs.replies
+
+
+def test_nothing_is_captured_where_outputs_are_read(organism_folder: Path, tmp_path: Path) -> None:
+    bench, _ = opened(words_of(organism_folder, tmp_path, "edit=saber_depth", *FEWER))
+    assert bench.inputs is None
+
+
+def test_a_study_that_searches_readers_knows_them_all(organism_folder: Path, tmp_path: Path) -> None:
+    choices = "+space.edit.reader={choices: [inputs, least_drift]}"
+    words = words_of(organism_folder, tmp_path, "edit=saber_depth", "~space", choices, "study.enqueue=[]", *FEWER)
+    bench, config = opened(words)
+    assert {edit.reader for edit in possible_edits(parse_space(config), config)} == {"inputs", "least_drift"}
+    assert bench.inputs is not None
+
+
+def test_a_trial_of_inputs_is_measured_and_its_plan_is_kept(organism_folder: Path, tmp_path: Path) -> None:
+    words = words_of(organism_folder, tmp_path, *INPUTS, *FEWER, "study.n_trials=2")
+    said = run_here("sweep", words, tmp_path)
+    assert said.status == 0, said.err
+    bench, config = opened(words)
+    (one,) = evaluate(bench, [config])
+    assert one.measured is not None
+
+
+def test_unit_rows_are_one_line(organism_folder: Path, tmp_path: Path) -> None:
+    words = words_of(organism_folder, tmp_path, *INPUTS, *FEWER, "edit.norm_preserve=unit_row", "study.n_trials=1")
+    said = run_here("sweep", words, tmp_path)
+    assert said.status == 2
+    assert "expected edit.norm_preserve=none or row with edit.reader=inputs, found unit_row" in said.err
