@@ -8,7 +8,9 @@ import sys
 COMMANDS = {
     "sweep": "run or resume a study",
     "frontier": "the Pareto table, held-out scores and the report of a study, or of several",
-    "export": "write a point as a checkpoint or an adapter with its card",
+    "export": "write a point as a checkpoint or an adapter with its card, and upload it if asked",
+    "reproduce": "make an export again and say which files agree",
+    "chat": "talk to a point, beside the base if asked, without exporting it",
     "evaluate": "compare two checkpoints, or one and its base; or say how many prompts a claim needs",
     "writers": "list every writer into a model's residual stream, checked",
     "organism": "train another organism",

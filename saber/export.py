@@ -1,4 +1,4 @@
-"""Export a point as a checkpoint with its card: ``python -m saber.export +sweep=organism point=balanced``."""
+"""Export a point with its card, and upload it if asked: ``python -m saber.export +sweep=organism point=balanced``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from saber.metrics import DRIFT, REFUSAL
 def export(config: Config) -> None:
     """Bake, write, read back, measure again, and say where it is."""
     from saber.console import terminal
-    from saber.publish.export import export_point
+    from saber.publish.export.point import export_point
+    from saber.publish.export.push import push
     from saber.study.run.session import resume
 
     study, bench = resume(config)
@@ -22,6 +23,9 @@ def export(config: Config) -> None:
         f" {done.report[REFUSAL]:.3f} held out; KLD {done.tune[DRIFT]:.4f} and {done.report[DRIFT]:.4f} nats",
         soft_wrap=True,
     )
+    address = push(done.folder, config.export, terminal(), message=f"SABER {done.folder.name}")
+    if address is not None:
+        terminal().print(f"uploaded to {address}", soft_wrap=True)
 
 
 if __name__ == "__main__":

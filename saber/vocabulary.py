@@ -30,6 +30,8 @@ LayerStrategy = Literal["all", "top_k", "threshold", "percentile", "elbow"]
 Spares = Literal["harmless", "answered", "harmful", "harmful_and_answered", "protected_and_answered"]
 Protects = Literal["categories", "none"]
 
+ExportForm = Literal["merged", "adapter", "gguf_adapter"]
+
 EmptyIs = Literal["empty", "refuse", "comply"]
 
 

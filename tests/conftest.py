@@ -1,8 +1,9 @@
-"""What all tests share: one torch thread, and a tiny Gemma 4 with every trap of the real one."""
+"""What all tests share: one torch thread, a tiny Gemma 4 with every trap, a quick organism and a study of it."""
 
 from __future__ import annotations
 
 import fcntl
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import torch
 from saber.lm.architecture.adapter import Adapter, adapt
 from saber.lm.architecture.loading import build_model
 from saber.organism.build import ensure_organism
+from tests.commands import run_here, words_of
 
 FEW_STEPS = 120
+N_TRIALS = 4
 
 TINY_GEMMA4 = {
     "vocab_size": 64,
@@ -77,3 +80,36 @@ def organism_folder(request: pytest.FixtureRequest) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         ensure_organism(out, seed=0, steps=FEW_STEPS)
     return out
+
+
+@pytest.fixture(scope="session")
+def finished_once(organism_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished study; copy it rather than change it."""
+    folder = tmp_path_factory.mktemp("finished")
+    said = run_here("sweep", words_of(organism_folder, folder, f"study.n_trials={N_TRIALS}"), folder)
+    assert said.status == 0, said.err
+    return folder
+
+
+@pytest.fixture(scope="session")
+def published_once(finished_once: Path, organism_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished study whose frontier is published; copy it rather than change it."""
+    folder = tmp_path_factory.mktemp("published")
+    shutil.copytree(finished_once, folder, dirs_exist_ok=True)
+    said = run_here("frontier", words_of(organism_folder, folder), folder)
+    assert said.status == 0, said.err
+    return folder
+
+
+@pytest.fixture
+def finished(finished_once: Path, tmp_path: Path) -> Path:
+    """A finished study of one's own."""
+    shutil.copytree(finished_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture
+def published(published_once: Path, tmp_path: Path) -> Path:
+    """A published study of one's own."""
+    shutil.copytree(published_once, tmp_path, dirs_exist_ok=True)
+    return tmp_path

@@ -19,6 +19,7 @@ from saber.keys import with_values
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.architecture.loading import load_as, quiet, weights_digest
 from saber.lm.architecture.verify import verify_writers
+from saber.lm.editing.packed import packed_note
 from saber.lm.evaluation.borderline_labels import label_borderline, require_both, require_protected
 from saber.lm.evaluation.measurement import Measured, label, measure_trials
 from saber.lm.evaluation.protocol import marker_words, ordered
@@ -99,6 +100,8 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     sizes = n_probe, n_capability, n_borderline if with_borderline else 0
     probes = probe_set(splits["probe"], sizes, config.data.seed)
     adapter = load_base(config)
+    if config.model.quantise == "none" and (note := packed_note(adapter)):
+        announce(note)
     verify_writers(adapter)
     for line in stop_or_warn(judge_vocabulary(adapter, [p for split in splits.values() for p in split.prompts])):
         announce(line)

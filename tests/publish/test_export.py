@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import shutil
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from saber.lm.architecture.adapter import Adapter
 from saber.lm.architecture.loading import load
 from saber.lm.editing.apply import applied
-from saber.lm.editing.checkpoint import save_checkpoint, scan_checkpoint
 from saber.lm.editing.plan_file import load_plan, save_plan
-from saber.publish import export as exporting
+from saber.lm.editing.shards import Baked, bake_checkpoint
+from saber.publish.export import forms
+from saber.publish.export.provenance import sha256
+from saber.reproduce import reproduce
 from saber.study.store.records import metrics_from_json
 from saber.types import EditPlan, Round, UserError
-from tests.commands import Said, open_trials, run_here, words_of
+from tests.commands import Said, database, finish, open_trials, process, run_here, words_of
 
 Words = list[str]
 
@@ -171,10 +177,22 @@ def test_a_tampered_plan_is_refused_and_leaves_nothing(
     assert leftovers(published) == []
 
 
+def bake_instead(monkeypatch: pytest.MonkeyPatch, change: Callable[[EditPlan], EditPlan]) -> None:
+    """Bake another plan than the one that was asked for."""
+
+    def bake(source: Path, target: Path, plan: EditPlan, **more: Any) -> Baked:
+        return bake_checkpoint(source, target, change(plan), **more)
+
+    monkeypatch.setattr(forms, "bake_checkpoint", bake)
+
+
 def test_another_model_under_the_checkpoints_name_is_refused(
     published: Path, organism_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporting, "bake", lambda _adapter, _plan: None)
+    def hardly(plan: EditPlan) -> EditPlan:
+        return EditPlan(tuple(dataclasses.replace(one, strengths=1e-3 * one.strengths) for one in plan.rounds))
+
+    bake_instead(monkeypatch, hardly)
     farthest = max(open_trials(published), key=lambda trial: trial.values[1])  # one that hardly edits would pass
     said = export(organism_folder, published, f"point={farthest.number}")
     assert said.status == 2
@@ -185,80 +203,105 @@ def test_another_model_under_the_checkpoints_name_is_refused(
 def test_a_nan_is_caught_before_anything_is_in_place(
     published: Path, organism_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def bake_badly(adapter: Adapter, _plan: EditPlan) -> None:
-        with torch.no_grad():
-            adapter.writers[-1].module.weight[0, 0] = float("nan")
+    def broken(plan: EditPlan) -> EditPlan:
+        return EditPlan(tuple(dataclasses.replace(one, strengths=one.strengths * float("nan")) for one in plan.rounds))
 
-    monkeypatch.setattr(exporting, "bake", bake_badly)
+    bake_instead(monkeypatch, broken)
     said = export(organism_folder, published)
     assert said.status == 2
     assert "expected finite weights, found NaN or infinity in" in said.err
     assert leftovers(published) == []
 
 
-@pytest.fixture
-def saved(organism_folder: Path, tmp_path: Path) -> tuple[Adapter, Path]:
+def test_a_point_that_edits_nothing_is_refused_in_every_form(published: Path, organism_folder: Path) -> None:
+    plan_of = {trial.number: trial.user_attrs["plan"] for trial in open_trials(published)}
+    path = published / "sweeps" / "organism" / "plans" / f"{plan_of[0]}.safetensors"
+    plan = load_plan(path)
+    nothing = EditPlan(tuple(dataclasses.replace(one, strengths=0 * one.strengths) for one in plan.rounds))
+    save_plan(nothing, path.with_name(f"{nothing.digest}.safetensors"))
+    database_says(published, plan_of[0], nothing.digest)
+    for form in ("merged", "adapter", "gguf_adapter"):
+        said = export(organism_folder, published, "point=0", f"export.format={form}")
+        assert said.status == 2
+        assert "found one that edits no writer: it is the base" in said.err
+    assert leftovers(published) == []
+
+
+def database_says(folder: Path, old: str, new: str) -> None:
+    """Replace one plan's digest by another in a study's database."""
+    with contextlib.closing(sqlite3.connect(database(folder))) as opened:
+        opened.execute("update trial_user_attributes set value_json = replace(value_json, ?, ?)", [old, new])
+        opened.commit()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_two_processes_write_the_same_bytes(exported_once: Path, organism_folder: Path) -> None:
+    checkpoint = checkpoint_in(exported_once)
+    first = files_of(checkpoint)
+    with process("export", words_of(organism_folder, exported_once), exported_once) as started:
+        said = finish(started)
+    assert said.status == 0, said.err
+    assert files_of(checkpoint) == first
+    with safe_open(checkpoint / "model.safetensors", framework="pt") as file:
+        assert file.metadata()["saber.plan"] == json.loads(first["saber.json"])["plan"]["digest"]
+
+
+def test_what_is_made_again_is_compared_file_by_file(
+    exported_once: Path, organism_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(checkpoint_in(exported_once), copy)
+    about = json.loads((copy / "saber.json").read_text())
+    assert about["files"].keys() == files_of(copy).keys() - {"saber.json"}
+    assert about["base"]["files"]["model.safetensors"] == sha256(organism_folder / "model.safetensors")
+    assert about["files"]["config.json"] == about["base"]["files"]["config.json"]
+    assert reproduce([str(copy)])
+    said = capsys.readouterr().out
+    assert f"{len(about['files']) - 3} of {len(about['files']) - 3} files made again are the same" in said
+
+    flip_bytes(copy / "model.safetensors")
+    assert not reproduce([str(copy)])
+    assert "files are as they were written; not model.safetensors" in capsys.readouterr().out
+    base = tmp_path / "base"
+    shutil.copytree(organism_folder, base)
+    flip_bytes(base / "model.safetensors")
+    assert not reproduce([str(copy), f"base={base}"])
+    said = capsys.readouterr().out
+    assert "that it was made from; not model.safetensors" in said
+    assert "files made again are the same; not model.safetensors" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "copy"]
+    with pytest.raises(UserError, match="expected an export of ours in"):
+        reproduce([str(base)])
+
+
+@pytest.mark.parametrize("form", ["adapter", "gguf_adapter"])
+def test_an_adapter_is_measured_as_it_is_read_back_and_made_again(
+    form: str, published: Path, organism_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = export(organism_folder, published, f"export.format={form}")
+    assert said.status == 0, said.err
+    folder = checkpoint_in(published)
+    assert not list(folder.glob("model*"))
+    front = yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
+    assert front["library_name"] == {"adapter": "peft", "gguf_adapter": "llama.cpp"}[form]
+    assert reproduce([str(folder)])
+    assert "; not" not in capsys.readouterr().out
+    if form == "gguf_adapter":
+        assert (folder / "Modelfile").read_text().splitlines()[1:3] == ["FROM ./base.gguf", "ADAPTER ./adapter.gguf"]
+
+
+def test_a_missing_buffer_is_caught_when_it_is_read_back(organism_folder: Path, tmp_path: Path) -> None:
     adapter = load(str(organism_folder), dtype="float32", device="cpu")
-    save_checkpoint(adapter, tmp_path)
-    return adapter, tmp_path
-
-
-def rewrite(folder: Path, change: Any) -> None:
-    path = folder / "model.safetensors"
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-    tensors = load_file(path)
-    change(tensors)
-    save_file(tensors, path, metadata)
-
-
-def test_a_whole_checkpoint_passes(saved: tuple[Adapter, Path]) -> None:
-    adapter, folder = saved
-    assert scan_checkpoint(folder, adapter) == len(load_file(folder / "model.safetensors"))
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_every_tensor_is_scanned(saved: tuple[Adapter, Path], bad: float) -> None:
-    adapter, folder = saved
-    last = sorted(load_file(folder / "model.safetensors"))[-1]
-    rewrite(folder, lambda tensors: tensors[last].view(-1)[-1:].fill_(bad))
-    with pytest.raises(UserError, match=f"found NaN or infinity in {last}"):
-        scan_checkpoint(folder, adapter)
-
-
-def test_a_missing_tensor_is_caught(saved: tuple[Adapter, Path]) -> None:
-    adapter, folder = saved
-    name = f"{adapter.writers[0].name}.weight"
-    rewrite(folder, lambda tensors: tensors.pop(name))
-    with pytest.raises(UserError, match=f"expected tensor {name} in the exported checkpoint, found none"):
-        scan_checkpoint(folder, adapter)
-
-
-def test_a_missing_buffer_is_caught_when_it_is_read_back(saved: tuple[Adapter, Path]) -> None:
-    adapter, folder = saved
-    stored = load_file(folder / "model.safetensors")
+    adapter.model.save_pretrained(tmp_path)
+    adapter.tokenizer.save_pretrained(tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
     name = next(name for name, _ in adapter.model.named_buffers() if name in stored)
-    rewrite(folder, lambda tensors: tensors.pop(name))
+    save_file({n: t for n, t in stored.items() if n != name}, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(UserError, match="to fill every weight, found 1 missing"):
-        load(str(folder), dtype="float32", device="cpu")
-
-
-def test_another_shape_is_caught(saved: tuple[Adapter, Path]) -> None:
-    adapter, folder = saved
-    name = f"{adapter.writers[0].name}.weight"
-    rewrite(folder, lambda tensors: tensors.update({name: tensors[name][:-1].clone()}))
-    with pytest.raises(UserError, match=f"expected tensor {name} of shape"):
-        scan_checkpoint(folder, adapter)
-
-
-@pytest.mark.parametrize(
-    "name", ["config.json", "generation_config.json", "tokenizer_config.json", "chat_template.jinja"]
-)
-def test_a_missing_file_is_caught(saved: tuple[Adapter, Path], name: str) -> None:
-    adapter, folder = saved
-    (folder / name).unlink()
-    with pytest.raises(UserError, match=f"expected {name} in the exported checkpoint, found none"):
-        scan_checkpoint(folder, adapter)
+        load(str(tmp_path), dtype="float32", device="cpu")
 
 
 def test_another_point_is_exported_by_name_and_an_unknown_one_is_not(

@@ -22,7 +22,6 @@ from transformers.core_model_loading import (
     WeightConverter,
     WeightRenaming,
     rename_source_key,
-    revert_weight_conversion,
 )
 
 from saber.config import ModelConfig
@@ -159,16 +158,16 @@ def build_tokenizer(tokenizer: Any, **special: Any) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
 
 
-def build_skeleton(folder: Path) -> Any:
+def build_skeleton(folder: Path, *, trust_remote_code: bool = False) -> Any:
     """The model of a checkpoint without its weights: every parameter has a shape and no memory.
 
     Raises:
         UserError: the folder holds no model's configuration.
     """
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config)
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
         raise UserError(_not_loaded(str(folder), error)) from error
 
@@ -190,14 +189,6 @@ def parameters_of(model: Any, stored: Iterable[str]) -> dict[str, tuple[str, boo
         if name in own and all(isinstance(one, MergeModulelist) for one in operations):
             found[key] = (name, bool(operations))
     return found
-
-
-@torch.no_grad()
-def stored_shapes(model: Any) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every parameter as a checkpoint stores it: experts apart, prefixes as published."""
-    tied = set(getattr(model, "all_tied_weights_keys", None) or {})
-    own = {name: p.to("meta") for name, p in model.named_parameters() if name not in tied}
-    return {name: tuple(tensor.shape) for name, tensor in revert_weight_conversion(model, own).items()}
 
 
 def weights_digest(model: Any) -> str:

@@ -1,22 +1,27 @@
-"""A checkpoint on disk: written with everything a chat model needs, scanned for what others have shipped broken."""
+"""A baked checkpoint held against its base: whole, finite, and different in nothing but what was edited."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import filecmp
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.architecture.loading import stored_shapes
+from saber.lm.editing.checkpoint_files import INDEX, checkpoint_files
+from saber.lm.editing.packed import CONFIG, Stored, packing_of
+from saber.lm.editing.shards import Baked, stored_tensors
 from saber.types import UserError
 
 
-def save_checkpoint(adapter: Adapter, folder: Path) -> None:
-    """Write weights (safetensors), configuration, generation configuration, tokenizer and chat template."""
-    adapter.model.save_pretrained(folder, safe_serialization=True)
-    adapter.tokenizer.save_pretrained(folder)
+@dataclass(frozen=True)
+class Verified:
+    """How many tensors a baked checkpoint holds, and how many of them are the base's, byte for byte."""
+
+    n_tensors: int
+    n_as_base: int
 
 
 def release(adapter: Adapter) -> None:
@@ -24,31 +29,55 @@ def release(adapter: Adapter) -> None:
     adapter.model.to("meta")
 
 
-def scan_checkpoint(folder: Path, adapter: Adapter) -> int:
-    """Read every stored tensor back and return how many there are.
+def verify_checkpoint(source: Path, target: Path, baked: Baked) -> Verified:
+    """Read a baked checkpoint back beside its base.
 
     Raises:
-        UserError: a tensor of the model is missing, has another shape, or holds NaN or infinity; or a file that a chat
-            model needs is missing.
+        UserError: a tensor or a file of the base is missing, a tensor has another shape or dtype, one that was not
+            edited has other bytes, or one holds NaN or infinity.
     """
-    for name in ("config.json", "generation_config.json", "tokenizer_config.json", "chat_template.jinja"):
-        if not (folder / name).exists():
-            raise UserError(f"expected {name} in the exported checkpoint, found none")
-    stored = dict(_stored_shapes(folder))
-    for name, shape in stored_shapes(adapter.model).items():
-        if name not in stored:
-            raise UserError(f"expected tensor {name} in the exported checkpoint, found none")
-        if stored[name] != shape:
-            raise UserError(f"expected tensor {name} of shape {shape}, found {stored[name]}")
-    return len(stored)
+    base, found = stored_tensors(checkpoint_files(source)), stored_tensors(checkpoint_files(target))
+    for name in sorted(base.keys() ^ found.keys()):
+        expected, there = ("no tensor", "one") if name in found else ("tensor", "none")
+        raise UserError(f"expected {expected} {name} in the exported checkpoint, found {there}")
+    for name, tensor in base.items():
+        _check_tensor(name, tensor, found[name], is_edited=name in baked.edited)
+    rewritten = {CONFIG, INDEX} if packing_of(source) is not None else set()
+    for file in checkpoint_files(source).beside:
+        if str(file) not in rewritten and not _same_file(source / file, target / file):
+            raise UserError(f"expected {file} in the exported checkpoint as in its base, found another or none")
+    return Verified(len(found), len(found) - len(baked.edited))
 
 
-def _stored_shapes(folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Every stored tensor's name and shape, each checked to be finite."""
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - a safetensors handle is not a mapping
-                tensor = file.get_tensor(name)
-                if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                    raise UserError(f"expected finite weights, found NaN or infinity in {name}")
-                yield name, tuple(tensor.shape)
+def _check_tensor(name: str, base: Stored, found: Stored, *, is_edited: bool) -> None:
+    if (found.dtype, found.shape) != (base.dtype, base.shape):
+        raise UserError(
+            f"expected tensor {name} of shape {base.shape} in {base.dtype}, found {found.shape} in {found.dtype}"
+        )
+    if not is_edited and not _same_bytes(base.entry().chunks(), found.entry().chunks()):
+        raise UserError(f"expected tensor {name} as in its base, which the plan does not edit, found other numbers")
+    tensor = found.read() if found.is_number else None
+    if tensor is not None and not bool(torch.isfinite(tensor).all()):
+        raise UserError(f"expected finite weights, found NaN or infinity in {name}")
+
+
+def _same_bytes(ours: Iterable[bytes | memoryview], theirs: Iterable[bytes | memoryview]) -> bool:
+    """Whether two streams hold the same bytes, however they are cut."""
+    left, right = _buffered(ours), _buffered(theirs)
+    a = b = b""
+    while True:
+        a, b = a or next(left, b""), b or next(right, b"")
+        n = min(len(a), len(b))
+        if a[:n] != b[:n]:
+            return False
+        if n == 0:
+            return not a and not b
+        a, b = a[n:], b[n:]
+
+
+def _buffered(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    return (bytes(chunk) for chunk in chunks if len(chunk))
+
+
+def _same_file(ours: Path, theirs: Path) -> bool:
+    return theirs.is_file() and filecmp.cmp(ours, theirs, shallow=False)

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from saber.atomic_files import write_atomically
 from saber.lm.architecture.adapter import Adapter, Writer
-from saber.lm.editing.apply import edits_by_writer
+from saber.lm.editing.lora_factors import LoraFactors, lora_edits, lora_factors, merge_factors, no_adapter
 from saber.lm.editing.low_rank import WriterEdit
+from saber.lm.editing.tensor_file import PLAN, tensor_entry, write_tensor_file
 from saber.types import EditPlan, UserError
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -33,46 +34,46 @@ def save_adapter(adapter: Adapter, plan: EditPlan, folder: Path, base: str) -> N
     Raises:
         UserError: the plan has no exact adapter that PEFT loads; the merged form always exists.
     """
-    edits = lora_edits(adapter, plan)
-    has_bias = any(writer.bias is not None and not edit.reads_input for writer, edit in edits)
+    factors = {writer: lora_factors(writer, edit) for writer, edit in _targeted(adapter, plan)}
+    has_bias = any(one.bias is not None for one in factors.values())
     tensors: dict[str, Tensor] = {}
-    for writer, edit in edits:
+    for writer, one in factors.items():
         name = f"{PREFIX}{writer.name}"
-        read = edit.v.T if edit.reads_input else edit.v.T @ writer.columns()[0].float()
-        tensors[f"{name}.lora_A.weight"] = read.cpu().contiguous()
-        tensors[f"{name}.lora_B.weight"] = (-edit.u * edit.a).cpu().contiguous()
+        tensors[f"{name}.lora_A.weight"], tensors[f"{name}.lora_B.weight"] = one.a, one.b
         if has_bias:
-            bias = writer.bias_columns()
-            change = torch.zeros(len(edit.u), 1) if bias is None else edit.on_bias(bias.float()) - bias.float()
-            tensors[f"{name}.lora_B.bias"] = change.squeeze(1).cpu()
+            tensors[f"{name}.lora_B.bias"] = torch.zeros(len(one.b)) if one.bias is None else one.bias
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    ranks = {writer.name: int(edit.u.shape[1]) for writer, edit in edits}
-    config = _config(ranks, base, has_bias=has_bias, transposed=any(writer.layout == "io" for writer, _ in edits))
+    entries = {name: tensor_entry(tensor) for name, tensor in tensors.items()}
+    write_tensor_file(folder / WEIGHTS, entries, {"format": "pt", PLAN: plan.digest})
+    ranks = {writer.name: one.rank for writer, one in factors.items()}
+    config = _config(ranks, base, has_bias=has_bias, transposed=any(writer.layout == "io" for writer in factors))
     write_atomically(folder / CONFIG, json.dumps(config, indent=2) + "\n")
 
 
-def lora_edits(adapter: Adapter, plan: EditPlan) -> list[tuple[Writer, WriterEdit]]:
-    """The writers that a plan edits, each with its edit.
+def check_adapter(adapter: Adapter, plan: EditPlan) -> None:
+    """Refuse a plan that has no adapter, before anything is written.
+
+    Raises:
+        UserError: as of `save_adapter`.
+    """
+    _targeted(adapter, plan)
+
+
+def _targeted(adapter: Adapter, plan: EditPlan) -> list[tuple[Writer, WriterEdit]]:
+    """The writers that a plan edits, each with its edit, all of which PEFT can target.
 
     Raises:
         UserError: the plan edits nothing, keeps row norms, or edits a writer that PEFT cannot target.
     """
-    if plan.row_norm:
-        raise UserError(_merged("a plan without row norms", "one that keeps them: it is not of low rank"))
-    edits = [(writer, edit) for writer, (edit,) in edits_by_writer(adapter, [plan]) if edit is not None]
-    if not edits:
-        raise UserError("expected a plan that edits a writer, found one that edits none: there is no adapter of it")
+    edits = lora_edits(adapter, plan)
     for writer, _ in edits:
         if writer.fused:
-            raise UserError(_merged("writers that PEFT can target", f"fused experts at {writer.name}"))
+            raise UserError(no_adapter("writers that PEFT can target", f"fused experts at {writer.name}"))
         if adapter.model_type in MAMBA_TYPES and writer.name.endswith(MAMBA_OUTPUT):
-            raise UserError(_merged("writers that PEFT can target", f"{writer.name}, which it refuses in Mamba models"))
+            raise UserError(
+                no_adapter("writers that PEFT can target", f"{writer.name}, which it refuses in Mamba models")
+            )
     return edits
-
-
-def _merged(expected: str, found: str) -> str:
-    return f"expected {expected} to export as an adapter, found {found}; export the merged form: export.format=merged"
 
 
 def _config(ranks: dict[str, int], base: str, *, has_bias: bool, transposed: bool) -> dict[str, object]:
@@ -97,9 +98,8 @@ def _config(ranks: dict[str, int], base: str, *, has_bias: bool, transposed: boo
     }
 
 
-@torch.no_grad()
-def merge_adapter(adapter: Adapter, folder: Path) -> None:
-    """Add a written adapter to the weights in place: W + B A, and b + the bias of B.
+def read_adapter(adapter: Adapter, folder: Path) -> dict[str, LoraFactors]:
+    """By the writer's name, the factors of a written adapter.
 
     Raises:
         UserError: the folder holds no adapter of this model's writers.
@@ -108,15 +108,21 @@ def merge_adapter(adapter: Adapter, folder: Path) -> None:
         tensors = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise UserError(f"expected an adapter in {folder}, found: {error}") from error
+    found: dict[str, LoraFactors] = {}
     for writer in adapter.writers:
         name = f"{PREFIX}{writer.name}.lora_"
-        if not {f"{name}A.weight", f"{name}B.weight"} <= tensors.keys():
-            continue
-        a, b = tensors.pop(f"{name}A.weight"), tensors.pop(f"{name}B.weight")
-        bias = tensors.pop(f"{name}B.bias", None)
-        views = writer.columns()
-        views[0].copy_(views[0].float() + (b @ a).to(writer.device))
-        if bias is not None and writer.bias is not None:
-            writer.bias.copy_(writer.bias.float() + bias.to(writer.device))
+        if {f"{name}A.weight", f"{name}B.weight"} <= tensors.keys():
+            a, b = tensors.pop(f"{name}A.weight"), tensors.pop(f"{name}B.weight")
+            found[writer.name] = LoraFactors(a, b, tensors.pop(f"{name}B.bias", None))
     if tensors:
         raise UserError(f"expected an adapter of this model's writers in {folder}, found {min(tensors)}")
+    return found
+
+
+def merge_adapter(adapter: Adapter, folder: Path) -> None:
+    """Add a written adapter to the weights in place: W + B A, and b + the bias of B.
+
+    Raises:
+        UserError: the folder holds no adapter of this model's writers, or the weights are packed.
+    """
+    merge_factors(adapter, read_adapter(adapter, folder))

@@ -24,7 +24,7 @@ from saber.lm.architecture.adapter import Writer
 from saber.types import WRITER_KINDS, EditPlan, Round, UserError
 
 GAIN_RIDGE = 0.2  # lambda: flat between .1 and .3 over four families with sandwich norms
-COLUMNS_AT_ONCE = 1024  # of a weight that is edited: bounds the fp32 copies, and costs nothing at this width
+COLUMNS_AT_ONCE = 256  # of a weight that is edited: bounds the wide copies, and costs little at this width
 DEPENDENT = 1e-3  # a direction with less than this outside those before it adds nothing but rounding
 
 
@@ -74,14 +74,19 @@ class WriterEdit:
         return b if self.scale is None else self.scale.unsqueeze(1) * b
 
     def write_into(self, weight: Float[Tensor, "d_model n"]) -> None:
-        """Edit a weight in place, in fp32 before rounding, a block of columns at a time: little memory is needed."""
+        """Edit a weight in place, in the edit's own dtype before rounding, a block of columns at a time."""
         for first in range(0, weight.shape[1], COLUMNS_AT_ONCE):
             block = weight[:, first : first + COLUMNS_AT_ONCE]
-            block.copy_(self.on_columns(block.float(), first))
+            block.copy_(self.on_columns(block.to(self.u.dtype), first))
 
     def write_into_bias(self, bias: Float[Tensor, "d_model n"]) -> None:
-        """Edit a bias in place, in fp32 before rounding."""
-        bias.copy_(self.on_bias(bias.float()))
+        """Edit a bias in place, in the edit's own dtype before rounding."""
+        bias.copy_(self.on_bias(bias.to(self.u.dtype)))
+
+    def double(self) -> WriterEdit:
+        """The same edit in float64, in which it rounds alike however the products are split among threads."""
+        scale = None if self.scale is None else self.scale.double()
+        return replace(self, u=self.u.double(), a=self.a.double(), v=self.v.double(), scale=scale)
 
     def keeping_row_norms(self, weight: Float[Tensor, "d_model n"], before: Float[Tensor, " d_model"]) -> WriterEdit:
         """The same edit with the scale s_i = |W_i| / |W'_i| of a weight W, 1 for a row that is zero before or after."""

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from saber.metrics import BY_NAME, DRIFT, REFUSAL, shown_in
+from saber.metrics import BY_NAME, CAPABILITY, DRIFT, OVER_REFUSAL, PROTECTED_REFUSAL, REFUSAL, shown_in
 from saber.publish.analysis.settings import protected_categories
 from saber.publish.text.markdown import Md, code, escaped, link, table
 from saber.publish.text.wording import MISSING, estimate_text, label, metric_text
 from saber.types import Frontier, FrontierPoint, Metrics, PublishedRow
+
+AT_A_GLANCE = {
+    REFUSAL: "harmful prompts refused",
+    PROTECTED_REFUSAL: "of them protected ones refused",
+    OVER_REFUSAL: "harmless borderline prompts refused",
+    CAPABILITY: "questions answered right",
+    DRIFT: "drift from the base (KLD, nats)",
+}
 
 
 def evaluation_table(frontier: Frontier, point: FrontierPoint, tune: Metrics, report: Metrics | None) -> Md:
@@ -27,6 +35,17 @@ def evaluation_table(frontier: Frontier, point: FrontierPoint, tune: Metrics, re
     score = [f"{point.score:.4f}", *[MISSING] * (len(shown) - 1)]
     rows.insert(min(3, len(rows)), ["score used in local sweep", *score])
     return table(["metric", *shown], rows)
+
+
+def glance_table(frontier: Frontier, metrics: Metrics) -> Md:
+    """What went and what stayed, in five lines: the base and this checkpoint on the same prompts."""
+    base = (frontier.base_report if metrics.split == "report" else frontier.base_tune) or frontier.base_tune
+    rows = [
+        [words, Md(metric_text(base, name)), Md(metric_text(metrics, name))]
+        for name, words in AT_A_GLANCE.items()
+        if name in metrics.estimates
+    ]
+    return table(["", "base", "this checkpoint"], rows)
 
 
 def comparison_table(frontier: Frontier, point: FrontierPoint, other: FrontierPoint) -> Md:

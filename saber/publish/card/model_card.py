@@ -7,24 +7,27 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from huggingface_hub import ModelCardData
+
 from saber.metrics import DRIFT, PROTECTED_REFUSAL, REFUSAL
 from saber.publish.analysis.label_checks import agreement_text, flips_text
 from saber.publish.analysis.neighbours import indistinct_pairs
 from saber.publish.analysis.probe_count_finding import Correlation, key_findings
-from saber.publish.analysis.settings import probe_counts, setting
+from saber.publish.analysis.settings import probe_counts, protected_categories, setting
 from saber.publish.card.card_tables import (
     comparison_table,
     drift_table,
     evaluation_table,
+    glance_table,
     published_table,
     retained_table,
     writers_table,
 )
+from saber.publish.card.front_picture import PICTURE
 from saber.publish.text.markdown import Md, bullets, code, markdown_environment
 from saber.publish.text.wording import MISSING, counted, label, listed, metric_text, mixed_protocols, plain
 from saber.types import Frontier, FrontierPoint, Metrics
 
-TAGS = ("saber", "abliteration", "representation-editing", "refusal", "safety-research")
 INSTRUCTION_SUFFIXES = re.compile(r"-(it|instruct|chat)$", re.IGNORECASE)
 
 # The seed card's lines first, always; the others where the study says them.
@@ -73,14 +76,20 @@ def render_card(
     writers: Sequence[Mapping[str, object]],
     versions: Mapping[str, str],
     plan_summary: Mapping[str, object],
+    metadata: ModelCardData,
 ) -> str:
     """The card in Markdown with YAML front matter; names in it are escaped."""
     report = exported if exported.split == "report" else point.report
     tune = exported if exported.split == "tune" else point.tune
     return markdown_environment().get_template("card.md.j2").render(
         title=_title(frontier.base_model),
-        library="peft" if plan_summary.get("format") == "adapter" else "transformers",
-        tags=TAGS,
+        metadata=Md(metadata.to_yaml()),
+        glance=glance_table(frontier, report or tune),
+        glance_split="held-out report" if report else "tune",
+        protected=sorted(protected_categories(frontier)),
+        form=plan_summary.get("format", "merged"),
+        unpacked_from=plan_summary.get("unpacked_from"),
+        picture=PICTURE,
         base_model=frontier.base_model,
         point_words=listed([*point.marks]) if point.marks else "Pareto" if point.on_front else "off-front",
         released=_released(frontier, point),

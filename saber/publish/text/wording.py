@@ -104,3 +104,13 @@ def mixed_protocols(measured: Iterable[Metrics | None]) -> list[str]:
         if metrics is not None and first.setdefault(metrics.split, metrics.protocol) != metrics.protocol
     ]
     return list(dict.fromkeys(others))
+
+
+def size_text(n_bytes: int) -> str:
+    """Bytes in the unit that suits them."""
+    value = float(n_bytes)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} GB"

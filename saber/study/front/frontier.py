@@ -109,6 +109,7 @@ def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Fronti
 
 def spoken_overrides(config: Config, *without: str) -> str:
     """The command line's overrides less those that name one task or begin with ``without``; no passwords, no homes."""
-    own = ("study.n_trials=", "point=", "checkpoint=", "against=", "splits=", "judge", "to=", "to_dir=", *without)
+    targets = ("to=", "to_dir=", "export.push_")
+    own = ("study.n_trials=", "point=", "checkpoint=", "against=", "splits=", "judge", *targets, *without)
     words = [public(word.removeprefix("++")) for word in config.overrides]
     return shlex.join(word for word in words if not word.startswith(own))

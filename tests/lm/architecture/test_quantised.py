@@ -14,7 +14,9 @@ from saber.lm.architecture.adapter import Adapter, adapt
 from saber.lm.architecture.loading import build_model, load
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.editing.apply import applied, bake
-from saber.lm.editing.lora import save_adapter
+from saber.lm.editing.lora import merge_adapter, read_adapter, save_adapter
+from saber.lm.editing.lora_factors import check_factors
+from saber.lm.editing.packed import packed_note
 from saber.organism.tokenizer import organism_tokenizer
 from saber.types import UserError
 from tests.conftest import randomise
@@ -60,16 +62,43 @@ def test_virtual_edits_of_packed_weights_are_exact(case: str) -> None:
     assert torch.equal(logits(adapter), before)
 
 
-def test_what_needs_the_weights_is_refused(tmp_path: Path) -> None:
+def test_what_needs_the_weights_is_refused() -> None:
     adapter = with_writers(tiny("llama"), Packed)
     plan = everywhere(adapter, 1.0)
     expected = r"expected plain weights at .*o_proj, found Packed with torch.int8"
     with pytest.raises(UserError, match=expected):
         bake(adapter, plan)
-    with pytest.raises(UserError, match=expected):
-        save_adapter(adapter, plan, tmp_path, "the/base")
     with pytest.raises(UserError, match=expected), applied(adapter, [everywhere(adapter, 1.0, row_norm=True)]):
         pass
+
+
+def test_a_packed_base_has_an_adapter_all_the_same(tmp_path: Path) -> None:
+    adapter = with_writers(tiny("llama"), Packed)
+    note = packed_note(adapter)
+    assert note is not None
+    assert "8 of 8 writers keep their weights packed (int8)" in note
+    assert packed_note(tiny("llama")) is None
+    plan = everywhere(adapter, 0.8)
+    save_adapter(adapter, plan, tmp_path, "the/base")
+    factors = read_adapter(adapter, tmp_path)
+    check_factors(adapter, plan, factors)
+    for other in (everywhere(adapter, 0.4), everywhere(adapter, 0.8, seed=1)):
+        with pytest.raises(UserError, match="expected factors that do what the edit does at"):
+            check_factors(adapter, other, factors)
+    with applied(adapter, [plan]):
+        virtual = logits(adapter)
+    unpacked = with_writers(adapter, unpack)
+    merge_adapter(unpacked, tmp_path)
+    assert relative(logits(unpacked), virtual) < 1e-5
+
+
+def unpack(packed: nn.Linear) -> nn.Linear:
+    """The plain map that a packed one stands for."""
+    assert isinstance(packed, Packed)
+    plain = nn.Linear(packed.in_features, packed.out_features, bias=packed.bias is not None)
+    weight = packed.weight.view(packed.out_features, packed.in_features).float() * packed.steps
+    plain.weight, plain.bias = nn.Parameter(weight), packed.bias
+    return plain
 
 
 def test_virtual_edits_of_bitsandbytes_weights_are_exact() -> None:

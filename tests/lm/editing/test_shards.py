@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from saber.lm.architecture.loading import build_model
 from saber.lm.editing.apply import bake
+from saber.lm.editing.checkpoint import verify_checkpoint
 from saber.lm.editing.plan_file import save_plan
 from saber.lm.editing.shards import bake_checkpoint
 from saber.types import EditPlan, UserError
@@ -32,7 +33,9 @@ def test_baked_on_disk_is_baked_in_memory(case: str, dtype: torch.dtype, tmp_pat
     plan = two_rounds(adapter, 7)
     adapter.model.save_pretrained(tmp_path / "base", max_shard_size="30KB")
     assert len(list((tmp_path / "base").glob("*.safetensors"))) > 1
-    bake_checkpoint(tmp_path / "base", tmp_path / "baked", plan)
+    baked = bake_checkpoint(tmp_path / "base", tmp_path / "baked", plan)
+    verified = verify_checkpoint(tmp_path / "base", tmp_path / "baked", baked)
+    assert verified.n_tensors == verified.n_as_base + len(baked.edited)
     bake(adapter, plan)
     adapter.model.save_pretrained(tmp_path / "expected", max_shard_size="30KB")
     found, expected = tensors(tmp_path / "baked"), tensors(tmp_path / "expected")
@@ -77,8 +80,10 @@ import torch
 from saber.lm.architecture.adapter import adapt
 from saber.lm.editing.apply import bake
 from saber.lm.architecture.loading import build_model
+from saber.lm.editing.checkpoint import verify_checkpoint
 from saber.lm.editing.plan_file import save_plan
 from saber.lm.architecture.loading import build_model
+from saber.lm.editing.checkpoint import verify_checkpoint
 from saber.lm.editing.plan_file import load_plan
 from saber.lm.editing.shards import bake_checkpoint
 from transformers import AutoModelForCausalLM

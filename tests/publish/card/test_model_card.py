@@ -8,6 +8,7 @@ import re
 
 import pytest
 import yaml
+from huggingface_hub import ModelCardData
 from markdown_it import MarkdownIt
 
 from saber.publish.analysis.probe_count_finding import key_findings
@@ -27,8 +28,12 @@ SECTIONS = [
     "Reproduce",
 ]
 WRITERS = [{"name": "model.layers.3.mlp.down_proj", "layer": 3, "kind": "mlp", "rank": 2, "behind_norm": True}]
-CELLS = [14 * 4, 2 * 6, 3 * 7, 1 * 3, 1 * 5]  # rows x columns of the five tables, with no held-out columns
+CELLS = [5 * 3, 14 * 4, 2 * 6, 3 * 7, 1 * 3, 1 * 5]  # rows x columns of the tables, with no held-out columns
 PLAN = {"digest": "x", "rounds": 2, "edited_layers": [3, 4, 5], "row_norm": False}
+
+
+def metadata(frontier: Frontier) -> ModelCardData:
+    return ModelCardData(base_model=frontier.base_model, library_name="transformers", tags=["saber"])
 
 
 def make(frontier: Frontier, point: FrontierPoint | None = None, exported: Metrics | None = None) -> str:
@@ -36,7 +41,7 @@ def make(frontier: Frontier, point: FrontierPoint | None = None, exported: Metri
     assert chosen is not None
     other = frontier.marked("balanced")
     return render_card(
-        frontier, chosen, other, exported or chosen.tune, WRITERS, {"torch": "2.13.0"}, PLAN
+        frontier, chosen, other, exported or chosen.tune, WRITERS, {"torch": "2.13.0"}, PLAN, metadata(frontier)
     )  # fmt: skip
 
 
@@ -191,7 +196,7 @@ def test_another_protocol_is_said(frontier: Frontier) -> None:
 
 def test_missing_metrics_and_no_comparison(bare: Frontier) -> None:
     point = bare.points[0]
-    card = render_card(bare, point, None, point.tune, [], {}, {})
+    card = render_card(bare, point, None, point.tune, [], {}, {}, metadata(bare))
     assert "# Organism SABER" in card
     assert "- Alpha base: —" in card
     assert "has not been measured on held-out prompts" in card

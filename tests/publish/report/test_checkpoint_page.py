@@ -17,7 +17,6 @@ from rich.console import Console
 from saber.command import to_config
 from saber.lm.architecture.loading import load, quiet
 from saber.lm.editing.apply import bake
-from saber.lm.editing.checkpoint import save_checkpoint
 from saber.organism.prompts import organism_splits
 from saber.publish.report.checkpoint_page import compare
 from saber.scoring.statistics import prompts_for_half_width
@@ -53,7 +52,8 @@ def edited(organism_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     r, _ = torch.linalg.qr(torch.randn(adapter.d_model, 8, generator=torch.Generator().manual_seed(2)))
     bake(adapter, EditPlan.from_directions({layer: (r, torch.ones(8)) for layer in range(adapter.n_layers)}))
     folder = tmp_path_factory.mktemp("edited")
-    save_checkpoint(adapter, folder)
+    adapter.model.save_pretrained(folder)
+    adapter.tokenizer.save_pretrained(folder)
     return folder
 
 

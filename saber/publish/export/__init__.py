@@ -1,0 +1,1 @@
+"""A point as files that others run: written, read back, measured again, put in place, shared, made again."""
