@@ -20,7 +20,20 @@ import torch
 from front_heretic import loaded_over
 from peers.ara import Seen, edited, suggested
 from peers.lines import Worker
-from real_cells import KINDS, Cell, HeldOut, Setting, chosen, configured, described, held_out, keep, numbers, open_bench
+from real_cells import (
+    KINDS,
+    LEVELS,
+    Cell,
+    HeldOut,
+    Setting,
+    chosen,
+    configured,
+    described,
+    held_out,
+    keep,
+    numbers,
+    open_bench,
+)
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -37,7 +50,7 @@ from saber.types import EditPlan, Prompt, Split, UserError
 
 HERE = Path(__file__).parent
 RANDOM_SHARE = 60 / 200
-WORTH_MEASURING = 0.4  # by Heretic's own count, which is ours: beyond the last level that points are chosen at
+WORTH_MEASURING = LEVELS[-1]  # refusals by Heretic's own count, which is ours: no point is chosen beyond
 PROMPTS_AT_ONCE = 32
 
 
@@ -72,21 +85,34 @@ def run_heretic(cell: Cell, setting: Setting, say: Callable[[str], None]) -> Non
     with one_driver(folder):
         bench = open_bench(config)
         answer = asked_heretic(cell, setting, folder, bench, say)
-        n_harmful = len(bench.splits["tune"].of("harmful"))
-        trials = []
-        for trial in answer["trials"]:
-            own = {name: trial[name] for name in ("refusals", "kl_divergence", "seconds")}
-            tune = {"refusal_rate": own["refusals"] / n_harmful}
-            if tune["refusal_rate"] <= WORTH_MEASURING:
-                weight = load_file(weights / f"{trial['number']}.safetensors")
-                tune = numbers(measured_with(bench, weight, bench.splits["tune"], bench.reference).metrics)
-            trials.append({"number": trial["number"], "params": trial["params"], "tune": tune, "own": own})
+        trials = measured_trials(bench, folder, answer["trials"], say)
         side = held_out(bench)
         row = described(cell, setting, bench, side)
         report = on_report(bench, side, weights, trials)
         shutil.rmtree(weights)
     seconds = sum(trial["own"]["seconds"] for trial in trials)
     keep(cell, setting, row | {"trials": trials, "report": report, "n_trials": len(trials), "search_s": seconds})
+
+
+def measured_trials(
+    bench: Workbench, folder: Path, found: list[dict[str, Any]], say: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Heretic's trials with our numbers on tune; kept one by one, so that a cell that is cut goes on."""
+    n_harmful = len(bench.splits["tune"].of("harmful"))
+    kept = folder / "measured.json"
+    known: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    trials = []
+    for trial in sorted(found, key=lambda trial: trial["kl_divergence"]):
+        own, number = {name: trial[name] for name in ("refusals", "kl_divergence", "seconds")}, str(trial["number"])
+        if number not in known:
+            known[number] = {"refusal_rate": own["refusals"] / n_harmful}
+            if known[number]["refusal_rate"] <= WORTH_MEASURING:
+                weights = load_file(folder / "weights" / f"{number}.safetensors")
+                known[number] = numbers(measured_with(bench, weights, bench.splits["tune"], bench.reference).metrics)
+            kept.write_text(json.dumps(known))
+            say(f"heretic: {len(known)} of {len(found)} trials measured")
+        trials.append({"number": trial["number"], "params": trial["params"], "tune": known[number], "own": own})
+    return trials
 
 
 def asked_heretic(
