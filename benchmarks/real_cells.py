@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from front_cells import numbers_of, search
-from real_methods import METHODS, SWEEP
+from real_methods import METHODS, PEERS, SWEEP
 from saber_worker import composed, only
 
 from saber.atomic_files import write_atomically
@@ -86,7 +86,7 @@ def configured(cell: Cell, setting: Setting) -> Config:
         *setting.words,
     ]
     config = with_probes_there(composed(words))
-    return with_values(config, {"study.name": f"{cell.method}-{cell.seed}-{fingerprint(config)}"})
+    return with_values(config, {"study.name": f"{cell.method}-{cell.seed}-{fingerprint(cell, config)}"})
 
 
 def with_probes_there(config: Config) -> Config:
@@ -104,11 +104,13 @@ def with_probes_there(config: Config) -> Config:
     )
 
 
-def fingerprint(config: Config) -> str:
+def fingerprint(cell: Cell, config: Config) -> str:
     """What a cell's numbers depend on, but for code: after a change of that begin another folder."""
-    plain = asdict(config)
-    about = {name: plain[name] for name in ("evaluate", "data", "edit", "space")}
-    return digest_json(about | {"trials": plain["study"]["n_trials"], "sampler": plain["study"]["sampler"]})[:8]
+    plain, study = asdict(config), asdict(config.study)
+    parts, asked = ("evaluate", "data"), ("n_trials",)
+    if cell.method not in PEERS:
+        parts, asked = (*parts, "edit", "space"), (*asked, "sampler", "enqueue")
+    return digest_json({name: plain[name] for name in parts} | {name: study[name] for name in asked})[:8]
 
 
 def open_bench(config: Config) -> Workbench:
