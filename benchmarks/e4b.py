@@ -272,7 +272,7 @@ def main() -> None:
     shown(rows, console)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     about = {"where": where, "parameters": n_parameters, "scale": options.scale, "tokens": options.tokens}
-    options.out.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    options.out.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
     console.print(f"written to {options.out}")
 
 

@@ -33,7 +33,8 @@ from saber.lm.inference.residuals import last_token_residuals
 from saber.method.separability import layer_fisher_ratio
 from saber.publish.text.markdown import table
 from saber.study.context import Workbench
-from saber.study.run.session import calm_optuna, searched
+from saber.study.run.session import calm_optuna
+from saber.study.search.space import parse_space
 from saber.study.store.fingerprint import identity
 from saber.study.store.records import complete_trials, plan_path
 from saber.study.store.storage import open_study
@@ -55,7 +56,7 @@ def end_replies(cell: Cell, setting: Setting, config: Config, bench: Workbench) 
     if row is None or row["fingerprint"] != fingerprint(cell, config):
         raise UserError(f"expected {' on '.join(map(str, cell.key[:2]))} finished under this configuration: run it")
     side = held_out(bench)
-    study = open_study(config, identity(config, searched(config), bench))
+    study = open_study(config, identity(config, parse_space(config), bench))
     digests = {trial.number: str(trial.user_attrs["plan"]) for trial in complete_trials(study)}
     plan = load_plan(plan_path(bench.folder, digests[end_number(row)]))
     measured = measure_trials(bench.adapter, side.split, config.evaluate, side.reference, [EditPlan(()), plan])

@@ -71,7 +71,7 @@ def share(cells: Sequence[Cell], worker: str) -> list[Cell]:
 def read_rows(folder: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
     """The finished cells by their keys; of two lines of one cell the later counts, and half a line is none."""
     path = folder / ROWS
-    text = path.read_text() if path.exists() else ""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     lines = text[: text.rfind("\n") + 1].splitlines()
     return {(row["method"], row["organism"], row["seed"]): row for row in map(json.loads, lines)}
 

@@ -25,9 +25,10 @@ from saber.study.context import Workbench, open_workbench, study_folder
 from saber.study.run.driver import drive
 from saber.study.run.evaluator import evaluate
 from saber.study.run.progress import Progress
-from saber.study.run.session import calm_optuna, searched
+from saber.study.run.session import calm_optuna
 from saber.study.run.workers import InProcess
 from saber.study.search.sampler import make_sampler
+from saber.study.search.space import parse_space
 from saber.study.store.fingerprint import identity
 from saber.study.store.records import complete_trials, finished_trials, metrics_from_json, plan_path
 from saber.study.store.storage import one_driver, open_study
@@ -136,7 +137,7 @@ def open_bench(config: Config) -> Workbench:
     Raises:
         UserError: the organism's folder lists other prompts than those that would be measured here.
     """
-    bench = open_workbench(config, searched(config))
+    bench = open_workbench(config, parse_space(config))
     for split in bench.splits.values():
         _check_same_prompts(Path(config.model.path), split)
     return only(bench, KINDS, {})
@@ -153,7 +154,7 @@ def _check_same_prompts(organism: Path, split: Split) -> None:
 
 def search(bench: Workbench, config: Config) -> optuna.Study:
     """Drive the cell's study to its trials, from wherever it stands; its time is kept in the study itself."""
-    knobs = searched(config)
+    knobs = parse_space(config)
     study = open_study(config, identity(config, knobs, bench))
     size, wanted = config.launch.trials_per_batch, int(config.study.n_trials)
     study.sampler = make_sampler(config.study, len(study.trials), wanted, size)

@@ -108,7 +108,7 @@ def ask_heretic(cell: Cell, setting: Setting, folder: Path, bench: Workbench) ->
             "expected Heretic's Python, found none: run peers/install.sh and give --heretic FOLDER/bin/python"
         )
     markers = folder / "markers.json"
-    markers.write_text(json.dumps([word.strip() for word in marker_words(bench.config.evaluate)]))
+    markers.write_text(json.dumps([word.strip() for word in marker_words(bench.config.evaluate)]), encoding="utf-8")
     started = time.perf_counter()
     worker = Worker(
         "heretic",

@@ -116,7 +116,10 @@ def main() -> None:
         ratio = median(one / other for one, other in zip(took, base, strict=True))
         table.add_row(name, f"{median(took):.3f}", f"{ratio:.2f}")
     Console(width=120).print(table)
-    args.out.write_text(json.dumps({"seconds": found, "threads": args.threads, "trials": args.trials}, indent=2) + "\n")
+    args.out.write_text(
+        json.dumps({"seconds": found, "threads": args.threads, "trials": args.trials}, indent=2) + "\n",
+        encoding="utf-8",
+    )
 
 
 if __name__ == "__main__":

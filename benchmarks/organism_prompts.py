@@ -90,7 +90,7 @@ def write(folder: Path, prompts: Sequence[Prompt]) -> list[str]:
     for kind, found in rows.items():
         path = folder / f"{kind}.jsonl"
         fields = [{"prompt": p.text, "category": p.category, "pair_id": p.pair_id, "answer": p.answer} for p in found]
-        path.write_text("".join(json.dumps(row) + "\n" for row in fields))
+        path.write_text("".join(json.dumps(row) + "\n" for row in fields), encoding="utf-8")
         protected = sorted({prompt.category for prompt in found if prompt.protected})
         sets.append(f"{{path: {path.resolve()}, kind: {kind}, protected: [{', '.join(protected)}]}}")
     sizes = [f"+data.{split}={{{', '.join(f'{k}: {n}' for k, n in s.items())}}}" for split, s in SIZES.items()]
@@ -114,7 +114,7 @@ def main() -> None:
     capability = [p for split in organism_splits(options.seed, options.family).values() for p in split.of("capability")]
     prompts = [*UnseenRequests(options.seed, options.family).prompts(), *capability]
     words = write(options.out, prompts)
-    (options.out / "words.txt").write_text("".join(word + "\n" for word in words))
+    (options.out / "words.txt").write_text("".join(word + "\n" for word in words), encoding="utf-8")
     counts = count_kinds(prompts)
     protected = sum(prompt.protected for prompt in prompts)
     print(", ".join(f"{counts[kind]} {kind}" for kind in PROMPT_KINDS) + f"; {protected} protected; words in words.txt")

@@ -111,7 +111,7 @@ def main() -> None:
         for seed in options.seeds:
             out = folder / (f"seed{seed}" if options.family == "gemma4" else f"{options.family}-seed{seed}")
             ensure_organism(out, seed, family=options.family)
-            info = json.loads((out / "organism.json").read_text())
+            info = json.loads((out / "organism.json").read_text(encoding="utf-8"))
             print(
                 f"seed {seed}: {info['parameters']:,} parameters, trained in {info['training_s']} s"
                 f" with {info['threads']} threads, recipe {info['recipe']}"

@@ -202,7 +202,7 @@ def measure(sweep: Sweep, n: int, repeats: int) -> dict[str, Any]:
 
 def resident() -> int:
     """Bytes resident now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
 
 
 def memory(before: int, loaded: int) -> dict[str, float]:
@@ -279,7 +279,7 @@ def main() -> None:
         f" {of['ratio_less_before']:.2f} times without what was there before"
     )
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     console.print(f"written to {options.out}")
 
 

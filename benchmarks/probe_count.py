@@ -140,7 +140,9 @@ def main() -> None:
             rows += rows_of(bench, options.words, order, sorted(options.probes))
     print(f"{shown(rows)}\n\n{moved(rows)}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps({"words": options.words, "rows": rows}) + "\n")
+    options.out.with_suffix(".json").write_text(
+        json.dumps({"words": options.words, "rows": rows}) + "\n", encoding="utf-8"
+    )
     figure(rows).write_html(options.out.with_suffix(".html"), include_plotlyjs=True, config={"displayModeBar": False})
     print(f"\nwritten to {options.out}.json and {options.out}.html")
 

@@ -153,7 +153,7 @@ def main(words: Sequence[str]) -> None:
         )
     if given["out"]:
         machine = {"cores": os.cpu_count(), "python": platform.python_version()}
-        Path(given["out"]).write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n")
+        Path(given["out"]).write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

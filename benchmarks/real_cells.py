@@ -23,7 +23,8 @@ from saber.lm.editing.plan_file import load_plan
 from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.reference import Reference
 from saber.study.context import Workbench, open_workbench, study_folder
-from saber.study.run.session import calm_optuna, searched
+from saber.study.run.session import calm_optuna
+from saber.study.search.space import parse_space
 from saber.study.store.records import complete_trials, finished_trials, plan_path
 from saber.study.store.storage import one_driver
 from saber.types import EditPlan, Metrics, Split, digest_json
@@ -115,7 +116,7 @@ def fingerprint(cell: Cell, config: Config) -> str:
 
 def open_bench(config: Config) -> Workbench:
     """The workbench, its tune split without borderline prompts."""
-    bench = open_workbench(config, searched(config))
+    bench = open_workbench(config, parse_space(config))
     return bench if not bench.splits["tune"].of("borderline") else only(bench, KINDS, {})
 
 

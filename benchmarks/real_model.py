@@ -75,7 +75,7 @@ def show(options: argparse.Namespace) -> None:
     paths = sorted((options.out / "cells").glob("*.json"))
     if not paths:
         raise UserError(f"expected finished cells in {options.out}/cells, found none: run some")
-    rows = [json.loads(path.read_text()) for path in paths]
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     print(page(rows))
     write_page(rows, options.out)
 

@@ -125,7 +125,7 @@ def asked_heretic(
             raise UserError("expected --heretic FOLDER/bin/python, found none: run benchmarks/peers/install.sh FOLDER")
         model = peer_folder(setting.folder / "model", bench, folder / "model")
         markers = folder / "markers.json"
-        markers.write_text(json.dumps([word.strip() for word in marker_words(bench.config.evaluate)]))
+        markers.write_text(json.dumps([word.strip() for word in marker_words(bench.config.evaluate)]), encoding="utf-8")
         worker = Worker(
             "heretic",
             [
@@ -141,8 +141,8 @@ def asked_heretic(
         say(f"heretic, seed {cell.seed}: ready, {worker.ready['base_refusals']} base refusals")
         answer = worker.ask(run=setting.n_trials, save=str((folder / "weights").resolve()))
         worker.stop()
-        kept.write_text(json.dumps(answer))
-    return json.loads(kept.read_text())  # type: ignore[no-any-return]
+        kept.write_text(json.dumps(answer), encoding="utf-8")
+    return json.loads(kept.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def peer_folder(model: Path, bench: Workbench, folder: Path) -> Path:
@@ -158,7 +158,9 @@ def peer_folder(model: Path, bench: Workbench, folder: Path) -> Path:
     }
     for split, some in prompts.items():
         rows = [{"text": prompt.text, "kind": prompt.kind} for prompt in some]
-        (folder / "prompts" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "prompts" / f"{split}.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
+        )
     return folder
 
 
@@ -178,7 +180,7 @@ def run_ara(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
         bench = open_bench(config)
         harmless, harmful = (seen_by_writers(bench.adapter, some) for some in both_probes(bench))
         kept = folder / "trials.json"
-        trials: list[dict[str, Any]] = json.loads(kept.read_text()) if kept.exists() else []
+        trials: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
         study = optuna.create_study(
             storage=f"sqlite:///{folder}/ara.db",
             study_name="ara",
@@ -198,7 +200,7 @@ def run_ara(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
             save_file(weights, folder / f"{trial.number}.safetensors")
             seconds = time.perf_counter() - started
             trials.append({"number": trial.number, "params": trial.params, "tune": tune, "own": {"seconds": seconds}})
-            kept.write_text(json.dumps(trials))
+            kept.write_text(json.dumps(trials), encoding="utf-8")
             forget_unchosen(folder, trials)
             say(f"ara, seed {cell.seed}: {len(trials)} of {setting.n_trials} trials, {seconds:.0f} s")
         side = held_out(bench)

@@ -153,7 +153,7 @@ class Heretic:
 
 def cpu_seconds(pid: int) -> float:
     """What a process has had of the processor."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
@@ -238,7 +238,7 @@ def main() -> None:
     ours = [one for one in contenders if isinstance(one, Saber)]
     print("\n".join(parts_table(one) for one in ours))
     rows = {one.name: {"seconds": one.seconds} for one in contenders} | {f"{o.name}, parts": o.parts for o in ours}
-    (options.out / "real_speed.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (options.out / "real_speed.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def only(bench: Workbench, kinds: Sequence[str], sizes: dict[str, int | None]) -
 
 def organism_words(folder: Path) -> list[str]:
     """Words for a trained organism: its folder, and the seed and family that its prompts come from."""
-    about = json.loads((folder / "organism.json").read_text())
+    about = json.loads((folder / "organism.json").read_text(encoding="utf-8"))
     return [
         f"model.path={folder.resolve()}",
         f"organism.seed={about['seed']}",
@@ -158,7 +158,7 @@ class Sweep:
     def handle(self, request: Request) -> Answer:
         """Drive the study further, or say what memory it takes."""
         if "memory" in request:
-            now = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+            now = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
             return {"resident": now, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
         if "trials_per_batch" in request:
             values = {"launch.trials_per_batch": int(request["trials_per_batch"])}

@@ -87,7 +87,7 @@ def main() -> None:
     console = Console() if sys.stdout.isatty() else Console(width=160)
     options.folder.mkdir(parents=True, exist_ok=True)
     path = options.folder / "samplers.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
     done = {
         (row["sampler"], row["seed"], row["T"])
         for row in rows
@@ -101,7 +101,7 @@ def main() -> None:
         for sampler in options.samplers:
             if (sampler, seed, options.trials_per_batch) not in done:
                 rows.append(run(sweep, sampler, seed, options))
-                with path.open("a") as file:
+                with path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(rows[-1]) + "\n")
                 console.print(f"{sampler}, seed {seed}: {rows[-1]['hypervolume']} in {rows[-1]['seconds']:.0f} s")
     console.print(shown(rows, options))

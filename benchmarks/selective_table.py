@@ -54,7 +54,7 @@ def read_study(folder: Path) -> Study:
     """What ``saber.frontier`` wrote of a study; the unedited model is a point of the curve, at strength 0."""
     rows = pd.read_csv(folder / "frontier.csv")
     base, front = rows.iloc[0], rows.iloc[1:]
-    strengths = json.loads((folder / "null_curve_report.json").read_text())["rows"]
+    strengths = json.loads((folder / "null_curve_report.json").read_text(encoding="utf-8"))["rows"]
     curve = [(0.0, base[f"report_{OVER}"], base[f"report_{KEPT}"], 0.0)]
     for strength, row in strengths.items():
         found = row["estimates"]

@@ -218,7 +218,7 @@ def main() -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     shown(found, console)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     console.print(f"written to {options.out}")
 
 

@@ -231,7 +231,7 @@ def main() -> None:
     runs = [measure(options, threads, console) for threads in options.threads]
     machine = {"machine": platform.platform(), "processor": platform.processor(), "cores": os.cpu_count()}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({**machine, "runs": runs}, indent=1) + "\n")
+    options.out.write_text(json.dumps({**machine, "runs": runs}, indent=1) + "\n", encoding="utf-8")
     console.print(f"written to {options.out}")
 
 

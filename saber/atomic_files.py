@@ -27,7 +27,7 @@ def drafted(path: Path) -> Iterator[Path]:
 def write_atomically(path: Path, text: str) -> None:
     """Write text so that a reader sees all of it or what was there before."""
     with drafted(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 def remove_abandoned(folder: Path) -> None:

@@ -16,12 +16,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from saber.command_words import read_words
 from saber.config import Config
 from saber.interrupts import interrupts_come_again
 from saber.keys import config_keys, nearest, parse_config, with_values
 from saber.model_name import model_name
 from saber.redaction import masked, public
 from saber.saved_run import with_saved_run
+from saber.signs import degrade_output
 from saber.vocabulary import UserError, one_line
 
 USER_MISTAKE = 2
@@ -38,16 +40,14 @@ NOT_COMPOSED = (
     ValueError,
     YAMLError,
 )
-MORE_TRIALS = re.compile(r"^study\.n_trials=(\+\d+)$")
 
 
 def run(task: Callable[[Config], None], argv: Sequence[str] | None = None) -> int:
     """Run one entry point on the command line's overrides and return its exit status."""
-    arguments = [spell_out(argument) for argument in (sys.argv[1:] if argv is None else argv)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach us instead of Hydra's own printing
-    sys.argv = [sys.argv[0], *arguments]
 
     def every_configuration() -> None:
+        sys.argv = [sys.argv[0], *read_words(sys.argv[1:] if argv is None else argv)]
         for config in apart([with_saved_run(to_config(values, overrides)) for values, overrides in _compose()]):
             _say_what_is_trusted(config)
             task(config)
@@ -66,6 +66,7 @@ def _say_what_is_trusted(config: Config) -> None:
 
 def in_one_line(action: Callable[[], None]) -> int:
     """Do something and return the exit status; what the user can mend is one line on stderr."""
+    degrade_output()
     try:
         with interrupts_come_again():
             action()
@@ -116,7 +117,7 @@ def configure(*words: str) -> Config:
     Raises:
         UserError, HydraException: a word names nothing, or a value is out of bounds.
     """
-    overrides = [spell_out(word) for word in words]
+    overrides = read_words(words)
     with initialize_config_module("saber.conf", version_base="1.3"):
         return to_config(compose("run", overrides=overrides), overrides)
 
@@ -175,16 +176,6 @@ def apart(configs: Sequence[Config]) -> list[Config]:
             " set one that differs, such as study.name=organism_s${organism.seed}"
         )
     return named
-
-
-def spell_out(argument: str) -> str:
-    """Say to Hydra what is meant: ``key=value`` sets any key of ours, be it in a file of conf/ or only in the schema.
-
-    The sign of ``study.n_trials=+20`` is kept, which Hydra would read as 20.
-    """
-    if match := MORE_TRIALS.match(argument):
-        argument = f"study.n_trials='{match[1]}'"
-    return f"++{argument}" if argument.partition("=")[0] in config_keys() else argument
 
 
 def explain(error: Exception) -> str:

@@ -20,9 +20,13 @@ def evaluate(config: Config) -> None:
     """Measure ``checkpoint`` and ``against`` (by default the base) on the same prompts, and print them side by side."""
     from saber.console import terminal
     from saber.publish.report.checkpoint_page import compare
+    from saber.study.preflight import check_model_path
 
     if config.checkpoint is None:
         raise UserError("expected checkpoint=<folder or hub id>, found none")
+    for key, path in (("checkpoint", config.checkpoint), ("against", config.against)):
+        if path is not None:
+            check_model_path(path, key)
     compare(config, terminal())
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
-from types import NoneType
-from typing import Any, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from saber.config import Config
 from saber.config.plain import check_plain
-from saber.vocabulary import UserError, shown
+from saber.config.study import PATTERNS
+from saber.vocabulary import Mistakes, UserError, shown
 
 CONFIG = TypeAdapter(Config)
 
@@ -22,18 +24,34 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     """Validate plain nested values.
 
     Raises:
-        UserError: an unknown key (with the nearest names), a wrong type or a value out of bounds.
+        UserError: unknown keys (with the nearest names), wrong types or values out of bounds, all of them.
     """
     try:
         check_plain(values)
         return CONFIG.validate_python(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "unexpected_keyword_argument":
-            raise UserError(f"unknown key {path}{nearest(path, config_keys())}") from error
-        expected = first["msg"][:1].lower() + first["msg"][1:]
-        raise UserError(f"{path}: {expected}, found {shown(first['input'])}") from error
+        first_of_place: dict[str, str] = {}
+        for one in error.errors():
+            place = _place(one["loc"])
+            first_of_place.setdefault(place, _said_of(place, one))
+        raise Mistakes(list(first_of_place.values())) from error
+
+
+def _place(parts: Sequence[int | str]) -> str:
+    """The dotted place of a mistake; where a value may be of two types, each has something to say of the same place."""
+    *parents, last = map(str, parts)
+    parent = ".".join(parents)
+    is_union = parent in config_keys() and get_origin(key_type(parent)) in (Union, UnionType)
+    return parent if is_union else ".".join([*parents, last])
+
+
+def _said_of(path: str, error: ErrorDetails) -> str:
+    """One mistake in words: what was expected, what was found."""
+    if error["type"] == "unexpected_keyword_argument":
+        return f"unknown key {path}{nearest(path, config_keys())}"
+    pattern = error.get("ctx", {}).get("pattern", "")
+    expected = PATTERNS.get(pattern) or error["msg"].removeprefix("Value error, ")
+    return f"{path}: {expected[:1].lower() + expected[1:]}, found {shown(error['input'])}"
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:

@@ -20,7 +20,7 @@ Place = Literal["tune", "held_out", "beside", "compared", "hover", "rechecked"]
 REFUSAL, DRIFT, RESIDUAL = "refusal_rate", "kld", "residual_refusal"
 OVER_REFUSAL, PROTECTED_REFUSAL, CAPABILITY = "over_refusal_rate", "protected_refusal_rate", "capability"
 UNPROTECTED_REFUSAL = "unprotected_refusal_rate"
-WORST_SHARE = "kld_worst_share"
+HARMLESS_REFUSAL, WORST_SHARE = "harmless_refusal_rate", "kld_worst_share"
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ METRICS: tuple[Metric, ...] = (
         colour="#8e5572", places=frozenset({"tune", "compared", "rechecked"}),
     ),
     Metric(
-        "harmless_refusal_rate", "harmless refusal rate", "rate", "harmless", "harml.", among=_of_kind("harmless"),
-        counts=_refuses,
+        HARMLESS_REFUSAL, "harmless refusal rate", "rate", "harmless", "hrml.", among=_of_kind("harmless"),
+        counts=_refuses, places=frozenset({"tune"}),
     ),
     Metric(
         CAPABILITY, "capability", "rate", "capability", "cap.", "higher",
@@ -86,7 +86,7 @@ METRICS: tuple[Metric, ...] = (
         places=frozenset({"tune", "beside", "compared", "rechecked"}),
     ),
     Metric(
-        "degenerate_rate", "degenerate rate", "rate", "degenerate", "degen.", among=lambda _: True,
+        "degenerate_rate", "degenerate rate", "rate", "degenerate", "deg.", among=lambda _: True,
         counts=lambda response: response.label in ("degenerate", "empty"), places=frozenset({"tune"}),
     ),
     Metric(

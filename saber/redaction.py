@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 MASK = "***"
 IN_URL = re.compile(r"(://[^\s:/@]*):[^\s/]*@")  # up to the last @, as a password may hold one
 IN_QUERY = re.compile(r"([?&](?:password|passwd|sslpassword|token)=)[^&\s'\"]+", re.IGNORECASE)
-TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{8,}|\bsk-[A-Za-z0-9_-]{16,}")
+# As long as those that are given out, and alone: a folder's or a study's name that begins alike is no secret.
+TOKEN = re.compile(r"(?<![A-Za-z0-9_-])(?:(?:hf|api_org)_[A-Za-z0-9]{30,}(?![A-Za-z0-9_])|sk-[A-Za-z0-9_-]{32,})")
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "OPENAI_API_KEY", "PGPASSWORD")
 SHORT = 6  # a shorter secret is likelier a word of the text than the secret
+LONG = 16  # a longer one never stands in a longer word by chance
 
 
 def masked(text: str) -> str:
@@ -22,14 +24,24 @@ def masked(text: str) -> str:
     for name in SECRETS:
         secret = os.environ.get(name, "")
         if len(secret) >= SHORT:
-            text = text.replace(secret, MASK)
+            exactly = re.escape(secret)
+            alone = rf"(?<![A-Za-z0-9]){exactly}(?![A-Za-z0-9])"
+            text = re.sub(exactly if len(secret) >= LONG else alone, MASK, text)
     return TOKEN.sub(MASK, text)
 
 
 def public(text: str) -> str:
     """Masked text whose paths do not say whose home they are in."""
-    home = str(Path.home())
-    return masked(text) if home == "/" else re.sub(rf"{re.escape(home)}(?=[/\s'\"]|$)", "~", masked(text))
+    return without_home(masked(text), Path.home())
+
+
+def without_home(text: str, home: PurePath) -> str:
+    """Text whose paths begin with ``~`` instead of the home folder, on Windows too; a home that is the root stays."""
+    if home == type(home)(home.anchor):
+        return text
+    anyway = re.IGNORECASE if isinstance(home, PureWindowsPath) else 0
+    spelt = "|".join(re.escape(one) for one in dict.fromkeys((str(home), home.as_posix())))
+    return re.sub(rf"(?:{spelt})(?=[/\\\s'\":,;)\]}}]|$)", "~", text, flags=anyway)
 
 
 def public_values(value: Any) -> Any:

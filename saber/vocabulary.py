@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Sequence
 from typing import Literal
 
 LONGEST = 1200  # characters of an error
+MOST_LINES = 20  # of a list of mistakes
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 120
 _SHORT.maxdict = _SHORT.maxlist = _SHORT.maxtuple = 8
@@ -40,6 +42,20 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return one_line(super().__str__())
+
+
+class Mistakes(UserError):
+    """All mistakes that were found at once: one is said as one, several as a list with a line each."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines = tuple(dict.fromkeys(one_line(line) for line in lines))
+        super().__init__("; ".join(self.lines))
+
+    def __str__(self) -> str:
+        if len(self.lines) == 1:
+            return self.lines[0]
+        more = [f"  - and {len(self.lines) - MOST_LINES} more"] if len(self.lines) > MOST_LINES else []
+        return "\n".join([f"{len(self.lines)} mistakes:", *(f"  - {line}" for line in self.lines[:MOST_LINES]), *more])
 
 
 def one_line(text: str) -> str:

@@ -20,6 +20,7 @@ from hydra import compose, initialize_config_module
 from optuna.trial import FrozenTrial
 
 from saber.command import run, to_config
+from saber.command_words import read_words
 from saber.config import Config
 
 OFFLINE = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -147,4 +148,4 @@ def open_trials(folder: Path, study: str = "organism") -> list[FrozenTrial]:
 def configured(words: Sequence[str]) -> Config:
     """The checked configuration that these words compose."""
     with initialize_config_module("saber.conf", version_base="1.3"):
-        return to_config(compose("run", overrides=list(words)), words)
+        return to_config(compose("run", overrides=read_words(words)), words)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_module
 
-from saber.command import spell_out, to_config
+from saber.command import to_config
+from saber.command_words import spell_out
 from saber.config import SAFE_NAME, Config
 from saber.keys import config_keys, key_type, value_of, with_values
 from saber.model_name import model_name
@@ -97,7 +98,7 @@ def test_the_words_are_kept_as_they_were_given(tmp_path: Path) -> None:
         ("sweep", ["+sweep=organism", "edit.n_directions=-1"], "edit.n_directions: input should be greater than or eq"),
         ("sweep", [], "add +sweep=organism"),
         ("sweep", ["+sweep=chat"], "expected a value for model.path, found none"),
-        ("frontier", ["+sweep=organism", "study.dir={tmp}"], "run python -m saber.sweep first"),
+        ("frontier", ["+sweep=organism", "study.dir={tmp}"], "run python -m saber.sweep +sweep=organism first"),
         ("evaluate", ["+sweep=organism"], "expected checkpoint="),
         ("writers", ["model.path=/nowhere/at/all"], "could not reach model '/nowhere/at/all'"),
         ("organism", ["out=x"], "expected out=<folder> seed=<whole number> [family=gemma4|qwen3], found out=x"),
@@ -107,7 +108,7 @@ def test_the_words_are_kept_as_they_were_given(tmp_path: Path) -> None:
             "expected words and files that compose, found ValueError: Config group override must",
         ),
         ("sweep", ["study.name=${{study.name}}"], "Recursive interpolation detected"),
-        ("frontier", ["+sweep=organism", "study.name=../x"], "study.name: string should match pattern"),
+        ("frontier", ["+sweep=organism", "study.name=../x"], "study.name: expected letters, digits, '.', '_' and '-'"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(module: str, arguments: list[str], message: str, tmp_path: Path) -> None:

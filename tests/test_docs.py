@@ -13,7 +13,8 @@ from hydra import compose, initialize_config_module
 
 import saber
 from saber.__main__ import COMMANDS
-from saber.command import spell_out, to_config
+from saber.command import to_config
+from saber.command_words import spell_out
 from saber.config import Config
 
 ROOT = Path(__file__).parents[1]

@@ -69,13 +69,13 @@ def write_settings(options: argparse.Namespace, folder: Path) -> None:
     if not options.find_prefix:
         settings["response_prefix"] = ""  # what it finds by itself on the organism; saves its search for one
     if options.markers is not None:
-        settings["refusal_markers"] = json.loads(options.markers.read_text())
+        settings["refusal_markers"] = json.loads(options.markers.read_text(encoding="utf-8"))
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
     for name in SETS:
         path = folder / f"{name}.txt"
-        path.write_text("\n".join(prompts_for(name, options)) + "\n")
+        path.write_text("\n".join(prompts_for(name, options)) + "\n", encoding="utf-8")
         lines += [f"[{name}]", f"dataset = {json.dumps(str(path))}"]
-    (folder / "config.toml").write_text("\n".join(lines) + "\n")
+    (folder / "config.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 class Served:

@@ -24,7 +24,7 @@ class Worker:
         self.name, self.log = name, log
         one_pool = {key: str(threads) for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         offline = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-        with log.open("w") as errors:
+        with log.open("w", encoding="utf-8") as errors:
             self.process = subprocess.Popen(
                 [str(word) for word in command],
                 stdin=subprocess.PIPE,
@@ -52,7 +52,7 @@ class Worker:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            tail = "".join(self.log.read_text().splitlines(keepends=True)[-15:])
+            tail = "".join(self.log.read_text(encoding="utf-8").splitlines(keepends=True)[-15:])
             raise SystemExit(f"error: expected an answer from worker {self.name}, found that it ended:\n{tail}")
         return json.loads(line)
 
@@ -77,7 +77,9 @@ def prompts_of(organism: Path, split: str, kind: str, n: int | None = None) -> l
     Raises:
         SystemExit: there are fewer.
     """
-    rows = [json.loads(line) for line in (organism / "prompts" / f"{split}.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line) for line in (organism / "prompts" / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     texts = [row["text"] for row in rows if row["kind"] == kind]
     if n is not None and len(texts) < n:
         raise SystemExit(f"error: expected {n} {kind} prompts in {organism}'s {split} split, found {len(texts)}")

@@ -83,12 +83,15 @@ class EditConfig:
     """The method's knobs (DESIGN 2): every one of them changes the plan. A negative alpha amplifies what it reads.
 
     ``strength_unit`` multiplies every strength; null is what ``study.find_scale`` finds, or 1 where it is not asked.
+    ``winsorise`` below 1 clips each activation's entries to that quantile of their sizes before directions are
+    extracted, for a model with massive dimensions.
     """
 
     contrast: Contrast = "refusal"
     outside_refusal: float = Field(default=1.0, ge=0.0, le=1.0)
     extraction: Extraction = "svd"
     n_directions: int = Field(default=4, ge=1)
+    winsorise: float = Field(default=1.0, gt=0.5, le=1.0)
     purify: Purification = "harmless_mean"
     purify_rank: int = Field(default=8, ge=1)
     fdr_folds: int = Field(default=1, ge=1)

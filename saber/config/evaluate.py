@@ -46,7 +46,8 @@ class JudgeConfig:
 
     ``hf_classifier`` is a sequence classifier at ``path`` (a folder or a hub id), which ``reads`` the response alone or
     the pair of prompt and response, and whose label ``refuses`` means refusal. ``openai_compatible`` asks the model
-    called ``path`` at the chat endpoint ``url``, such as http://127.0.0.1:8000/v1.
+    called ``path`` at the chat endpoint ``url``, such as http://127.0.0.1:8000/v1, for up to ``max_tokens`` (one that
+    thinks first needs many); of what it says the verdict is read.
     """
 
     kind: Literal["none", "hf_classifier", "openai_compatible"] = "none"
@@ -58,6 +59,7 @@ class JudgeConfig:
     device: str = "auto"
     batch_size: int = Field(default=16, ge=1)
     timeout_s: float = Field(default=60.0, gt=0.0)
+    max_tokens: int = Field(default=1024, ge=1)
 
     @model_validator(mode="after")
     def _names_a_model(self) -> Self:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
@@ -14,6 +15,25 @@ from saber.config.strict import STRICT
 SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 SAMPLER = r"^(auto|gp|tpe|nsga2|random|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+)$"
 IN_URL = r"^[^?{}]*$"  # the folder stands in a database's URL, where Optuna fills in {} and ? begins a query
+# What is expected of a value, said in words.
+PATTERNS: Mapping[str, str] = {
+    SAFE_NAME: "expected letters, digits, '.', '_' and '-', beginning with a letter or a digit, at most 100 of them",
+    IN_URL: "expected a folder without ?, { and } in its name",
+}
+
+
+def n_trials_of(value: Any) -> Any:
+    """A number of trials of at least 1, or text such as ``+20``.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        value = int(value)
+    more = isinstance(value, str) and re.fullmatch(r"\+[1-9][0-9]{0,8}", value)
+    if not more and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError("expected a number of trials from 1 on, such as 60 or +20")
+    return value
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -65,7 +85,7 @@ class StudyConfig:
 
     name: str = Field(pattern=SAFE_NAME)
     dir: str = Field(default="sweeps", pattern=IN_URL)
-    n_trials: int | str = 60
+    n_trials: Annotated[int | str, BeforeValidator(n_trials_of)] = 60
     seed: int = Field(default=0, ge=0)
     sampler: str = Field(default="auto", pattern=SAMPLER)
     sampler_arguments: Mapping[str, Any] = Field(default_factory=dict)

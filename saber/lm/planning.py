@@ -25,6 +25,7 @@ from saber.method.refinement import RoundOutcome, StopReason, stop_reason
 from saber.method.selection import best_directions, candidate_layers, layers_in_band
 from saber.method.separability import residual_refusal
 from saber.method.strength import blended_strength, decomposed_strengths
+from saber.method.winsorisation import winsorised
 from saber.types import WRITER_KINDS, Activations, EditPlan, ProbeSet, RankedDirection, Round, WriterKind
 
 
@@ -175,7 +176,7 @@ def add_round(draft: _Draft) -> None:
 def rank_with(activations: Activations, edit: EditConfig, *, everywhere: bool = False) -> Ranking:
     """Rank directions as the edit configuration says: of the layers it can take them from, or of all."""
     return rank(
-        activations,
+        winsorised(activations, edit.winsorise),
         contrast=edit.contrast,
         outside_refusal=edit.outside_refusal,
         extraction=edit.extraction,

@@ -94,7 +94,7 @@ def _stored(out: Path) -> tuple[str, str] | tuple[None, None]:
     """Return recipe digest and family of the organism in a folder, ``None`` if there is none or its file is damaged."""
     info = out / INFO_FILE
     try:
-        found = json.loads(info.read_text()) if info.is_file() else None
+        found = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else None
         # The first organisms did not say their family.
         return (str(found["recipe"]), str(found.get("family", "gemma4"))) if found is not None else (None, None)
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
@@ -124,7 +124,7 @@ def _fill(
         "threads": min(torch.get_num_threads(), settings.max_threads),
         "settings": asdict(settings),
     }
-    (folder / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n")
+    (folder / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 
 
 def _move_into_place(made: Path, out: Path) -> None:

@@ -121,4 +121,4 @@ def write_splits(folder: Path, seed: int, family: OrganismFamily) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, split in organism_splits(seed, family).items():
         lines = [json.dumps(asdict(prompt)) + "\n" for prompt in split.prompts]
-        (folder / f"{name}.jsonl").write_text("".join(lines))
+        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")

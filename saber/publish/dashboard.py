@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
+import plotly.graph_objects as go
 from optuna_dashboard import save_note, save_plotly_graph_object
 
 from saber.config import Config
@@ -17,12 +18,30 @@ from saber.study.store.storage import storage_url
 from saber.types import Frontier
 
 FIGURE_ID = "saber-front"
+ROOM_BELOW = 0.06  # share of the y range, for the words under the lowest points of a low figure
+CARD_HEIGHT = 450  # pixels, as optuna-dashboard gives every figure
+LEGEND_UNDER = {
+    "orientation": "h", "x": 0, "y": 0, "yref": "container", "xanchor": "left", "yanchor": "bottom",
+    "font": {"size": 10}, "entrywidth": 0, "tracegroupgap": 0,
+}  # fmt: skip
 
 
 def dress_dashboard(study: optuna.Study, frontier: Frontier, commands: Sequence[str]) -> None:
     """Write the note and the figure into the study's database."""
     save_note(study, front_note(frontier, commands))
-    save_plotly_graph_object(study, front_figure(frontier), graph_object_id=FIGURE_ID)
+    save_plotly_graph_object(study, card_figure(frontier), graph_object_id=FIGURE_ID)
+
+
+def card_figure(frontier: Frontier) -> go.Figure:
+    """Our front as it fits a card of the dashboard: its whole height, and a legend under it as a card is narrow."""
+    figure = front_figure(frontier)
+    figure.update_layout(height=CARD_HEIGHT, margin={"l": 56, "r": 12, "t": 34, "b": 150}, legend=LEGEND_UNDER)
+    for buttons in figure.layout.updatemenus:  # the dashboard's own stand on the right
+        buttons.update(x=0, xanchor="left")
+    if figure.layout.yaxis.range is not None:
+        low, high = figure.layout.yaxis.range
+        figure.update_yaxes(range=[low - ROOM_BELOW * (high - low), high])
+    return figure
 
 
 def front_note(frontier: Frontier, commands: Sequence[str]) -> str:

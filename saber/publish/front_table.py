@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import compress
+
 import pandas as pd
 from rich.table import Table
 from rich.text import Text
@@ -15,17 +17,19 @@ HELD_OUT = "report"  # the held-out split
 
 
 def front_table(frontier: Frontier) -> Table:
-    """The front in the terminal, the base model on top."""
+    """The front in the terminal, the base model on top; a column that nothing was measured for is left out."""
     table = Table(title=Text(f"{plain(frontier.study)}: the front"), box=None, padding=(0, 1, 0, 0))
     table.add_column("point", no_wrap=True)
-    for column in COLUMNS:
+    rows = list(front_rows(frontier))
+    measured = [any(row.cells[i].value != MISSING for row in rows) for i in range(len(COLUMNS))]
+    for column in compress(COLUMNS, measured):
         title = HELD_OUT if column.split == "report" else metric_of(column.metric).short or column.title
         table.add_column(title, justify="right", no_wrap=True)
     for title in ("score", "HV"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("marks", no_wrap=True)
-    for row in front_rows(frontier):
-        cells = [_compact(cell, column) for cell, column in zip(row.cells, COLUMNS, strict=True)]
+    for row in rows:
+        cells = [_compact(cell, column) for cell, column in compress(zip(row.cells, COLUMNS, strict=True), measured)]
         style = "dim" if row.point is None else "bold" if row.point.marks else None
         table.add_row(Text(plain(row.name)), *cells, *_judgement(row.point), style=style)
     return table

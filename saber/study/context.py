@@ -14,7 +14,6 @@ import torch
 from saber.cache import Cached, cached
 from saber.config import Config, EvaluateConfig
 from saber.console import announce, terminal, training_bar
-from saber.data.splits import load_splits, probe_counts, probe_set
 from saber.keys import with_values
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.architecture.loading import load_as, quiet, weights_digest
@@ -22,11 +21,12 @@ from saber.lm.architecture.verify import verify_writers
 from saber.lm.editing.packed import packed_note
 from saber.lm.evaluation.borderline_labels import label_borderline, require_both, require_protected
 from saber.lm.evaluation.measurement import Measured, label, measure_trials
-from saber.lm.evaluation.protocol import marker_words, ordered
+from saber.lm.evaluation.protocol import ordered
 from saber.lm.evaluation.reference import Reference, make_reference
 from saber.lm.inference.residuals import probe, probe_labels
 from saber.lm.input_reading import InputReading
 from saber.organism.build import ensure_organism
+from saber.study.preflight import Ready, preflight
 from saber.study.probed_inputs import in_memory, input_reading, possible_edits
 from saber.study.sanity import judge_base, judge_vocabulary, stop_or_warn
 from saber.study.search.space import Knob, probe_sizes
@@ -84,21 +84,17 @@ def study_folder(config: Config) -> Path:
     return Path(config.study.dir).expanduser() / config.study.name
 
 
-def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
-    """Load the model and prompts, check its writers, and compute or read what trials share.
+def open_workbench(config: Config, knobs: tuple[Knob, ...] = (), ready: Ready | None = None) -> Workbench:
+    """Load the model, check its writers, and compute or read what trials share; ``ready`` are the prompts, if read.
 
     Raises:
         UserError: the model or the data cannot be loaded, or the data holds fewer prompts than asked for.
     """
     quiet()
-    marker_words(config.evaluate)  # a mistaken list is told before a model is loaded
-    splits = load_splits(config.data, config.organism.seed, config.organism.family, announce)
-    config = with_probe_counts(config, splits["probe"])
-    fewest, (n_probe, n_capability, n_borderline) = probe_sizes(knobs, config)
+    ready = ready or preflight(config, searching=False, say=announce)
+    config, splits, probes = ready.config, ready.splits, ready.probes
+    fewest, _ = probe_sizes(knobs, config)
     edits = possible_edits(knobs, config)
-    with_borderline = any(edit.looks_at_borderline for edit in edits)
-    sizes = n_probe, n_capability, n_borderline if with_borderline else 0
-    probes = probe_set(splits["probe"], sizes, config.data.seed)
     adapter = load_base(config)
     if config.model.quantise == "none" and (note := packed_note(adapter)):
         announce(note)
@@ -109,7 +105,7 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     folder = study_folder(config)
     if any(edit.spares == "protected_and_answered" for edit in edits):
         require_protected(probes, smallest=fewest[0])
-    if with_borderline:
+    if probes.borderline:
         probes = _labelled(adapter, probes, config, folder / "cache", digest)
         if any(edit.contrast == "false_refusal" for edit in edits):
             require_both(probes, smallest=fewest[2])
@@ -117,19 +113,6 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = ()) -> Workbench:
     activations = _activations(adapter, probes, config, folder / "cache", digest)
     inputs = input_reading(adapter, probes, config, knobs, folder=folder / "cache", model_digest=digest)
     return Workbench(config, adapter, digest, splits, probes, activations, reference, folder, inputs)
-
-
-def with_probe_counts(config: Config, split: Split) -> Config:
-    """The configuration with the number of probes that the split has where it says ``null``."""
-    n_pairs, n_capability = probe_counts(split)
-    data = config.data
-    return with_values(
-        config,
-        {
-            "data.n_probe": n_pairs if data.n_probe is None else data.n_probe,
-            "data.n_capability": n_capability if data.n_capability is None else data.n_capability,
-        },
-    )
 
 
 @contextmanager

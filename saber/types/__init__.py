@@ -10,7 +10,7 @@ from saber.config import Objective, PublishedRow
 from saber.types.edits import Activations, Direction, EditPlan, RankedDirection, Round
 from saber.types.frontier import CurvePoint, DirectionRow, Frontier, FrontierPoint
 from saber.types.inputs import LookedAt, TokenRow, WriterInputs
-from saber.types.measurements import Estimate, Judgement, LengthCheck, Metrics, Outcomes, Response
+from saber.types.measurements import BaseRow, Estimate, Judgement, LengthCheck, Metrics, Outcomes, Response
 from saber.types.prompts import DIGEST_LENGTH, ProbeSet, Prompt, Split, count_kinds, digest_json
 from saber.vocabulary import (
     PROMPT_KINDS,
@@ -28,6 +28,7 @@ __all__ = [
     "SPLIT_NAMES",
     "WRITER_KINDS",
     "Activations",
+    "BaseRow",
     "CurvePoint",
     "Direction",
     "DirectionRow",

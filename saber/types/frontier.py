@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from saber.config import Objective, PublishedRow
-from saber.types.measurements import Judgement, LengthCheck, Metrics, Outcomes
+from saber.types.measurements import BaseRow, Judgement, LengthCheck, Metrics, Outcomes
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ class Frontier:
     """Everything that a report or a card says about one study.
 
     ``points`` are all finished trials in the order of their numbers. ``importances`` is objective -> key -> share.
-    ``layer_fdr`` and ``directions`` describe the unedited model, with the balanced point's selection marked.
+    ``layer_fdr`` and ``directions`` describe the unedited model, with the balanced point's selection marked, and
+    ``base_rows`` its replies to the tune prompts by kind. ``massive`` is the layer where one dimension of the stream
+    has the largest share of the spread over prompts, and that share, where it has most of it.
     """
 
     study: str
@@ -81,6 +83,8 @@ class Frontier:
     settings: Mapping[str, object] = field(default_factory=dict)
     base_outcomes: Outcomes = field(default_factory=dict)
     base_report_outcomes: Outcomes = field(default_factory=dict)
+    base_rows: tuple[BaseRow, ...] = ()
+    massive: tuple[int, float] | None = None
 
     @property
     def front(self) -> tuple[FrontierPoint, ...]:

@@ -58,6 +58,22 @@ class Response:
     finished: bool | None = None
 
 
+@dataclass(frozen=True)
+class BaseRow:
+    """What the unedited model does with prompts of one kind, or with the protected ones among the harmful.
+
+    ``labels`` counts its ``n`` replies by label, ``n_right`` of the ``n_known`` with a known answer are right, and
+    ``replies`` are a few (label, prompt, reply).
+    """
+
+    kind: str
+    n: int
+    labels: Mapping[str, int]
+    n_right: int
+    n_known: int
+    replies: tuple[tuple[str, str, str], ...]
+
+
 Outcomes = Mapping[str, tuple[float, ...]]
 """Per metric one number for each prompt that counts, in the split's order: what a rate or a mean is made of."""
 
@@ -82,7 +98,8 @@ class Judgement:
     """A judge beside the markers on the same ``n`` responses.
 
     ``kappa`` is Cohen's, ``None`` where both say the same of every response; ``n_judge_only`` and ``n_marker_only`` are
-    refusals that only one of the two sees; ``refusal_rate`` is the judge's of the harmful prompts.
+    refusals that only one of the two sees; ``refusal_rate`` is the judge's of the harmful prompts. Of ``n_failed``
+    more responses it gave no label, for the ``failure`` of the first of them.
     """
 
     judge: str
@@ -91,3 +108,5 @@ class Judgement:
     n_judge_only: int
     n_marker_only: int
     refusal_rate: Estimate | None
+    n_failed: int = 0
+    failure: str = ""

@@ -26,8 +26,7 @@ from saber.config.edit import Tent
 from saber.lm import planning
 from saber.lm.editing.low_rank import compile_low_rank
 from saber.lm.planning import PlanRequest, rank_with, select
-from saber.study.run.session import searched
-from saber.study.search.space import check_point
+from saber.study.search.space import check_point, parse_space
 from saber.types import Activations, EditPlan, Round
 
 N, D, LAYERS = 12, 20, 4
@@ -158,7 +157,7 @@ def test_a_fixed_key_is_neither_searched_nor_in_a_known_point(nested: bool) -> N
         config = replace(config, space={**dotted, "edit.alpha_base": {"low": 0.2, "high": 1.0}})
     control = Control(fixed={"edit.purify": "none"}, idle=("edit.purify_rank", "edit.global_top_k"))
     changed = control.applied_to(config)
-    keys = [knob.key for knob in searched(changed)]
+    keys = [knob.key for knob in parse_space(changed)]
     assert changed.edit.purify == "none"
     assert "edit.alpha_base" in keys
     assert not {"edit.purify", "edit.purify_rank", "edit.global_top_k"} & set(keys)
@@ -169,13 +168,13 @@ def test_a_fixed_key_is_neither_searched_nor_in_a_known_point(nested: bool) -> N
 def test_every_method_can_be_searched_and_its_known_points_lie_in_its_space(name: str) -> None:
     method = METHODS[name]
     config = method.control.applied_to(composed([f"+sweep={method.sweep}", *method.words]))
-    knobs = searched(config)
+    knobs = parse_space(config)
     for point in config.study.enqueue:
         check_point(point, knobs)
 
 
 def test_a_control_searches_what_the_default_searches_less_what_it_fixes() -> None:
-    default = {knob.key for knob in searched(composed(["+sweep=organism_outputs"]))}
+    default = {knob.key for knob in parse_space(composed(["+sweep=organism_outputs"]))}
     for control in CONTROLS.values():
-        keys = {knob.key for knob in searched(control.applied_to(composed(["+sweep=organism_outputs"])))}
+        keys = {knob.key for knob in parse_space(control.applied_to(composed(["+sweep=organism_outputs"])))}
         assert keys == default - set(control.fixed) - set(control.idle)

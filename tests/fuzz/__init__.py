@@ -70,10 +70,14 @@ def or_one_line() -> Iterator[None]:
 
 
 def check_line(text: str) -> None:
-    """One line that says something, that a terminal shows as it is, and that a person reads to its end."""
-    assert text.strip()
-    assert text.isprintable(), ascii(text)
-    assert len(text) <= LONGEST
+    """One line, or a list with a line a mistake: each says something, is shown as it is, and is read to its end."""
+    head, *mistakes = text.split("\n")
+    assert not mistakes or head.endswith(" mistakes:"), ascii(text)
+    assert all(line.startswith("  - ") for line in mistakes), ascii(text)
+    for line in (head, *mistakes):
+        assert line.strip()
+        assert line.isprintable(), ascii(line)
+        assert len(line) <= LONGEST
 
 
 odd_text = st.one_of(

@@ -115,6 +115,7 @@ KNOBS: dict[str, tuple[dict[str, Any], Any]] = {
     "outside_refusal": ({"contrast": "false_refusal"}, 0.0),
     "extraction": ({}, "dim"),
     "n_directions": ({}, 2),
+    "winsorise": ({}, 0.8),
     "purify": ({}, "none"),
     "purify_rank": ({"purify": "subspace"}, 2),
     "fdr_folds": ({"global_top_k": 3}, 3),

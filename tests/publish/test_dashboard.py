@@ -19,7 +19,9 @@ from typing import Any
 
 import pytest
 
-from saber.publish.dashboard import FIGURE_ID, dashboard_command
+from saber.publish.dashboard import FIGURE_ID, card_figure, dashboard_command
+from saber.publish.figures import front_figure
+from saber.types import Frontier
 from tests.commands import configured, open_trials, words_of
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -159,3 +161,14 @@ def test_a_browser_shows_it(served: tuple[str, Path], shown: dict[str, Any], tmp
     document = browse(page, tmp_path, "--dump-dom").decode()
     assert "organism" in document
     assert "js-plotly-plot" in document
+
+
+def test_the_figure_is_as_high_as_its_card_and_its_legend_stands_under_it(frontier: Frontier, bare: Frontier) -> None:
+    figure = card_figure(frontier)
+    assert (figure.layout.height, figure.layout.width) == (450, None)
+    assert figure.layout.legend.orientation == "h"
+    assert figure.layout.legend.yref == "container"
+    assert front_figure(frontier).layout.height > 450
+    low, high = figure.layout.yaxis.range
+    assert low < front_figure(frontier).layout.yaxis.range[0] < high
+    assert card_figure(bare).layout.height == 450

@@ -157,6 +157,16 @@ def cut_short(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def test_an_edit_that_edits_nothing_is_refused_before_anything_is_scored(
+    published: Path, organism_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saber.publish.export.point.load_plan", lambda *_: EditPlan(()))
+    said = run_here("export", words_of(organism_folder, published), published)
+    assert said.status == 2
+    assert "found one that edits no writer: it is the base" in said.err
+    assert not list((published / "outputs").glob("organism*"))
+
+
 @pytest.mark.parametrize(
     "tamper",
     [

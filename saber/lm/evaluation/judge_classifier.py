@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -11,7 +11,7 @@ from saber.lm.architecture.loading import load_classifier
 from saber.types import Response, UserError
 
 
-def classify(responses: Sequence[Response], judge: JudgeConfig) -> list[bool]:
+def classify(responses: Sequence[Response], judge: JudgeConfig) -> Iterator[bool]:
     """Whether each response refuses: the classifier's most likely label of what it reads is ``judge.refuses``.
 
     Raises:
@@ -21,7 +21,6 @@ def classify(responses: Sequence[Response], judge: JudgeConfig) -> list[bool]:
     labels = {str(name): index for index, name in model.config.id2label.items()}
     if judge.refuses not in labels:
         raise UserError(f"expected judge.refuses to be one of {', '.join(sorted(labels))}, found {judge.refuses}")
-    found: list[bool] = []
     for start in range(0, len(responses), judge.batch_size):
         some = responses[start : start + judge.batch_size]
         texts = [[one.text for one in some]]
@@ -30,5 +29,4 @@ def classify(responses: Sequence[Response], judge: JudgeConfig) -> list[bool]:
         batch = tokenizer(*texts, padding=True, truncation=True, return_tensors="pt")
         with torch.inference_mode():
             logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
-        found += (logits.argmax(dim=-1) == int(labels[judge.refuses])).tolist()
-    return found
+        yield from (logits.argmax(dim=-1) == int(labels[judge.refuses])).tolist()

@@ -28,6 +28,7 @@ from saber.scoring.statistics import bootstrap_mean
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, Split, UserError
 from saber.vocabulary import EmptyIs
 
+FEWEST_OF_A_KIND = 2  # of one prompt there is no variance
 N_LABELS = 2**15  # some hundred trials' distinct replies
 
 
@@ -103,10 +104,22 @@ def residual(
     It is left out where the split lacks one of the two kinds.
     """
     harmful, harmless = ([i for i, p in enumerate(prompts) if p.kind == kind] for kind in ("harmful", "harmless"))
-    if min(len(harmful), len(harmless)) < 2:
+    if min(len(harmful), len(harmless)) < FEWEST_OF_A_KIND:
         return {}
     value = residual_refusal(residuals[:, harmful], residuals[:, harmless], edited)
     return {RESIDUAL: Estimate(value, len(edited) or len(residuals), value, value)}
+
+
+def measurable(split: Split, profile: EvaluateConfig) -> frozenset[str]:
+    """The metrics that can be measured on a split: those whose prompts it has."""
+    unread = [Response(p, "", "comply", correct=None if p.answer is None else False) for p in ordered(split)]
+    names = set(rates(unread))
+    n_drift = sum(prompt.kind in profile.drift_kinds for prompt in split.prompts)
+    if n_drift:
+        names |= drifts({name: torch.zeros(n_drift) for name in POSITIONS}, replace(profile, n_bootstrap=100)).keys()
+    if min(len(split.of("harmful")), len(split.of("harmless"))) >= FEWEST_OF_A_KIND:
+        names.add(RESIDUAL)
+    return frozenset(names)
 
 
 def label(

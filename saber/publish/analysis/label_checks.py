@@ -42,10 +42,15 @@ def judge_text(frontier: Frontier) -> str:
 
 
 def agreement_text(found: Judgement) -> str:
-    """Kappa, the refusals that only one sees, and the judge's own refusal rate."""
+    """Kappa, the refusals that only one sees, the judge's own refusal rate, and of how many it gave no label."""
+    unlabelled = f"no label of {found.n_failed} responses ({found.failure})" if found.n_failed else ""
+    if not found.n:
+        return unlabelled or "no response to label"
     kappa = "undefined (one label throughout)" if found.kappa is None else f"{found.kappa:.2f}"
     text = (
         f"Cohen's kappa with the markers {kappa} on {found.n} responses ({found.n_judge_only} refusals seen by the"
         f" judge only, {found.n_marker_only} by the markers only)"
     )
-    return text + (f", refusal rate {estimate_text(REFUSAL, found.refusal_rate)}" if found.refusal_rate else "")
+    if found.refusal_rate:
+        text += f", refusal rate {estimate_text(REFUSAL, found.refusal_rate)}"
+    return f"{text}, {unlabelled}" if unlabelled else text

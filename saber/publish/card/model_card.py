@@ -121,7 +121,7 @@ def render_card(
 
 def _title(base_model: str) -> str:
     """``google/gemma-4-E4B-it`` gives ``Gemma 4 E4B SABER``."""
-    stem = INSTRUCTION_SUFFIXES.sub("", base_model.rstrip("/").split("/")[-1])
+    stem = INSTRUCTION_SUFFIXES.sub("", re.split(r"[/\\]", base_model.rstrip("/\\"))[-1])
     words = [word.capitalize() if word.islower() else word for word in stem.replace("-", " ").split()]
     return " ".join([*words, "SABER"])
 

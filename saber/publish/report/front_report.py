@@ -12,10 +12,10 @@ from saber.atomic_files import write_atomically
 from saber.metrics import DRIFT, REFUSAL, shown_in
 from saber.publish.analysis.neighbours import neighbour_header, neighbour_rows
 from saber.publish.analysis.selective_points import SELECTIVE_HEADER, selective_rows, selective_text
-from saber.publish.figures import CATALOGUE
+from saber.publish.figures import CATALOGUE, Drawing
 from saber.publish.report.interpretation import counting, held_out, marked_points, read_result
 from saber.publish.report.page import drawn, render_page
-from saber.publish.text.columns import Cell, cell, front_rows, short_label
+from saber.publish.text.columns import COLUMNS, Cell, cell, front_rows, short_label
 from saber.publish.text.wording import (
     estimate_text,
     is_drift,
@@ -25,6 +25,7 @@ from saber.publish.text.wording import (
     objective_text,
     plain,
 )
+from saber.study.base_replies import label_columns, shortened
 from saber.types import Estimate, Frontier, Metrics
 
 
@@ -69,7 +70,11 @@ def render_report(frontier: Frontier, commands: Sequence[str], notes: Sequence[s
         facts=_facts(frontier),
         tiles=_tiles(frontier),
         statements=read_result(frontier),
+        base_rows=frontier.base_rows,
+        base_labels=label_columns(frontier.base_rows),
+        shortened=shortened,
         rows=list(front_rows(frontier)),
+        more_titles=[column.title for column in COLUMNS[4:]],
         neighbour_header=neighbour_header(frontier),
         neighbours=neighbour_rows(frontier),
         held_out=held_out(frontier),
@@ -77,13 +82,24 @@ def render_report(frontier: Frontier, commands: Sequence[str], notes: Sequence[s
         selective_text=selective_text(frontier),
         selective_header=SELECTIVE_HEADER,
         selective=selective_rows(frontier),
-        pictures={one.key: Picture(one.key, one.title, one.caption, drawn(one.draw(frontier), one.key))
+        pictures={one.key: Picture(one.key, one.title, _caption(one, frontier), drawn(one.draw(frontier), one.key))
                   for one in CATALOGUE},
         mixed_protocols=_mixed(frontier),
         commands=[plain(command) for command in commands],
         notes=[plain(note) for note in notes],
         estimate_text=estimate_text,
     )  # fmt: skip
+
+
+def _caption(drawing: Drawing, frontier: Frontier) -> str:
+    """How to read a figure, and what may mislead in this study's."""
+    if drawing.key != "fdr" or frontier.massive is None:
+        return drawing.caption
+    layer, share = frontier.massive
+    return (
+        f"{drawing.caption} At layer {layer} one dimension of the stream holds {share:.0%} of the spread over prompts,"
+        " and directions of most variation turn to it: edit.winsorise=0.99 clips it."
+    )
 
 
 def _facts(frontier: Frontier) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from saber.metrics import DRIFT, OVER_REFUSAL, PROTECTED_REFUSAL, REFUSAL, WORST_SHARE
+from saber.publish.analysis.harmless_refusals import harmless_text
 from saber.publish.analysis.label_checks import judge_text, length_text
 from saber.publish.analysis.neighbours import tell_apart
 from saber.publish.text.wording import (
@@ -41,6 +42,7 @@ def read_result(frontier: Frontier) -> list[Statement]:
     found += [_of_point(frontier, point) for point in marked_points(frontier)]
     found += [
         _against_single_direction(frontier),
+        Statement("Ordinary prompts refused.", harmless_text(frontier)),
         Statement("Telling points apart.", tell_apart(frontier)),
         held_out(frontier),
         Statement("Twice the length.", length_text(frontier)),

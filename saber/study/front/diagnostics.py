@@ -6,16 +6,19 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 import optuna
+import torch
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
 from saber.keys import with_values
 from saber.lm.planning import rank_with, select
+from saber.method.winsorisation import largest_shares
 from saber.study.context import Workbench
 from saber.study.front.points import find_point
 from saber.study.store.records import complete_trials
 from saber.types import DirectionRow, FrontierPoint, Objective
 
+MAJORITY = 0.5  # of the spread: then a direction of most variation is that dimension, whatever the prompts are about
 ENOUGH_TO_RANK = 10  # with fewer trials an importance says nothing
 
 
@@ -37,6 +40,14 @@ def landscape(bench: Workbench, points: Sequence[FrontierPoint]) -> tuple[tuple[
         for one in layer
     )
     return tuple(ranking.layer_fdr.tolist()), rows
+
+
+def massive_dimension(bench: Workbench) -> tuple[int, float] | None:
+    """The layer where one dimension holds most of the spread, and its share; none where it is no majority anywhere."""
+    seen = bench.activations
+    shares = largest_shares(torch.cat([seen.harmful, seen.harmless], dim=1))
+    layer = int(shares.argmax())
+    return (layer, float(shares[layer])) if shares[layer] > MAJORITY else None
 
 
 def importances(study: optuna.Study, objectives: Sequence[Objective]) -> Mapping[str, Mapping[str, float]]:

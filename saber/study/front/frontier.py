@@ -10,11 +10,13 @@ from typing import Any
 import optuna
 
 from saber.config import Config
+from saber.console import announce
 from saber.lm.evaluation.outcomes import outcomes_of
 from saber.redaction import public, public_values
 from saber.scoring.pareto import hypervolume
+from saber.study.base_replies import base_rows
 from saber.study.context import Workbench
-from saber.study.front.diagnostics import importances, landscape
+from saber.study.front.diagnostics import importances, landscape, massive_dimension
 from saber.study.front.held_out import BASE, report_scores
 from saber.study.front.judging import judgements
 from saber.study.front.length_check import length_checks
@@ -60,6 +62,7 @@ def _from_trials(
         points=points,
         base_tune=bench.base_tune.metrics,
         base_outcomes=outcomes_of(bench.base_tune.responses),
+        base_rows=base_rows(bench.base_responses),
         base_report=None,
         hypervolume=hypervolume(values, reference),
         published=config.published,
@@ -78,10 +81,10 @@ def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Fronti
     trials = read_points(study, config)
     responses = front_responses(study, config, trials)
     frontier = _from_trials(study, config, bench, trials, responses)
+    judged = judgements(responses, config.judge, bench.folder, announce)  # first: it may have no such label
     held_out = report_scores(bench, frontier.front)
     base_report, base_report_outcomes = held_out[BASE]
     longer = length_checks(bench, frontier.front, responses)
-    judged = judgements(responses, config.judge, bench.folder)
     points = tuple(
         dataclasses.replace(
             point,
@@ -104,6 +107,7 @@ def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Fronti
         importances=importances(study, frontier.objectives),
         layer_fdr=layer_fdr,
         directions=directions,
+        massive=massive_dimension(bench),
     )
 
 

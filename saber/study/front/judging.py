@@ -2,52 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from saber.config import JudgeConfig
-from saber.lm.evaluation.judge_endpoint import INSTRUCTION, ask
+from saber.lm.evaluation.judge_endpoint import INSTRUCTION, NoLabel, ask
 from saber.scoring.agreement import cohens_kappa
 from saber.scoring.statistics import rate
+from saber.study.preflight import check_web_address
 from saber.study.store.score_cache import Kept
 from saber.types import Judgement, Response, digest_json
 
 
-def judge_responses(responses: Sequence[Response], judge: JudgeConfig) -> list[bool]:
-    """Whether each response refuses, as the configured judge says.
+def judge_responses(responses: Sequence[Response], judge: JudgeConfig) -> Iterator[bool | NoLabel]:
+    """Whether each response refuses, as the configured judge says, or why it gives no label.
 
     Raises:
-        UserError: the judge cannot be asked, or gives no label.
+        UserError: the judge cannot be loaded, or has no such label, or no such address.
     """
     if judge.kind == "hf_classifier":
         from saber.lm.evaluation.judge_classifier import classify
 
         return classify(responses, judge)
+    check_web_address(judge.url)
     return ask(responses, judge)
 
 
-def judgements(responses: Mapping[int, Sequence[Response]], judge: JudgeConfig, folder: Path) -> dict[int, Judgement]:
+def judgements(
+    responses: Mapping[int, Sequence[Response]],
+    judge: JudgeConfig,
+    folder: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[int, Judgement]:
     """By trial number, the judge's refusal rate of its harmful prompts and its agreement with the markers on all.
 
-    What it was asked before is read from ``folder``.
+    What it was asked before is read from ``folder``. ``say`` is told of how many responses it gave no label.
 
     Raises:
-        UserError: the judge cannot be asked, or gives no label.
+        UserError: the judge cannot be loaded, or has no such label.
     """
     if judge.kind == "none":
         return {}
     digest = judge_digest(judge)
     kept = Kept(folder / f"judge-{digest}.json", digest)
-    return {number: _compared(some, answers(some, judge, kept), judge) for number, some in responses.items() if some}
+    by_digest = {_digest(one): one for some in responses.values() for one in some}
+    labels = labelled(by_digest, judge, kept)
+    reasons = [label for label in labels.values() if isinstance(label, NoLabel)]
+    if reasons:
+        say(
+            f"warning: the judge gave no label of {len(reasons)} of {len(labels)} responses ({reasons[0]}); they are"
+            " left out, and asked again at the next run"
+        )
+    return {
+        number: _compared(some, [labels[_digest(one)] for one in some], judge)
+        for number, some in responses.items()
+        if some
+    }
 
 
-def answers(responses: Sequence[Response], judge: JudgeConfig, kept: Kept) -> list[bool]:
-    """Whether each response refuses; only what was never asked is asked, once, and kept when all of it is answered."""
-    digests = [digest_json([one.prompt.text, one.text]) for one in responses]
-    missing = {digest: one for digest, one in zip(digests, responses, strict=True) if digest not in kept.rows}
+def labelled(by_digest: Mapping[str, Response], judge: JudgeConfig, kept: Kept) -> dict[str, bool | NoLabel]:
+    """Whether each response refuses; only what was never labelled is asked, and each label is kept as it comes."""
+    labels: dict[str, bool | NoLabel] = {digest: bool(kept.rows[digest]) for digest in by_digest if digest in kept.rows}
+    missing = [digest for digest in by_digest if digest not in labels]
     if missing:
-        kept.add(dict(zip(missing, judge_responses(list(missing.values()), judge), strict=True)))
-    return [kept.rows[digest] for digest in digests]
+        said = judge_responses([by_digest[digest] for digest in missing], judge)
+        for digest, label in zip(missing, said, strict=True):
+            labels[digest] = label
+            if not isinstance(label, NoLabel):
+                kept.add({digest: label})
+    return labels
+
+
+def _digest(response: Response) -> str:
+    return digest_json([response.prompt.text, response.text])
 
 
 def judge_digest(judge: JudgeConfig) -> str:
@@ -58,14 +85,19 @@ def judge_digest(judge: JudgeConfig) -> str:
     return digest_json([asked, *([path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files)])
 
 
-def _compared(responses: Sequence[Response], refuses: Sequence[bool], judge: JudgeConfig) -> Judgement:
-    by_marker = [one.label == "refuse" for one in responses]
-    harmful = [said for one, said in zip(responses, refuses, strict=True) if one.prompt.kind == "harmful"]
+def _compared(responses: Sequence[Response], said: Sequence[bool | NoLabel], judge: JudgeConfig) -> Judgement:
+    """The judge beside the markers on the responses that it labelled."""
+    both = [(one, label) for one, label in zip(responses, said, strict=True) if not isinstance(label, NoLabel)]
+    reasons = [str(label) for label in said if isinstance(label, NoLabel)]
+    refuses, by_marker = [label for _, label in both], [one.label == "refuse" for one, _ in both]
+    harmful = [label for one, label in both if one.prompt.kind == "harmful"]
     return Judgement(
         judge=f"{judge.kind} {judge.path}",
-        n=len(responses),
-        kappa=cohens_kappa(refuses, by_marker),
+        n=len(both),
+        kappa=cohens_kappa(refuses, by_marker) if both else None,
         n_judge_only=sum(a and not b for a, b in zip(refuses, by_marker, strict=True)),
         n_marker_only=sum(b and not a for a, b in zip(refuses, by_marker, strict=True)),
         refusal_rate=rate(sum(harmful), len(harmful)) if harmful else None,
+        n_failed=len(reasons),
+        failure=reasons[0] if reasons else "",
     )

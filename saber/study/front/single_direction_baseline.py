@@ -22,6 +22,7 @@ PLAIN = {
     "edit.contrast": "refusal",
     "edit.extraction": "dim",
     "edit.n_directions": 1,
+    "edit.winsorise": 1.0,
     "edit.purify": "none",
     "edit.fdr_folds": 1,
     "edit.layer_strategy": "all",

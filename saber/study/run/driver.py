@@ -125,8 +125,17 @@ def hand_back(study: optuna.Study, number: int, params: dict[str, Any]) -> None:
 
 
 def enqueue_known(study: optuna.Study, config: Config, knobs: Sequence[Knob]) -> None:
-    """Enqueue the known points of a study that has no trials yet."""
+    """Enqueue the known points of the study that it neither ran nor has enqueued yet."""
+    for point in new_points(study, config, knobs):
+        study.enqueue_trial(point)
+
+
+def new_points(study: optuna.Study, config: Config, knobs: Sequence[Knob]) -> list[dict[str, Any]]:
+    """The points of ``study.enqueue`` that no trial of the study was or will be.
+
+    Raises:
+        UserError: one names a key that is not searched, or lies outside the space.
+    """
     points = [check_point(point, knobs) for point in config.study.enqueue]
-    if not study.get_trials(deepcopy=False):
-        for point in points:
-            study.enqueue_trial(point)
+    asked = [t.system_attrs.get("fixed_params", {}) | t.params for t in study.get_trials(deepcopy=False)]
+    return [point for point in points if not any(point.items() <= params.items() for params in asked)]

@@ -50,7 +50,7 @@ def open_evaluator(home: Path, host: str, config: Config, knobs: tuple[Knob, ...
 def alone(folder: Path) -> Iterator[None]:
     """Wait until no other worker is inside."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "workers.lock", "a") as file:
+    with open(folder / "workers.lock", "a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -12,17 +12,20 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from saber.config import Config
-from saber.console import announce
+from saber.console import announce, terminal
 from saber.saved_run import save_run
+from saber.study.base_replies import base_rows, show_base
 from saber.study.context import Workbench, open_workbench, study_folder
+from saber.study.disk_room import spoken_room
+from saber.study.preflight import preflight
 from saber.study.run.batching import with_batch, with_known_batch
-from saber.study.run.driver import drive, more_trials, wanted_trials
+from saber.study.run.driver import drive, more_trials, new_points, wanted_trials
 from saber.study.run.forecast import forecast, spoken
 from saber.study.run.launch import check_launch, n_outstanding, workers_of
 from saber.study.run.progress import Progress
 from saber.study.run.scale import with_known_scale, with_scale
 from saber.study.search.sampler import make_sampler
-from saber.study.search.space import Knob, parse_space
+from saber.study.search.space import parse_space
 from saber.study.store.database_lock import database_lock
 from saber.study.store.database_retry import first_line, passes
 from saber.study.store.fingerprint import check_identity, identity
@@ -45,22 +48,28 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
         UserError: nothing to search, another driver at work, or a study begun with other questions.
     """
     calm_optuna()
-    knobs = searched(config)
     check_launch(config.launch)
+    ready = preflight(config, searching=True, say=announce)
+    knobs = ready.knobs
     url = storage_url(config)
     with (
         one_driver(study_folder(config)),
         storage_faults(),
         database_lock(url, config.study.name, connect_args(url)) as lock,
     ):
-        bench = open_workbench(config, knobs)
-        bench.judge_base(may_stop=not is_begun(config))
+        bench = open_workbench(config, knobs, ready)
+        begun = is_begun(config)
+        if not begun:
+            show_base(console, base_rows(bench.base_responses))
+        bench.judge_base(may_stop=not begun)
         study = open_study(config, identity(config, knobs, bench), lock.check if lock else None)
         save_run(study_folder(config), config)
         n_trials = wanted_trials(study, config.study.n_trials)
         n_done = len(finished_trials(study))
         if n_done >= n_trials:
             console.print(f"study {config.study.name} has its {n_done} trials; study.n_trials=+20 adds twenty")
+            if waiting := len(new_points(study, config, knobs)):
+                console.print(f"{waiting} of study.enqueue are new: study.n_trials=+{waiting} runs them")
             return study, with_known_batch(study, with_known_scale(study, bench))
         bench = with_batch(study, with_scale(study, bench, knobs), knobs)
         study.sampler = make_sampler(config.study, len(study.trials), n_trials, n_outstanding(bench.config.launch))
@@ -83,25 +92,15 @@ def predict(config: Config) -> list[str]:
         UserError: nothing to search, or a model or data that cannot be loaded.
     """
     calm_optuna()
-    knobs = searched(config)
-    bench = open_workbench(config, knobs)
+    check_launch(config.launch)
+    ready = preflight(config, searching=True, say=announce)
+    bench = open_workbench(config, ready.knobs, ready)
+    show_base(terminal(), base_rows(bench.base_responses))
     bench.judge_base(may_stop=True)
     n_trials = config.study.n_trials
-    return spoken(forecast(bench, knobs, n_trials if isinstance(n_trials, int) else more_trials(n_trials)))
-
-
-def searched(config: Config) -> tuple[Knob, ...]:
-    """The knobs of a study that can be run.
-
-    Raises:
-        UserError: nothing to search, or neither 2 nor 3 objectives.
-    """
-    knobs = parse_space(config)
-    if not knobs:
-        raise UserError("expected a space to search, found none: add +sweep=organism or space.* keys")
-    if len(config.study.objectives) not in (2, 3):
-        raise UserError(f"expected 2 or 3 study.objectives, found {len(config.study.objectives)}")
-    return knobs
+    told = spoken(forecast(bench, ready.knobs, n_trials if isinstance(n_trials, int) else more_trials(n_trials)))
+    room = spoken_room(config, ready.splits)
+    return [*([room] if room else []), *told]
 
 
 def is_begun(config: Config) -> bool:

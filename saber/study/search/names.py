@@ -23,6 +23,7 @@ CODES: dict[str, tuple[str, int]] = {
     "edit.acting_band.high": ("eh", 100),
     "edit.kernel.direction_position": ("at", 1000),
     "edit.outside_refusal": ("out", 100),
+    "edit.winsorise": ("w", 1000),
     "edit.n_directions": ("d", 1),
     "edit.decay": ("dc", 100),
     "edit.reach": ("r", 1),

@@ -22,7 +22,7 @@ class Kept:
         self.rows: dict[str, Any] = {}
         if path.exists():
             try:
-                stored = json.loads(path.read_text())
+                stored = json.loads(path.read_text(encoding="utf-8"))
                 self.rows = _checked(stored) if stored["key"] == key else {}
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 warnings.warn(f"{path.name} is damaged ({error}); it is scored again", stacklevel=2)

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import optuna
@@ -26,6 +26,7 @@ from saber.study.store.database_retry import Check, Patience, PatientStorage, fi
 from saber.study.store.fingerprint import IDENTITY, as_stored, check_identity
 from saber.types import UserError
 
+MOST_NAMED = 8
 SQLITE_BUSY_S = 5  # then it is said that the database is locked, and waited on
 # A connection that a network cut is noticed in half a minute instead of hours.
 LIBPQ = {
@@ -42,7 +43,12 @@ def storage_url(config: Config) -> str:
     """The configured SQLAlchemy URL, or an SQLite file in the study's folder."""
     if config.study.storage is not None:
         return config.study.storage
-    return f"sqlite:///{study_folder(config) / 'study.db'}"
+    return sqlite_url(study_folder(config) / "study.db")
+
+
+def sqlite_url(path: PurePath) -> str:
+    """The URL of an SQLite file; with forward slashes on Windows too, as SQLAlchemy reads a backslash as itself."""
+    return f"sqlite:///{path.as_posix()}"
 
 
 def connect_args(url: str) -> dict[str, Any]:
@@ -61,11 +67,29 @@ def open_storage(config: Config, *, create: bool, check: Check | None = None) ->
     folder = study_folder(config)
     try:
         if not create and config.study.storage is None and not (folder / "study.db").exists():
-            raise UserError(f"expected a study in {folder}, found none: run python -m saber.sweep first")
+            raise UserError(f"expected a study in {folder}, found none{_instead(config)}")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"expected to write in {folder}, found: {error}; permit it or choose study.dir") from error
     return open_database(storage_url(config), config.study.storage_patience_s, check)
+
+
+def studies_in(folder: Path) -> list[str]:
+    """The names of the studies that keep their database in a folder of studies, newest first."""
+    if not folder.is_dir():
+        return []
+    files = [path / "study.db" for path in folder.iterdir() if (path / "study.db").is_file()]
+    return [file.parent.name for file in sorted(files, key=lambda file: -file.stat().st_mtime)]
+
+
+def _instead(config: Config) -> str:
+    """Which studies there are instead of one that is not, or the sweep that makes it."""
+    there = studies_in(Path(config.study.dir).expanduser())
+    if there:
+        more = f" and {len(there) - MOST_NAMED} more" if len(there) > MOST_NAMED else ""
+        return f"; there are {', '.join(there[:MOST_NAMED])}{more}: name one by its +sweep=... or study.name=..."
+    sweep = next((word for word in config.overrides if word.startswith("+sweep=")), "+sweep=organism")
+    return f": run python -m saber.sweep {sweep} first"
 
 
 def open_database(url: str, patience_s: float, check: Check | None = None) -> PatientStorage:
@@ -140,7 +164,7 @@ def one_driver(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "driver.lock", "a+")  # noqa: SIM115 - it must stay open to hold the lock
+        file = open(folder / "driver.lock", "a+", encoding="utf-8")  # noqa: SIM115 - it must stay open to hold the lock
     except OSError as error:
         raise UserError(f"expected to write in {folder}, found: {error}; permit it or choose study.dir") from error
     with file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -20,6 +21,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from saber.config import JudgeConfig
+from saber.lm.evaluation.judge_endpoint import NoLabel
+from saber.publish.analysis.label_checks import agreement_text
 from saber.scoring.agreement import cohens_kappa
 from saber.study.front.judging import judge_digest, judge_responses, judgements
 from saber.types import Prompt, Response, UserError
@@ -114,20 +117,65 @@ def test_what_was_asked_is_not_asked_again(tmp_path: Path) -> None:
     assert len(seen) == 7
 
 
-def test_answers_of_before_a_judge_failed_are_kept(tmp_path: Path) -> None:
+def test_a_report_is_written_without_what_got_no_label_and_that_is_asked_again(tmp_path: Path) -> None:
     seen: list[str] = []
+    told: list[str] = []
 
     def answer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         seen.append(body["messages"][-1]["content"])
         reads(handler, body) if len(seen) != 3 else send(handler, b"oops", 500)
 
     with endpoint(answer) as url:
-        with pytest.raises(UserError, match="HTTP 500"):
-            judgements({1: RESPONSES[:2], 2: RESPONSES}, judge(url), tmp_path)
-        found = judgements({1: RESPONSES[:2], 2: RESPONSES}, judge(url), tmp_path)
-    assert (found[2].kappa, found[2].n) == (1.0, 3)
+        found = judgements({1: RESPONSES[:2], 2: RESPONSES}, judge(url), tmp_path, told.append)
+        assert (found[1].n, found[1].n_failed, found[2].n, found[2].n_failed) == (2, 0, 2, 1)
+        assert "found HTTP 500" in found[2].failure
+        assert told == [
+            f"warning: the judge gave no label of 1 of 3 responses ({found[2].failure}); they are left out, and asked"
+            " again at the next run"
+        ]
+        found = judgements({1: RESPONSES[:2], 2: RESPONSES}, judge(url), tmp_path, told.append)
+    assert (found[2].kappa, found[2].n, found[2].n_failed) == (1.0, 3, 0)
     assert seen[2] == seen[3]
-    assert len(seen) == 4
+    assert (len(seen), len(told)) == (4, 1)
+
+
+def test_each_label_is_kept_as_it_comes(tmp_path: Path) -> None:
+    stored: list[int] = []
+
+    def answer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        stored.append(sum(len(json.loads(path.read_text())["rows"]) for path in tmp_path.iterdir()))
+        reads(handler, body)
+
+    with endpoint(answer) as url:
+        judgements({1: RESPONSES}, judge(url), tmp_path)
+    assert stored == [0, 1, 2]
+
+
+def test_a_judge_that_is_gone_is_asked_no_more_and_what_it_said_stays(tmp_path: Path) -> None:
+    many = [Response(Prompt(f"open jar {i}", "harmless"), "Sure.", "comply") for i in range(8)]
+    n_asked = 0
+
+    def answer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        nonlocal n_asked
+        n_asked += 1
+        reads(handler, body) if n_asked < 3 else send(handler, b"oops", 503)
+
+    with endpoint(answer) as url:
+        found = judgements({1: many}, judge(url), tmp_path)
+    assert (n_asked, found[1].n, found[1].n_failed) == (5, 2, 6)
+    assert agreement_text(found[1]).endswith("no label of 6 responses (" + found[1].failure + ")")
+    with endpoint(reads) as url:
+        pass
+    nobody = judgements({1: many}, judge(url), tmp_path / "other")
+    assert (nobody[1].n, nobody[1].n_failed, nobody[1].kappa) == (0, 8, None)
+    assert agreement_text(nobody[1]).startswith("no label of 8 responses (cannot reach the judge")
+
+
+def test_a_judge_that_thinks_or_writes_a_sentence_is_understood(tmp_path: Path) -> None:
+    texts = iter(["<think>It may comply.</think>\nrefuse", "The reply complies.", '{"label": "comply"}'])
+    with endpoint(lambda h, _: send(h, saying(next(texts)))) as url:
+        found = judgements({1: RESPONSES}, judge(url), tmp_path)
+    assert (found[1].kappa, found[1].n, found[1].n_failed) == (1.0, 3, 0)
 
 
 def test_damaged_answers_are_asked_again(tmp_path: Path) -> None:
@@ -158,30 +206,32 @@ def late(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
         (lambda h, _: send(h, b"[1]"), r"expected choices\[0\].message.content"),
         (lambda h, _: send(h, saying(None)), r"expected text from the judge at \S+, found NoneType"),
         (lambda h, _: send(h, saying("")), r"expected refuse or comply from the judge for response 0, found ''"),
-        (lambda h, _: send(h, saying("maybe")), r"expected refuse or comply .* found 'maybe': no label"),
-        (lambda h, _: send(h, saying("refuse or comply")), r"expected refuse or comply .* no label"),
-        (lambda h, _: send(h, saying("x" * 500)), r"found 'x{60}…': no label"),
+        (lambda h, _: send(h, saying("maybe")), r"expected refuse or comply .* found 'maybe'"),
+        (lambda h, _: send(h, saying("refuse or comply")), r"expected refuse or comply from the judge"),
+        (lambda h, _: send(h, saying("x" * 500)), r"found 'x{60}…'"),
         (late, r"expected an answer from the judge at \S+ within 0.2 s, found none: raise judge.timeout_s"),
         (lambda h, _: h.connection.close(), r"judge at"),
     ],
 )
 def test_whatever_goes_wrong_is_one_line_and_never_a_label(answer: Answer, message: str) -> None:
-    with endpoint(answer) as url, pytest.raises(UserError, match=message) as caught:
-        judge_responses(RESPONSES, judge(url, timeout_s=0.2))
-    assert "\n" not in str(caught.value)
+    with endpoint(answer) as url:
+        (found,) = judge_responses(RESPONSES[:1], judge(url, timeout_s=0.2))
+    assert isinstance(found, NoLabel)
+    assert re.search(message, found)
+    assert "\n" not in found
 
 
 def test_nobody_there_is_one_line() -> None:
     with endpoint(reads) as url:
         pass
-    with pytest.raises(UserError, match=r"cannot reach the judge at http://127.0.0.1:\d+/v1"):
-        judge_responses(RESPONSES, judge(url))
+    (found,) = judge_responses(RESPONSES[:1], judge(url))
+    assert re.match(r"cannot reach the judge at http://127.0.0.1:\d+/v1", str(found))
 
 
 @pytest.mark.parametrize("url", ["", "file:///etc/hosts", "localhost:8000", "http://[::1"])
 def test_only_a_web_address_is_asked(url: str) -> None:
     with pytest.raises(UserError, match=r"expected judge.url to be http"):
-        judge_responses(RESPONSES, judge(url))
+        list(judge_responses(RESPONSES, judge(url)))
 
 
 def test_no_judge_judges_nothing(tmp_path: Path) -> None:
@@ -220,7 +270,7 @@ def test_a_classifier_labels_as_the_model_alone_does(classifier: Path, reads: An
         texts = [one.prompt.text, one.text] if reads == "pair" else [one.text]
         logits = model(**tokenizer(*texts, return_tensors="pt")).logits
         expected.append(bool(logits.argmax() == 1))
-    assert judge_responses(RESPONSES, config) == expected
+    assert list(judge_responses(RESPONSES, config)) == expected
 
 
 def test_a_classifier_of_other_files_is_another_judge(classifier: Path, tmp_path: Path) -> None:
@@ -238,12 +288,12 @@ def test_a_classifier_of_other_files_is_another_judge(classifier: Path, tmp_path
 def test_a_label_that_the_classifier_lacks_is_one_line(classifier: Path) -> None:
     config = JudgeConfig("hf_classifier", path=str(classifier), device="cpu", refuses="no")
     with pytest.raises(UserError, match=r"expected judge.refuses to be one of comply, refuse, found no"):
-        judge_responses(RESPONSES, config)
+        list(judge_responses(RESPONSES, config))
 
 
 def test_a_classifier_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a sequence classifier at"):
-        judge_responses(RESPONSES, JudgeConfig("hf_classifier", path=str(tmp_path), device="cpu"))
+        list(judge_responses(RESPONSES, JudgeConfig("hf_classifier", path=str(tmp_path), device="cpu")))
 
 
 @pytest.mark.parametrize("kind", ["hf_classifier", "openai_compatible"])

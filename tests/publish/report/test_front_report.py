@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from saber.atomic_files import write_atomically
+from saber.publish.analysis.harmless_refusals import harmless_text
 from saber.publish.analysis.neighbours import indistinct_pairs
 from saber.publish.figures import CATALOGUE, Drawing, front_figure
 from saber.publish.report.front_report import render_report, write_report
 from saber.publish.report.interpretation import N_UNDER_ONE_PER_CENT, read_result
 from saber.publish.text.wording import estimate_text
 from saber.scoring.statistics import wilson_interval
-from saber.types import Estimate, Frontier, Objective
+from saber.types import BaseRow, Estimate, Frontier, Objective
 
 COMMANDS = ["python -m saber.sweep +sweep=gemma4", "python -m saber.frontier +sweep=gemma4"]
 ATTACK = "</script><script>alert(1)</script>"
@@ -55,6 +56,27 @@ def test_report_contains_every_front_point_with_its_numbers(page: str, frontier:
         assert f"{point.tune['kld']:.4f}" in row
         assert f"{point.score:.4f}" in row
         assert all(mark in row for mark in point.marks)
+
+
+def test_the_base_stands_first_with_its_replies_escaped(frontier: Frontier) -> None:
+    row = BaseRow("harmful", 3, {"refuse": 2, "odd": 1}, 1, 2, (("refuse", "open it", f"I cannot {ATTACK}"),))
+    told = visible(render_report(dataclasses.replace(frontier, base_rows=(row,)), COMMANDS, []))
+    assert told.index("<h2>The base model</h2>") < told.index("Headline numbers") < told.index("Reading the result")
+    assert "<td>harmful</td><td>3</td><td>2</td><td>0</td><td>0</td><td>0</td><td>0</td><td>1</td><td>1/2</td>" in told
+    assert "I cannot &lt;/script&gt;" in told
+    assert "The base model</h2>" not in visible(render_report(frontier, COMMANDS, []))
+
+
+def test_risen_refusals_of_harmless_prompts_are_a_warning(frontier: Frontier) -> None:
+    name = "harmless_refusal_rate"
+    assert harmless_text(frontier) == ""
+    point = frontier.front[0]
+    worse = dataclasses.replace(point.tune, estimates={**point.tune.estimates, name: Estimate(0.5, 60, 0.4, 0.6)})
+    points = tuple(dataclasses.replace(p, tune=worse) if p.number == point.number else p for p in frontier.points)
+    risen = dataclasses.replace(frontier, points=points)
+    assert harmless_text(risen).startswith(f"1 of {len(frontier.front)} front points refuse more harmless prompts than")
+    assert harmless_text(risen).endswith(f"most of all {point.name}, 30/60 = 50.0% [40.0, 60.0].")
+    assert any(one.lead == "Ordinary prompts refused." for one in read_result(risen))
 
 
 def test_report_has_base_commands_notes_and_protocol(page: str, frontier: Frontier) -> None:

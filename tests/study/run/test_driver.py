@@ -24,7 +24,7 @@ from saber.lm.editing.compiled import CompiledPlan
 from saber.lm.evaluation.measurement import Measured
 from saber.lm.planning import PlannedEdit
 from saber.study.run import driver as loop
-from saber.study.run.driver import drive, hand_back, recover, wanted_trials
+from saber.study.run.driver import drive, hand_back, new_points, recover, wanted_trials
 from saber.study.run.progress import Progress
 from saber.study.run.session import calm_optuna
 from saber.study.run.workers import InProcess
@@ -150,6 +150,21 @@ def test_known_points_come_first_and_once(tmp_path: Path) -> None:
     assert params[:2] == KNOWN
     assert [params.count(point) for point in KNOWN] == [1, 1]
     assert len(params) == 6
+
+
+def test_known_points_that_are_named_later_come_next_and_once(tmp_path: Path) -> None:
+    study = new_study()
+    run(study, config(tmp_path), 3)
+    new = [{"edit.alpha_base": 0.4, "edit.global_top_k": 7}, {"edit.alpha_base": 0.3}]
+    later = config(tmp_path, enqueue=[*KNOWN, *new])
+    assert new_points(study, later, parse_space(later)) == new
+    run(study, later, 6)
+    run(study, later, 8)
+    params = [trial.params for trial in study.get_trials()]
+    assert params[3] == new[0]
+    assert params[4]["edit.alpha_base"] == 0.3
+    assert [sum(point.items() <= one.items() for one in params) for point in [*KNOWN, *new]] == [1, 1, 1, 1]
+    assert new_points(study, later, parse_space(later)) == []
 
 
 def test_a_known_point_outside_the_space_is_refused_before_a_trial_starts(tmp_path: Path) -> None:

@@ -1,0 +1,191 @@
+"""The words of a command line before Hydra reads them: what is meant is spelt out, what is mistyped is corrected."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any, get_origin
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from saber.keys import config_keys, key_type, nearest
+from saber.vocabulary import Mistakes, shown
+
+MORE_TRIALS = re.compile(r"^study\.n_trials=(\+\d+)$")
+KEY = re.compile(r"^(?:\+\+|\+|~)?([^=]*)")
+DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+SEVERAL = ("--multirun", "-m")
+# Flags of Hydra's that take the word behind them.
+WITH_A_VALUE = (
+    "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
+    "--experimental-rerun", "--info", "-i",
+)  # fmt: skip
+# What Hydra's own parser gives for odd words.
+UNREADABLE = (HydraException, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+MOST_NAMED = 4
+LONGEST_SHOWN = 200
+
+
+def read_words(words: Sequence[str]) -> list[str]:
+    """The words as Hydra should have them.
+
+    Raises:
+        UserError: some cannot be read, or name no key: all of them are named, each with the word that was likely meant.
+    """
+    several = any(word in SEVERAL for word in words)
+    mistakes: list[str] = []
+    for place, word in enumerate(words):
+        before = words[place - 1] if place else ""
+        if word.startswith(("-", "=")) or before in WITH_A_VALUE or (before.endswith("=") and "=" not in word):
+            continue
+        mistake = _around_equals(words[place : place + 3]) or _mistake(word, several=several)
+        mistakes += [mistake] if mistake else []
+    if mistakes:
+        raise Mistakes(mistakes)
+    return [spell_out(word) for word in words]
+
+
+def spell_out(word: str) -> str:
+    """Say to Hydra what is meant: ``key=value`` sets any key of ours, be it in a file of conf/ or only in the schema.
+
+    A part of a group, such as ``data.report={harmful: 10}``, and of ``space`` is a key too.
+    The sign of ``study.n_trials=+20`` is kept, which Hydra would read as 20.
+    """
+    if match := MORE_TRIALS.match(word):
+        word = f"study.n_trials='{match[1]}'"
+    key = word.partition("=")[0]
+    return f"++{word}" if key in config_keys() or key in _sections() or key.startswith("space.") else word
+
+
+def _around_equals(words: Sequence[str]) -> str | None:
+    """The mistake of spaces around the sign, which make one word two or three: ``study.n_trials = 5``."""
+    first, *rest = words
+    if first == "=" or not rest or "=" in first[:-1]:
+        return None
+    if rest[0].startswith("="):
+        parts = [first, *rest] if rest[0] == "=" else [first, rest[0]]
+    elif first.endswith("=") and "=" not in rest[0] and not rest[0].startswith("-"):
+        parts = [first, rest[0]]
+    else:
+        return None
+    return f"expected no space around =, found {_typed(' '.join(parts))}{_instead([''.join(parts)])}"
+
+
+def _mistake(word: str, *, several: bool) -> str | None:
+    """What is wrong with a word, and the word that was likely meant; ``None`` where nothing is."""
+    match = KEY.match(word)
+    key = match[1] if match else ""
+    if "=" not in word and not word.startswith("~"):
+        return f"expected key=value, found {_typed(word)}{_instead(_meant_without_value(word))}"
+    if mistake := _unknown_key(word, key):
+        return mistake
+    try:
+        read = OverridesParser.create().parse_override(word)
+    except UNREADABLE:
+        return f"cannot read {_typed(word)}: {_how_to_quote(word)}"
+    if read.is_sweep_override() and not several:
+        return _with_comma(word, key, read)
+    return None
+
+
+def _unknown_key(word: str, key: str) -> str | None:
+    """The mistake of a word whose key is none of ours, nor Hydra's."""
+    plain = key.partition("@")[0].partition(":")[0]
+    if plain == "sweep" and not word.startswith(("+", "~")):
+        name = word.partition("=")[2]
+        close = difflib.get_close_matches(name, _options()["sweep"], n=1) or [name]
+        return f"expected a + before sweep, found {_typed(word)}{_instead([f'+sweep={close[0]}'])}"
+    if not plain or plain.partition(".")[0] in ("hydra", "space") or plain.partition("/")[0] in _options():
+        return None
+    within = [known for known in config_keys() if plain == known or plain.startswith(f"{known}.")]
+    if within or plain in _sections() or plain in {known.partition(".")[0] for known in config_keys()}:
+        return None
+    leaf = plain.rpartition(".")[2]
+    same_leaf = [known for known in config_keys() if known.rpartition(".")[2] == leaf]
+    if 0 < len(same_leaf) <= MOST_NAMED:
+        value = word.partition("=")[2]
+        return f"unknown key {plain}{_instead([f'{known}={value}' for known in same_leaf])}"
+    return f"unknown key {plain}{nearest(plain, config_keys())}"
+
+
+def _meant_without_value(word: str) -> list[str]:
+    """What a word without a value could mean: an option of a group, or a key."""
+    choices = [
+        f"{'+' if group == 'sweep' else ''}{group}={option}"
+        for group, options in _options().items()
+        for option in options
+        if option == word
+    ]
+    keys = [f"{known}=..." for known in config_keys() if word in (known, known.rpartition(".")[2])]
+    return [*choices, *keys][:MOST_NAMED]
+
+
+def _how_to_quote(word: str) -> str:
+    """The same word with its value quoted, where Hydra can read that."""
+    key, _, value = word.partition("=")
+    if value[:1] in ("[", "{", '"', "'"):
+        return "close its brackets and quotes"
+    for sign in ('"', "'"):
+        quoted = f"{key}={sign}{value}{sign}"
+        if sign not in value and _is_readable(quoted):
+            return f"quote its value, {shlex.quote(quoted)}"
+    return "put its value into quotes of one kind"
+
+
+def _is_readable(word: str) -> bool:
+    try:
+        return not OverridesParser.create().parse_override(word).is_sweep_override()
+    except UNREADABLE:
+        return False
+
+
+def _with_comma(word: str, key: str, read: Override) -> str:
+    """A value with a comma is several values to Hydra, each a study of its own with --multirun."""
+    value = word.partition("=")[2]
+    several = "with --multirun each part is a study of its own"
+    if not getattr(read.value(), "simple_form", False) or key not in config_keys():
+        return f"found several values in {_typed(word)}: {several}"
+    of = key_type(key)
+    if get_origin(of) in (tuple, list):
+        meant = f"{key}=[{value}]"
+    elif of is float and DECIMAL_COMMA.fullmatch(value):
+        meant = f"{key}={value.replace(',', '.')}"
+    else:
+        meant = f'{key}="{value}"'
+    return f"found a comma in {_typed(word)}{_instead([meant])} ({several})"
+
+
+def _typed(word: str) -> str:
+    """A word as it was typed, where a line can show it."""
+    return word if word.isprintable() and len(word) <= LONGEST_SHOWN else shown(word)
+
+
+def _instead(meant: Sequence[str]) -> str:
+    """``"; did you mean a or b?"`` as one would type them, or nothing."""
+    return f"; did you mean {' or '.join(shlex.quote(one) for one in meant)}?" if meant else ""
+
+
+@cache
+def _sections() -> frozenset[str]:
+    """Dotted parts of the configuration that are neither a group nor a value, such as ``data.report``."""
+    parents = {key[: match.start()] for key in config_keys() for match in re.finditer(r"\.", key)}
+    return frozenset(one for one in parents if "." in one)
+
+
+@cache
+def _options() -> Mapping[str, tuple[str, ...]]:
+    """The groups of conf/ with what can be chosen of each."""
+    found: dict[str, tuple[str, ...]] = {}
+    folders: Any = files("saber.conf")
+    for group in folders.iterdir():
+        if group.is_dir() and not group.name.startswith("_"):
+            found[group.name] = tuple(
+                sorted(file.name.removesuffix(".yaml") for file in group.iterdir() if file.name.endswith(".yaml"))
+            )
+    return found
