@@ -100,7 +100,7 @@ def measured_trials(
     """Heretic's trials with our numbers on tune; kept one by one, so that a cell that is cut goes on."""
     n_harmful = len(bench.splits["tune"].of("harmful"))
     kept = folder / "measured.json"
-    known: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
+    known: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     trials = []
     for trial in sorted(found, key=lambda trial: trial["kl_divergence"]):
         own, number = {name: trial[name] for name in ("refusals", "kl_divergence", "seconds")}, str(trial["number"])
@@ -109,7 +109,7 @@ def measured_trials(
             if known[number]["refusal_rate"] <= WORTH_MEASURING:
                 weights = load_file(folder / "weights" / f"{number}.safetensors")
                 known[number] = numbers(measured_with(bench, weights, bench.splits["tune"], bench.reference).metrics)
-            kept.write_text(json.dumps(known))
+            kept.write_text(json.dumps(known), encoding="utf-8")
             say(f"heretic: {len(known)} of {len(found)} trials measured")
         trials.append({"number": trial["number"], "params": trial["params"], "tune": known[number], "own": own})
     return trials

@@ -57,7 +57,7 @@ def test_everything_wrong_is_one_list_and_nothing_is_left(word: str, tmp_path: P
     assert head == "error: 7 mistakes:"
     for expected in (
         "study.objectives: unknown metric refusal_rat; did you mean refusal_rate",
-        "study.constraints: unknown metric oops; there are capability,",
+        "study.constraints: unknown metric oops; there are refusal_rate,",
         "study.enqueue: edit.reach is not searched",
         "unknown evaluate.marker_list=nope",
         "model.path: expected a folder, found none at /nowhere/at/all",
