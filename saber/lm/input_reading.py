@@ -82,7 +82,13 @@ class InputReading:
         return self.regressions[key]
 
     def _regression(self, chosen: Populations, place: str, width: int) -> Regression:
-        """What is captured of a writer, divided into populations."""
+        """What is captured of a writer, divided into populations.
+
+        Raises:
+            ValueError: nothing was captured of it.
+        """
+        if place not in self.captured.read:
+            raise ValueError(f"expected what goes into {place} to be captured, found it outside the study's space")
         rows = self.captured.read[place]
         parts = (chosen.taken, *chosen.spared, *chosen.kept)
         inner = None

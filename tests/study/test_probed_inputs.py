@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from saber.config import Config
+from saber.keys import with_values
 from saber.lm.evaluation.reference import make_reference
 from saber.study.context import Workbench, open_workbench
 from saber.study.probed_inputs import possible_edits
@@ -22,13 +23,14 @@ FEWER = ("data.n_probe=24", "data.n_capability=16")
 
 def opened(words: list[str]) -> tuple[Workbench, Config]:
     config = configured(words)
-    return open_workbench(config, parse_space(config)), config
+    bench = open_workbench(config, parse_space(config))
+    return bench, with_values(config, {"edit.acting_band.low": 0.4})
 
 
 def test_writers_that_can_act_are_looked_at_once(
     organism_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = words_of(organism_folder, tmp_path, *INPUTS, *FEWER, "edit.component_scale.per_layer=0")
+    words = words_of(organism_folder, tmp_path, *INPUTS, *FEWER, "+edit.component_scale.per_layer=0")
     bench, config = opened(words)
     assert bench.inputs is not None
     captured = bench.inputs.captured
@@ -80,8 +82,12 @@ def test_a_trial_of_inputs_is_measured_and_its_plan_is_kept(organism_folder: Pat
     said = run_here("sweep", words, tmp_path)
     assert said.status == 0, said.err
     bench, config = opened(words)
-    (one,) = evaluate(bench, [config])
+    within, outside = (with_values(config, {"edit.acting_band.low": low}) for low in (0.4, 0.2))
+    one, other = evaluate(bench, [within, outside])
     assert one.measured is not None
+    assert (
+        other.failure == "expected what goes into 2.self_attn.o_proj to be captured, found it outside the study's space"
+    )
 
 
 def test_unit_rows_are_one_line(organism_folder: Path, tmp_path: Path) -> None:
