@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from saber.cache import Cached, cached
 from saber.config import Config, EditConfig, EvaluateConfig
 from saber.console import announce
-from saber.keys import with_values
+from saber.keys import value_of, with_values
 from saber.lm.architecture.adapter import Adapter, Writer
 from saber.lm.evaluation.looked_at import look_at, replied_harmful
 from saber.lm.inference.oom import with_fewer_rows
@@ -53,15 +53,21 @@ def input_reading(
 def possible_edits(knobs: Sequence[Knob], config: Config) -> list[EditConfig]:
     """The edits of a study in all that decides which probes are looked at, and how."""
     keys = ("edit.reader", "edit.contrast", "edit.spares", "edit.protects")
-    combinations = itertools.product(*(extremes(key, knobs, config) for key in keys))
+    combinations = itertools.product(*(dict.fromkeys(_possible(key, knobs, config)) for key in keys))
     return [with_values(config, dict(zip(keys, values, strict=True))).edit for values in combinations]
+
+
+def _possible(key: str, knobs: Sequence[Knob], config: Config) -> tuple[Any, ...]:
+    """What a key can be: the ends of what is searched, and as configured where a scale is found with that first."""
+    configured = (value_of(config, key),) if config.study.find_scale else ()
+    return (*extremes(key, knobs, config), *configured)
 
 
 def acting_writers(adapter: Adapter, knobs: Sequence[Knob], config: Config) -> list[Writer]:
     """The writers that a trial of a study can edit, by its band of layers and its scale of each kind."""
-    low = min(extremes("edit.acting_band.low", knobs, config))
-    high = max(extremes("edit.acting_band.high", knobs, config))
-    scales = {kind: max(extremes(f"edit.component_scale.{kind}", knobs, config)) for kind in WRITER_KINDS}
+    low = min(_possible("edit.acting_band.low", knobs, config))
+    high = max(_possible("edit.acting_band.high", knobs, config))
+    scales = {kind: max(_possible(f"edit.component_scale.{kind}", knobs, config)) for kind in WRITER_KINDS}
     last = max(adapter.n_layers - 1, 1)
     return [w for w in adapter.writers if scales[w.kind] > 0.0 and low <= w.layer / last <= high]
 
