@@ -16,6 +16,7 @@ from saber.lm.inference.batches import PASS_TOKENS, pad_left
 from saber.lm.inference.drafts import Drafts
 from saber.lm.inference.kv_cache import select_and_rewind
 from saber.lm.inference.prefix import PrefixRead
+from saber.lm.inference.reading_state import ReadingState
 from saber.lm.inference.residuals import LastTokens
 
 SHRINK_AT = 0.75  # share of rows still open at which copying the cache pays
@@ -71,7 +72,7 @@ class Decoding:
         self._adapter, self._ends, self._limit, self._most_logits = adapter, ends, limit, most_logits
         self._groups = [list(group) for group in groups]
         self._prefix = prefix
-        self._cache: Any = None if cache is None else cache()
+        self._state = ReadingState(adapter, None if cache is None else cache())
         self._mask = torch.empty(0)
         self._positions: list[int] = []  # of each row's last token, which is not in the cache yet
 
@@ -97,8 +98,7 @@ class Decoding:
         if last_tokens is not None:
             new = [(i, row.prompt) for i, row in enumerate(rows) if not row.said]
             last_tokens.expect(new, from_end=[1 + len(drafts[i]) for i, _ in new], n_rows=len(rows))
-        inputs = {"past_key_values": self._cache, **self._prefix.inputs(batch)}
-        found = self._forward(1 + max(map(len, drafts)), **inputs)
+        found = self._forward(1 + max(map(len, drafts)), **self._prefix.inputs(batch))
         self._keep(self._confirm(drafts, found))
 
     def step(self) -> None:
@@ -117,7 +117,6 @@ class Decoding:
             input_ids=ids,
             attention_mask=self._mask,
             position_ids=first + torch.arange(width + 1, device=ids.device),
-            past_key_values=self._cache,
         )
         self._keep(self._confirm(drafts, found))
 
@@ -141,10 +140,8 @@ class Decoding:
         return [row for group in self._groups for row in group]
 
     def _forward(self, keep: int, **inputs: Any) -> Int[Tensor, "row keep"]:
-        """The most likely token after each of the last ``keep`` ones; the cache grows by what was fed."""
-        out = self._adapter.model(**inputs, use_cache=True, logits_to_keep=keep)
-        self._cache = out.past_key_values
-        likely: Tensor = out.logits[:, -keep:].argmax(dim=-1)
+        """The most likely token after each of the last ``keep`` ones; what was read grows by what was fed."""
+        likely: Tensor = self._state.forward(keep, **inputs).logits[:, -keep:].argmax(dim=-1)
         return likely
 
     def _keep(self, taken_back: list[int]) -> None:
@@ -162,12 +159,12 @@ class Decoding:
         if not any(back):
             if len(kept) < len(taken_back):
                 chosen_rows = torch.tensor(kept, device=self._mask.device)
-                self._cache.reorder_cache(chosen_rows)
+                self._state.choose(chosen_rows)
                 self._mask = self._mask[chosen_rows]
             return
         device = self._mask.device
         self._mask = select_and_rewind(
-            self._cache, self._mask, torch.tensor(kept, device=device), torch.tensor(back, device=device)
+            self._state.cache, self._mask, torch.tensor(kept, device=device), torch.tensor(back, device=device)
         )
 
 

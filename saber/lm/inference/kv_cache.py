@@ -13,6 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from saber.lm.architecture.adapter import Adapter
+from saber.lm.inference.reading_state import cache_in
 
 PLAIN_CACHE, PLAIN_LAYERS = "DynamicCache", {"DynamicLayer", "DynamicSlidingWindowLayer", "DummyLayer"}
 
@@ -23,8 +24,10 @@ def rewindable_cache(adapter: Adapter, n_trials: int = 1) -> type | None:
 
     Made without a configuration it keeps every token also where attention is windowed: the mask sees to the window.
     """
+    if adapter.family.reads_again:
+        return None
     ids = torch.zeros(n_trials, 1, dtype=torch.long, device=adapter.device)
-    cache = adapter.model(input_ids=ids, use_cache=True).past_key_values
+    cache = cache_in(adapter.model(input_ids=ids, use_cache=True))
     layers = {type(layer).__name__ for layer in getattr(cache, "layers", [])}
     return type(cache) if type(cache).__name__ == PLAIN_CACHE and layers <= PLAIN_LAYERS else None
 
@@ -52,5 +55,6 @@ def gather_columns(cache: Any, rows: Int[Tensor, " kept"], source: Int[Tensor, "
 
 def _gathered(states: Tensor, kept: Tensor, source: Tensor) -> Tensor:
     """Rows, then each row's own columns, of states (row, head, column, width)."""
+    kept, source = kept.to(states.device), source.to(states.device)  # a layer's keys are where the layer is
     index = source[:, None, :, None].expand(-1, states.shape[1], -1, states.shape[3])
     return states[kept].gather(2, index)

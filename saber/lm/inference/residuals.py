@@ -48,7 +48,8 @@ class LastTokens:
             return
         row, from_end, trial, prompt = self._where
         stream = self._adapter.stream(output)
-        self.residuals[trial, layer, prompt] = stream[row, stream.shape[1] - from_end].float().to(self.residuals.device)
+        last = stream[row.to(stream.device), (stream.shape[1] - from_end).to(stream.device)]
+        self.residuals[trial, layer, prompt] = last.float().to(self.residuals.device)
         if layer == self._adapter.n_layers - 1:
             self._where = None
 
