@@ -32,7 +32,7 @@ from peers.lines import Worker
 from safetensors.torch import load_file
 from torch import Tensor
 
-from saber.lm.architecture.loading import weights_digest
+from saber.lm.architecture.weights import weights_digest
 from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.protocol import marker_words
 from saber.lm.evaluation.reference import Reference

@@ -12,7 +12,7 @@ COMMANDS = {
     "reproduce": "make an export again and say which files agree",
     "chat": "talk to a point, beside the base if asked, without exporting it",
     "evaluate": "compare two checkpoints, or one and its base; or say how many prompts a claim needs",
-    "writers": "list every writer into a model's residual stream, checked",
+    "writers": "list every writer into a model's residual stream, checked; --propose a row for a new family",
     "organism": "train another organism",
     "move": "move a study to another database or folder",
 }

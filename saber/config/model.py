@@ -16,6 +16,9 @@ class ModelConfig:
     """Which model, and how it is loaded: ``path`` is a folder or a hub id, or ``organism``.
 
     ``quantise=4bit`` loads it through bitsandbytes for the search; export bakes into the full dtype all the same.
+    ``device`` is one device (``auto``, ``cpu``, ``cuda:1``). For a model larger than that, ``device_map`` (``auto``,
+    ``balanced``, ``balanced_low_0``, ``sequential``, or where each part goes) spreads it over all GPUs, main memory and
+    ``offload_folder``, within ``max_memory`` by device (``{gpu0: 40GiB, cpu: 100GiB}``).
     """
 
     path: str
@@ -25,6 +28,10 @@ class ModelConfig:
     quantise: Literal["none", "4bit"] = "none"
     system_prompt: str | None = None
     trust_remote_code: bool = False
+    device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | dict[str, str | int] | None = None
+    max_memory: dict[str, str] | None = None
+    offload_folder: str | None = None
+    attn_implementation: str | None = None
 
 
 @dataclass(frozen=True, config=STRICT)

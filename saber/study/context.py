@@ -16,8 +16,9 @@ from saber.config import Config, EvaluateConfig
 from saber.console import announce, terminal, training_bar
 from saber.keys import with_values
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.architecture.loading import load_as, quiet, weights_digest
+from saber.lm.architecture.loading import load_as, quiet
 from saber.lm.architecture.verify import verify_writers
+from saber.lm.architecture.weights import weights_digest
 from saber.lm.editing.packed import packed_note
 from saber.lm.evaluation.borderline_labels import label_borderline, require_both, require_protected
 from saber.lm.evaluation.measurement import Measured, label, measure_trials

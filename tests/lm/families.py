@@ -1,4 +1,4 @@
-"""A tiny random model of every declared family, with norms, biases and scales that are not at their defaults."""
+"""Tiny random models of many families, some in several shapes, with norms, biases and scales of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText
 
 from saber.lm.architecture.adapter import Adapter, adapt
 from saber.lm.architecture.loading import build_model
@@ -213,11 +212,8 @@ CASES["nemotron_h_latent"] = ("nemotron_h", {**CASES["nemotron_h"][1], "moe_late
 @cache
 def _model(case: str) -> Any:
     model_type, config = CASES[case]
-    if model_type in ("qwen3_5", "qwen3_5_moe"):  # as a causal model, transformers gives its text half alone
-        torch.manual_seed(0)
-        model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(model_type, **config))
-    else:
-        model = build_model(model_type, config)
+    torch.manual_seed(0)
+    model = build_model(model_type, config)
     randomise(model, SEED)
     return model.eval()
 
@@ -230,10 +226,13 @@ RECURRENT = UNPADDED | {
     *("falcon_h1", "granitemoehybrid", "lfm2", "lfm2_moe", "nemotron_h", "qwen3_5", "qwen3_5_moe"),
     *("qwen3_5_moe_text", "qwen3_5_text", "qwen3_next"),
 }
-# The wrapper of gemma3n needs a vision package that is not among the dependencies; its text half is a case.
-UNTRIED = {"gemma3n"}
 
 
 def tiny(case: str, dtype: torch.dtype = torch.float32) -> Adapter:
     """A fresh adapter of one case: the same weights on every call."""
-    return adapt(copy.deepcopy(_model(case)).to(dtype), None)
+    model = copy.deepcopy(_model(case))
+    for held in (*model.parameters(), *model.buffers()):
+        if held.is_floating_point():  # a vision tower may have complex ones
+            held.data = held.data.to(dtype)
+    model.config.dtype = dtype
+    return adapt(model, None)

@@ -11,6 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saber.lm.architecture.families import FAMILIES, Family
+from saber.lm.architecture.placement import computes_on
+from saber.lm.architecture.text_half import blocks_path, text_config, text_type
+from saber.lm.architecture.unserved import UNSERVED
 from saber.lm.architecture.writers import Writer, find_writer
 from saber.types import UserError
 
@@ -27,6 +30,7 @@ class Adapter:
     blocks: tuple[nn.Module, ...]
     writers: tuple[Writer, ...]
     system_prompt: str | None = None
+    blocks_path: str = "model.layers"
 
     @property
     def model_type(self) -> str:
@@ -41,13 +45,14 @@ class Adapter:
     @property
     def d_model(self) -> int:
         """Width of the residual stream."""
-        return int(self.model.config.get_text_config().hidden_size)
+        return width(self.model.config)
 
     @cached_property
     def device(self) -> torch.device:
-        """Where the embedding is, and so where token ids go."""
-        found: torch.device = self.model.get_input_embeddings().weight.device
-        return found
+        """Where the embedding computes, and so where token ids go."""
+        embedding = self.model.get_input_embeddings()
+        name = next((name for name, module in self.model.named_modules() if module is embedding), "")
+        return computes_on(self.model, name, embedding.weight)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -59,7 +64,7 @@ class Adapter:
         """The residual stream in what a block puts out, whatever it is wrapped or stacked in."""
         tensor: Tensor = output[0] if isinstance(output, tuple) else output
         name = self.family.stream
-        return tensor if name is None else tensor[getattr(self.model.config.get_text_config(), name)]
+        return tensor if name is None else tensor[getattr(text_config(self.model.config), name)]
 
 
 def adapt(model: Any, tokenizer: Any, *, system_prompt: str | None = None) -> Adapter:
@@ -68,33 +73,56 @@ def adapt(model: Any, tokenizer: Any, *, system_prompt: str | None = None) -> Ad
     Raises:
         UserError: its family is not declared, or a declared writer is not there or not what is declared.
     """
-    model_type = model.config.model_type
-    family = FAMILIES.get(model_type)
-    if family is None:
+    return adapt_as(family_of(model), model, tokenizer, system_prompt=system_prompt)
+
+
+def adapt_as(family: Family, model: Any, tokenizer: Any, *, system_prompt: str | None = None) -> Adapter:
+    """See a loaded model as an `Adapter` of a family, whatever is declared of its type.
+
+    Raises:
+        UserError: a writer of the family is not there or not what the family says.
+    """
+    at = blocks_path(model, family.blocks)
+    if at is None:
         raise UserError(
-            f"expected a declared family, found model_type {model_type!r} ({type(model).__name__}) with block lists"
-            f" {', '.join(_module_lists(model)) or 'nowhere'}; declare it in"
-            f" saber/lm/architecture/families.py as docs/families.md shows; declared: {', '.join(sorted(FAMILIES))}"
+            f"expected the blocks of {text_type(model.config)} at {family.blocks}, found none in {type(model).__name__}"
         )
-    modules = dict(model.named_modules())
-    blocks = modules.get(family.blocks)
-    if not isinstance(blocks, nn.ModuleList):
-        raise UserError(f"expected the blocks of {model_type} at {family.blocks}, found none in {type(model).__name__}")
     model.eval()
-    d_model = int(model.config.get_text_config().hidden_size)
+    modules = dict(model.named_modules())
+    blocks: Any = modules[at]
+    d_model = width(model.config)
     found = [
-        [find_writer(modules, f"{family.blocks}.{layer}", layer, row, d_model) for row in family.writers]
+        [find_writer(modules, f"{at}.{layer}", layer, row, d_model) for row in family.writers]
         for layer in range(len(blocks))
     ]
     writers = [[writer for writer in block if writer is not None] for block in found]
     if not all(writers):
         layer = next(i for i, block in enumerate(writers) if not block)
-        raise UserError(f"expected a writer of {model_type} in {family.blocks}.{layer}, found none of those declared")
+        raise UserError(f"expected a writer of {text_type(model.config)} in {at}.{layer}, found none of those declared")
     flat = tuple(writer for block in writers for writer in block)
-    return Adapter(model, tokenizer, family, tuple(blocks), flat, system_prompt)
+    return Adapter(model, tokenizer, family, tuple(blocks), flat, system_prompt, at)
 
 
-def _module_lists(model: nn.Module) -> list[str]:
-    """Where a model has lists of modules: one of them is its decoder blocks."""
-    lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
-    return [f"{name} ({len(module)} x {type(module[0]).__name__})" for name, module in lists if len(module)]
+def width(config: Any) -> int:
+    """The width of the residual stream."""
+    return int(text_config(config).hidden_size)
+
+
+def family_of(model: Any) -> Family:
+    """What is declared of a model's text half, or of the whole model's type.
+
+    Raises:
+        UserError: nothing is, or the family is known to write in a way that no edit here can reach.
+    """
+    of_text, of_model = text_type(model.config), str(model.config.model_type)
+    for name in (of_text, of_model):
+        if name in UNSERVED:
+            raise UserError(f"expected a family whose writes can be edited, found {name}: {UNSERVED[name]}")
+    family = FAMILIES.get(of_text) or FAMILIES.get(of_model)
+    if family is None:
+        raise UserError(
+            f"expected a family that is declared in saber/lm/architecture/families.py, found model_type {of_text!r}"
+            f" ({type(model).__name__}): python -m saber.writers --propose model.path=... shows the row it would need,"
+            " docs/families.md how to add it"
+        )
+    return family

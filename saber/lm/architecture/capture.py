@@ -48,3 +48,12 @@ def input_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
     """What a module was called with first: hidden states by position, or under whatever name comes first."""
     first: Tensor = args[0] if args else next(iter(kwargs.values()))
     return first
+
+
+@contextmanager
+def watched(modules: Mapping[nn.Module, Callable[..., None]]) -> Iterator[None]:
+    """Call what belongs to each module, while inside, with the module, its arguments by place and name, its output."""
+    with ExitStack() as hooks:
+        for module, see in modules.items():
+            hooks.callback(module.register_forward_hook(see, with_kwargs=True).remove)
+        yield

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedTokenizerFast,
@@ -26,9 +25,29 @@ from transformers.core_model_loading import (
 
 from saber.config import ModelConfig
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.types import DIGEST_LENGTH, UserError
+from saber.lm.architecture.checkpoint_kind import refuse_unknown_tokens, refuse_what_is_no_checkpoint
+from saber.lm.architecture.load_errors import not_loaded
+from saber.lm.architecture.model_classes import auto_class, require_text
+from saber.lm.architecture.packing import four_bits, packed_as, refuse_dtype
+from saber.lm.architecture.placement import one_device, spread
+from saber.lm.architecture.writers import EDITABLE_DTYPES
+from saber.types import UserError
 
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+NOT_LOADED = (ImportError, OSError, ValueError, SafetensorError)  # what transformers says a mistake with
+
+
+class Reading(TypedDict, total=False):
+    """How a model is read, as `load` says it."""
+
+    dtype: str | torch.dtype
+    device: str
+    revision: str | None
+    trust_remote_code: bool
+    quantise: str
+    device_map: str | Mapping[str, str | int] | None
+    max_memory: Mapping[str, str] | None
+    offload_folder: str | None
+    attn_implementation: str | None
 
 
 def load(
@@ -40,31 +59,76 @@ def load(
     system_prompt: str | None = None,
     trust_remote_code: bool = False,
     quantise: str = "none",
+    device_map: str | Mapping[str, str | int] | None = None,
+    max_memory: Mapping[str, str] | None = None,
+    offload_folder: str | None = None,
+    attn_implementation: str | None = None,
 ) -> Adapter:
     """Load a chat model and its tokenizer from a folder or the hub, its linear maps in four bits if so asked.
 
+    With ``device_map`` accelerate spreads it over the devices there are, within ``max_memory`` by device, and keeps
+    what has no room in main memory or in ``offload_folder``.
+
     Raises:
-        UserError: nothing can be loaded from there, its weights are a pickle, the checkpoint does not fill every
-            weight, or bitsandbytes is not there to quantise with.
+        UserError: nothing can be loaded from there, its weights are a pickle or an adapter, the checkpoint does not
+            fill every weight, a package that it needs is not there, or the tokenizer belongs to another model.
     """
-    place = "cuda" if device == "auto" and torch.cuda.is_available() else device
-    place = "cpu" if place == "auto" else place
-    common = {"revision": revision, "trust_remote_code": trust_remote_code}
-    _refuse_pickle(path)
-    packing = _four_bits(place) if quantise == "4bit" else {}
+    model, tokenizer = read_model(
+        path,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        quantise=quantise,
+        device_map=device_map,
+        max_memory=max_memory,
+        offload_folder=offload_folder,
+        attn_implementation=attn_implementation,
+    )
+    return adapt(model, tokenizer, system_prompt=system_prompt)
+
+
+def read_model(path: str, **how: Unpack[Reading]) -> tuple[Any, Any]:
+    """The model and the tokenizer that `load` adapts, whatever family they are of.
+
+    Raises:
+        UserError: as of `load`.
+    """
+    place, quantise, dtype = (
+        one_device(how.get("device", "auto")),
+        how.get("quantise", "none"),
+        how.get("dtype", "auto"),
+    )
+    common = {"revision": how.get("revision"), "trust_remote_code": how.get("trust_remote_code", False)}
+    refuse_what_is_no_checkpoint(path)
+    device_map = how.get("device_map")
+    placing = {} if device_map is None else spread(device_map, how.get("max_memory"), how.get("offload_folder"))
     try:
+        packing = four_bits(place) if quantise == "4bit" else {}
+        config = AutoConfig.from_pretrained(path, **common)
+        require_text(path, config)
+        refuse_dtype(path, config, dtype)
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **common)
-        model, report = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, output_loading_info=True, use_safetensors=True, **common, **packing
+        model, report = auto_class(config).from_pretrained(
+            path,
+            dtype=dtype,
+            output_loading_info=True,
+            use_safetensors=True,
+            attn_implementation=how.get("attn_implementation"),
+            **common,
+            **{**packing, **placing},
         )
-    except ImportError as error:
-        raise UserError("model.quantise=4bit needs bitsandbytes, found none: pip install bitsandbytes") from error
-    except (OSError, ValueError) as error:
-        raise UserError(_not_loaded(path, error)) from error
+    except NOT_LOADED as error:
+        raise UserError(not_loaded(path, error, quantise)) from error
     missing = sorted(report["missing_keys"])
     if missing:
         raise UserError(f"expected {path} to fill every weight, found {len(missing)} missing: {missing[0]}, ...")
-    return adapt(model if packing else model.to(place), tokenizer, system_prompt=system_prompt)
+    n_known = int(model.get_input_embeddings().weight.shape[0])
+    refuse_unknown_tokens(path, n_known, tokenizer.get_vocab(), tokenizer.pad_token)
+    if (tokenizer.pad_token_id or 0) >= n_known:
+        tokenizer.pad_token = tokenizer.eos_token  # it is looked up, though what it gives is masked
+    stays = packing or placing or (packed_as(config) is not None and not _in_full(model))
+    return model if stays else model.to(place), tokenizer
 
 
 def load_as(
@@ -82,21 +146,30 @@ def load_as(
     Raises:
         UserError: as of `load`.
     """
-    return load(
-        path,
-        dtype=model.dtype if dtype is None else dtype,
+    how: Reading = {**reading_of(model), "revision": revision, "quantise": quantise}
+    if dtype is not None:
+        how["dtype"] = dtype
+    return load(path, system_prompt=model.system_prompt, **how)
+
+
+def reading_of(model: ModelConfig) -> Reading:
+    """How a model is read as it is configured."""
+    return Reading(
+        dtype=model.dtype,
         device=model.device,
-        revision=revision,
-        system_prompt=model.system_prompt,
+        revision=model.revision,
         trust_remote_code=model.trust_remote_code,
-        quantise=quantise,
+        quantise=model.quantise,
+        device_map=model.device_map,
+        max_memory=model.max_memory,
+        offload_folder=model.offload_folder,
+        attn_implementation=model.attn_implementation,
     )
 
 
-def _four_bits(place: str) -> dict[str, Any]:
-    """What makes transformers pack linear maps as they are read; a packed model cannot be moved afterwards."""
-    packing = transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
-    return {"quantization_config": packing, "device_map": {"": place}}
+def _in_full(model: Any) -> bool:
+    """Whether every parameter is stored as plain numbers, so that the model can be moved."""
+    return all(parameter.dtype in EDITABLE_DTYPES for parameter in model.parameters())
 
 
 def load_classifier(path: str, *, device: str = "auto", revision: str | None = None) -> tuple[Any, Any]:
@@ -105,52 +178,20 @@ def load_classifier(path: str, *, device: str = "auto", revision: str | None = N
     Raises:
         UserError: there is none.
     """
-    place = "cuda" if device == "auto" and torch.cuda.is_available() else device
-    _refuse_pickle(path)
+    refuse_what_is_no_checkpoint(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
         model = AutoModelForSequenceClassification.from_pretrained(path, revision=revision, use_safetensors=True)
     except (OSError, ValueError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"expected a sequence classifier at {path}, found: {first[:160]}") from error
-    return model.to("cpu" if place == "auto" else place).eval(), tokenizer
-
-
-def _refuse_pickle(path: str) -> None:
-    """Pass unless a folder's weights are pickles only; nothing of one is ever read.
-
-    Raises:
-        UserError: they are.
-    """
-    folder = Path(path)
-    pickles = sorted(one.name for end in PICKLES for one in folder.glob(f"*{end}")) if folder.is_dir() else []
-    if pickles and not any(folder.glob("*.safetensors")):
-        raise UserError(
-            f"expected weights as safetensors in {path}, found {pickles[0]}: a pickle, and reading one runs whatever"
-            " code its author put there; have it converted where that does no harm, or choose another checkpoint"
-        )
-
-
-def _not_loaded(path: str, error: Exception) -> str:
-    """One line on what could not be loaded, and what to do."""
-    if "trust_remote_code" in str(error):
-        return (
-            f"expected a model that transformers knows at {path}, found one that comes with Python code of its own;"
-            " model.trust_remote_code=true runs that code with your rights: read it first"
-        )
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if Path(path).exists():
-        return f"expected a model in {path}, found: {first}"
-    return (
-        f"could not reach model {path!r}: it is no local folder and the hub did not give it ({first[:160]});"
-        " set model.path to a folder that you have downloaded, or model=organism for the embedded one"
-    )
+    return model.to(one_device(device)).eval(), tokenizer
 
 
 def build_model(model_type: str, config: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> Any:
-    """Build a causal language model with fresh weights from a configuration, downloading nothing."""
+    """Build a language model with fresh weights from a configuration, downloading nothing."""
     made = AutoConfig.for_model(model_type, **config)
-    return AutoModelForCausalLM.from_config(made, dtype=dtype)
+    return auto_class(made).from_config(made, dtype=dtype)
 
 
 def build_tokenizer(tokenizer: Any, **special: Any) -> PreTrainedTokenizerFast:
@@ -167,9 +208,9 @@ def build_skeleton(folder: Path, *, trust_remote_code: bool = False) -> Any:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, trust_remote_code=trust_remote_code)
+            return auto_class(config).from_config(config, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
-        raise UserError(_not_loaded(str(folder), error)) from error
+        raise UserError(not_loaded(str(folder), error)) from error
 
 
 def parameters_of(model: Any, stored: Iterable[str]) -> dict[str, tuple[str, bool]]:
@@ -189,15 +230,6 @@ def parameters_of(model: Any, stored: Iterable[str]) -> dict[str, tuple[str, boo
         if name in own and all(isinstance(one, MergeModulelist) for one in operations):
             found[key] = (name, bool(operations))
     return found
-
-
-def weights_digest(model: Any) -> str:
-    """Twelve hex digits of every parameter and buffer: name, shape, dtype and bytes."""
-    sha = hashlib.blake2b()
-    for name, tensor in sorted(model.state_dict().items()):
-        sha.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        sha.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    return sha.hexdigest()[:DIGEST_LENGTH]
 
 
 def quiet() -> None:

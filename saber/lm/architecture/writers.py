@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saber.lm.architecture.families import WriterRow
 from saber.lm.architecture.layouts import (
     BIAS,
     MEANING,
@@ -21,6 +20,8 @@ from saber.lm.architecture.layouts import (
     residual_axis,
     weight_columns,
 )
+from saber.lm.architecture.placement import computes_on
+from saber.lm.architecture.writer_rows import WriterRow
 from saber.types import UserError, WriterKind
 
 EDITABLE_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -33,7 +34,8 @@ class Writer:
 
     ``gain`` is the elementwise weight of the ``norms`` between its output and the residual add, ``None`` without any;
     ``write`` is the module whose output, times ``multiplier``, is what is added. The rows of its output come in
-    ``n_expert_groups`` groups, one for each expert where experts put out their own rows, else 1.
+    ``n_expert_groups`` groups, one for each expert where experts put out their own rows, else 1. ``elsewhere`` is where
+    it computes while its weight is held in other memory.
     """
 
     layer: int
@@ -46,6 +48,7 @@ class Writer:
     norms: tuple[str, ...] = ()
     multiplier: float = 1.0
     n_expert_groups: int = 1
+    elsewhere: torch.device | None = None
 
     @property
     def place(self) -> str:
@@ -78,8 +81,8 @@ class Writer:
 
     @property
     def device(self) -> torch.device:
-        """Where its weight is edited: where it is, or on the CPU while it is nowhere yet."""
-        return torch.device("cpu") if self.weight.is_meta else self.weight.device
+        """Where it computes: where its weight is, or will be brought; the CPU while it is nowhere yet."""
+        return (self.elsewhere or torch.device("cpu")) if self.weight.is_meta else self.weight.device
 
     @property
     def in_full(self) -> bool:
@@ -95,7 +98,12 @@ class Writer:
         if not self.in_full:
             raise UserError(
                 f"expected plain weights at {self.name}, found {type(self.module).__name__} with {self.weight.dtype}:"
-                " load the model in its full dtype (model.dtype=bfloat16) to bake or to keep row norms"
+                " load the checkpoint that it was quantised from, without model.quantise, to bake or to keep row norms"
+            )
+        if self.weight.is_meta:
+            raise UserError(
+                f"expected the weight of {self.name} in memory, found it held elsewhere by model.device_map: bake the"
+                " checkpoint on disk (saber.lm.editing.shards.bake_checkpoint), which needs no room"
             )
         return weight_columns(self.weight, self.layout)
 
@@ -124,8 +132,9 @@ def find_writer(
             f"expected a linear writer at {name}, found {found}, not {MEANING[row.layout]} with d_model {d_model};"
             " see saber/lm/architecture/families.py"
         )
-    chain = [_named(modules, f"{block}.{norm}", f"a norm after {name}") for norm in row.norms]
-    write = chain[-1] if chain else module
+    named = [(norm, _named(modules, f"{block}.{norm}", f"a norm after {name}")) for norm in row.norms]
+    norms = {norm: found for norm, found in named if not isinstance(found, nn.Identity)}
+    write = list(norms.values())[-1] if norms else module
     if row.write is not None:
         write = _named(modules, f"{block}.{row.write}", f"what adds {name}")
     weight: Tensor = getattr(module, WEIGHT[row.layout])
@@ -135,11 +144,12 @@ def find_writer(
         name=name,
         module=module,
         write=write,
-        gain=_gain(chain, name, d_model) if chain else None,
+        gain=_gain(list(norms.values()), name, weight, d_model) if norms else None,
         layout=row.layout,
-        norms=row.norms,
+        norms=tuple(norms),
         multiplier=float(attrgetter(row.multiplier)(modules[block])) if row.multiplier is not None else 1.0,
         n_expert_groups=int(weight.shape[0]) if row.expert_major else 1,
+        elsewhere=computes_on(modules[""], name, weight),
     )
 
 
@@ -165,15 +175,21 @@ def _is_map(module: nn.Module, layout: Layout, d_model: int) -> bool:
 
 
 @torch.no_grad()
-def _gain(norms: list[nn.Module], name: str, d_model: int) -> Float[Tensor, " d_model"]:
-    """The product of the norms' weights: a norm maps ones to its gain, whether it stores w or 1 + w."""
-    gain = torch.ones(d_model, device=next(norms[0].parameters()).device)
+def _gain(norms: list[nn.Module], name: str, weight: Tensor, d_model: int) -> Float[Tensor, " d_model"]:
+    """The product of the norms' weights: a norm maps ones to its gain, whether it stores w, 1 + w or nothing."""
+    gain = torch.ones(d_model, device=_place(norms[0], weight))
     for norm in norms:
-        place = next(norm.parameters()).device
-        one = norm(torch.ones(d_model, device=place)).float()
-        ramp = torch.linspace(-1.0, 2.0, d_model, device=place)
+        device = _place(norm, weight)
+        one = norm(torch.ones(d_model, device=device)).float()
+        ramp = torch.linspace(-1.0, 2.0, d_model, device=device)
         expected = one * ramp / ramp.square().mean().sqrt()
         if not torch.allclose(norm(ramp).float(), expected, rtol=NORM_TOLERANCE, atol=NORM_TOLERANCE):
             raise UserError(f"expected norms after {name} that are w * x / rms(x), found {type(norm).__name__}")
         gain = gain * one.to(gain.device)
     return gain
+
+
+def _place(norm: nn.Module, weight: Tensor) -> torch.device:
+    """Where a norm computes: where its own weight is, or without one where the writer's is; on the CPU for meta."""
+    own = next(norm.parameters(), weight)
+    return torch.device("cpu") if own.is_meta else own.device

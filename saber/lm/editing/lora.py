@@ -24,7 +24,7 @@ from saber.types import EditPlan, UserError
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 PREFIX = "base_model.model."
 # Families in which PEFT refuses modules of this name, whose weight a fused kernel may read around them.
-MAMBA_TYPES, MAMBA_OUTPUT = ("falcon_h1", "nemotron_h"), "out_proj"
+MAMBA_TYPES, MAMBA_OUTPUT = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"), "out_proj"
 
 
 @torch.no_grad()

@@ -8,7 +8,8 @@ from saber.config import Config
 from saber.console import announce
 from saber.data.splits import load_splits
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.architecture.loading import load_as, quiet, weights_digest
+from saber.lm.architecture.loading import load_as, quiet
+from saber.lm.architecture.weights import weights_digest
 from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.protocol import marker_words, protocol_digest
 from saber.lm.evaluation.reference import Reference, make_reference

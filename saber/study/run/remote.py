@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from saber.config import Config
 from saber.console import announce
+from saber.lm.architecture.placement import in_main_memory
 from saber.lm.editing.compiled import CompiledPlan
 from saber.lm.inference.oom import Room
 from saber.study.context import Workbench, open_workbench, study_folder
@@ -75,14 +74,8 @@ def portable(outcome: TrialResult) -> TrialResult:
 @contextmanager
 def parked(bench: Workbench) -> Iterator[None]:
     """Keep the driver's copy of the model in main memory while workers have the GPU; a packed one cannot be moved."""
-    adapter = bench.adapter
-    if adapter.device.type != "cuda" or bench.config.model.quantise != "none":
+    if bench.config.model.quantise != "none":
         yield
         return
-    device = adapter.device
-    adapter.model.to("cpu")
-    torch.cuda.empty_cache()
-    try:
+    with in_main_memory(bench.adapter.model):
         yield
-    finally:
-        adapter.model.to(device)

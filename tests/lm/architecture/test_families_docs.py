@@ -1,4 +1,4 @@
-"""The README lists every family, and the example of the page on families adds one that works."""
+"""The page on families has the table that the rows give, and its example adds a family that works."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import torch
 
 from saber.lm.architecture.adapter import adapt
 from saber.lm.architecture.families import FAMILIES
+from saber.lm.architecture.family_table import in_page
 from saber.lm.architecture.loading import build_model
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.editing.apply import applied, bake
 from saber.types import EditPlan
+from saber.writers import main
 from tests.conftest import randomise
 from tests.lm.families import SMALL
 from tests.lm.plans import logits, relative, share_along, unit
@@ -22,11 +24,12 @@ ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "families.md").read_text()
 
 
-def test_the_table_has_every_family() -> None:
-    table = (ROOT / "README.md").read_text().split("## Families")[1].split("## What is measured")[0]
-    first = [row.split("|")[1] for row in table.splitlines() if row.startswith("|")]
-    named = {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
-    assert set(FAMILIES) <= named
+def test_the_table_is_what_the_rows_give(capsys: pytest.CaptureFixture[str]) -> None:
+    assert in_page(PAGE) == PAGE, "put what python -m saber.writers --table prints between the marks"
+    assert main(["--table"]) == 0
+    said = capsys.readouterr().out
+    assert said.strip() in PAGE
+    assert all(f"`{name}`" in said for name in FAMILIES)
 
 
 def test_the_example_adds_a_family(monkeypatch: pytest.MonkeyPatch) -> None:

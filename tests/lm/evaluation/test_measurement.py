@@ -13,7 +13,7 @@ import torch
 
 from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.architecture.loading import weights_digest
+from saber.lm.architecture.weights import weights_digest
 from saber.lm.editing.apply import applied, bake
 from saber.lm.evaluation.measurement import Measured, label, measure, measure_trials
 from saber.lm.evaluation.outcomes import rates, retained

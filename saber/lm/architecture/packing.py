@@ -1,0 +1,42 @@
+"""Packed weights: what a checkpoint is quantised with, and what can be computed of it here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+
+from saber.types import UserError
+
+COMPUTED_IN = {"fp8": ("auto", "bfloat16"), "mxfp8": ("auto", "bfloat16")}
+
+
+def packed_as(config: Any) -> str | None:
+    """The method that a checkpoint's configuration says its weights are packed with."""
+    found = getattr(config, "quantization_config", None)
+    if found is None:
+        return None
+    method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
+    return str(getattr(method, "value", method))
+
+
+def four_bits(place: str) -> dict[str, Any]:
+    """What makes transformers pack linear maps as they are read; a packed model cannot be moved afterwards."""
+    packing = transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
+    return {"quantization_config": packing, "device_map": {"": place}}
+
+
+def refuse_dtype(path: str, config: Any, dtype: str | torch.dtype) -> None:
+    """Pass where a packed checkpoint can compute in the dtype that is asked for.
+
+    Raises:
+        UserError: it cannot.
+    """
+    method = packed_as(config)
+    named = str(dtype).removeprefix("torch.")
+    allowed = COMPUTED_IN.get(method or "")
+    if allowed is not None and named not in allowed:
+        raise UserError(
+            f"expected model.dtype={' or '.join(allowed)} for {path}, whose weights are {method}, found {named}"
+        )

@@ -1,0 +1,74 @@
+"""How a family of models is declared: its blocks, and for every writer in a block what its output passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from saber.lm.architecture.layouts import Layout
+from saber.types import WriterKind
+
+
+@dataclass(frozen=True)
+class WriterRow:
+    """One writer of a block; names are relative to the block.
+
+    ``norms`` are the elementwise norms that its output passes before the add, in order. ``write`` is the module whose
+    output is added where that is neither the last norm nor the writer (a gate stands between, or a sum of writers);
+    ``multiplier`` is an attribute that scales it. The row counts in blocks with the module ``when`` and without
+    ``unless``. ``expert_major`` says that fused experts put out [expert * token, d_model] instead of their sum.
+    """
+
+    kind: WriterKind
+    module: str
+    layout: Layout = "oi"
+    norms: tuple[str, ...] = ()
+    write: str | None = None
+    multiplier: str | None = None
+    when: str | None = None
+    unless: str | None = None
+    expert_major: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family: its writers, the module list of its blocks, and what is peculiar to its stream.
+
+    ``blocks`` is where they are in the causal language model; inside a multimodal wrapper they are looked for in its
+    text half. ``block_scale`` is a buffer that scales a block's whole output; ``stream`` is the configuration's name of
+    the index at which a block's stacked output holds the stream that is read. ``scaled_adds`` says that every add
+    multiplies the stream and the write by numbers of the layer, which the guard finds out. ``inexact`` says what no
+    edit of the writers can do; such a family's blocks are not the sum that the guard checks, and it is not asked to.
+    ``reads_again`` is for models that keep their state in their own modules, or in a form whose rows cannot be chosen.
+    """
+
+    writers: tuple[WriterRow, ...]
+    blocks: str = "model.layers"
+    block_scale: str | None = None
+    stream: str | None = None
+    scaled_adds: bool = False
+    inexact: str | None = None
+    reads_again: bool = False
+
+
+def scaled(family: Family, multiplier: str) -> Family:
+    """The same family with every write multiplied by an attribute of the block."""
+    return replace(family, writers=tuple(replace(row, multiplier=multiplier) for row in family.writers))
+
+
+def sandwich(after_attention: str, after_mlp: str) -> Family:
+    """Attention and MLP, each with a norm between its output and the add."""
+    return Family((replace(ATTENTION, norms=(after_attention,)), replace(MLP, norms=(after_mlp,))))
+
+
+def two_writers(attention: str, mlp: str, blocks: str = "model.layers", layout: Layout = "oi") -> Family:
+    """Attention and MLP under other names, with nothing between them and the add."""
+    return Family((WriterRow("attention", attention, layout), WriterRow("mlp", mlp, layout)), blocks)
+
+
+def where_present(kind: WriterKind, module: str, layout: Layout = "oi", norms: tuple[str, ...] = ()) -> WriterRow:
+    """A writer that counts in the blocks that have its module."""
+    return WriterRow(kind, module, layout, norms, when=module)
+
+
+ATTENTION = WriterRow("attention", "self_attn.o_proj")
+MLP = WriterRow("mlp", "mlp.down_proj")
