@@ -8,7 +8,8 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 
-from saber.command import spell_out, to_config
+from saber.command import to_config
+from saber.command_words import spell_out
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.architecture.loading import build_model, load, load_as
 from saber.lm.architecture.placement import in_main_memory, is_offloaded, is_spread
