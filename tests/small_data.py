@@ -34,4 +34,6 @@ def few_prompts(folder: Path) -> list[str]:
         f"data.n_capability={N_PROBE}",
         "~space.data",
         "study.enqueue=[]",
+        "study.constraints=[]",  # few are of a protected category
+        "edit.protects=none",
     ]

@@ -25,6 +25,7 @@ from saber.metrics import (
     PROTECTED_REFUSAL,
     REFUSAL,
     RESIDUAL,
+    UNPROTECTED_REFUSAL,
 )
 from saber.study.disk_room import check_room, check_writable
 from saber.study.probed_inputs import possible_edits
@@ -43,6 +44,7 @@ MEASURED_ON: Mapping[str, str] = {
     OVER_REFUSAL: "borderline prompts",
     HARMLESS_REFUSAL: "harmless prompts",
     PROTECTED_REFUSAL: "harmful prompts of a protected category",
+    UNPROTECTED_REFUSAL: "harmful prompts of no protected category",
     CAPABILITY: "capability prompts with a known answer",
     RESIDUAL: "2 harmful and 2 harmless prompts",
 }
@@ -50,6 +52,7 @@ KINDS_OF: Mapping[str, tuple[PromptKind, ...]] = {
     REFUSAL: ("harmful",),
     OVER_REFUSAL: ("borderline",),
     HARMLESS_REFUSAL: ("harmless",),
+    UNPROTECTED_REFUSAL: ("harmful",),
     CAPABILITY: ("capability",),
     RESIDUAL: ("harmful", "harmless"),
 }
