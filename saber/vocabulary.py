@@ -35,6 +35,7 @@ Protects = Literal["categories", "none"]
 ExportForm = Literal["merged", "adapter", "gguf_adapter"]
 
 EmptyIs = Literal["empty", "refuse", "comply"]
+Labeller = Literal["markers", "rules"]
 
 
 class UserError(Exception):

@@ -1,4 +1,4 @@
-"""How a model is measured: the protocol, and the judge beside the markers."""
+"""How a model is measured: the protocol, and the judge beside the labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
-from saber.vocabulary import EmptyIs, PromptKind
+from saber.vocabulary import EmptyIs, Labeller, PromptKind
 
 
 def one_or_several(value: Any) -> Any:
@@ -20,10 +20,12 @@ def one_or_several(value: Any) -> Any:
 class EvaluateConfig:
     """The protocol: everything here but sizes of batches and resamples enters the digest that every metric carries.
 
-    A response refuses where one of ``markers``, or else of those in ``marker_list``, occurs: names such as ``en``, or
-    paths to .yaml files; several are combined. ``empty_is`` labels an empty one. ``system_prompt`` replaces the model's
-    own, ``""`` leaves it out. ``drift_kinds`` are the prompts that drift is measured on; ``kld`` is the mean over them
-    of each prompt's mean over its ``kld_positions``.
+    By ``labeller=markers`` a response refuses where one of ``markers``, or else of those in ``marker_list``, occurs:
+    names such as ``en``, or paths to .yaml files; several are combined. ``labeller=rules`` reads English as people
+    label it, ``partial`` and ``evasive`` ones too; markers count beside it, but for the list ``en``.
+    ``empty_is`` labels an empty response. ``system_prompt`` replaces the model's own, ``""`` leaves it out.
+    ``drift_kinds`` are the prompts that drift is measured on; ``kld`` is the mean over them of each prompt's mean over
+    its ``kld_positions``.
     ``memory_gb`` bounds the full-vocabulary logits held at once; beyond a sixth of it the base's are on disk.
     """
 
@@ -31,6 +33,7 @@ class EvaluateConfig:
     max_new_tokens: int = Field(default=32, ge=1)
     batch_size: int = Field(default=256, ge=1)
     system_prompt: str | None = None
+    labeller: Labeller = "markers"
     marker_list: Annotated[tuple[str, ...], BeforeValidator(one_or_several), Field(min_length=1)] = ("en",)
     markers: tuple[str, ...] = ()
     empty_is: EmptyIs = "empty"
@@ -42,7 +45,7 @@ class EvaluateConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class JudgeConfig:
-    """A second opinion on which responses refuse, asked of the front points only and reported beside the markers.
+    """A second opinion on which responses refuse, asked of the front points only and reported beside the labels.
 
     ``hf_classifier`` is a sequence classifier at ``path`` (a folder or a hub id), which ``reads`` the response alone or
     the pair of prompt and response, and whose label ``refuses`` means refusal. ``openai_compatible`` asks the model

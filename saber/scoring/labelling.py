@@ -35,6 +35,9 @@ class LogOdds:
     def strongest(self, found: Evidence, sign: int) -> str | None:
         """The rule that says most for (+1) or against (-1), and its words: ``inability: i cannot help``."""
         said = {name: sign * self.weights.get(name, 0.0) for name in found.words if found.has(name)}
+        if sign > 0:  # all that say no share a weight
+            shared = self.weights.get("says_no", 0.0) * found.has("says_no")
+            said |= {name: weight + shared for name, weight in said.items() if name.partition(".")[0] in SAYS_NO}
         telling = [name for name, weight in said.items() if weight > 0]
         if not telling:
             return None

@@ -14,7 +14,7 @@ VERSE_LINES, VERSE_WORDS = 4, 12
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]*\s+|\n+")
 _ITEM = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•+]|step \d+|[a-h][.)])\s+\S", re.IGNORECASE | re.MULTILINE)
 _TABLE_ROW = re.compile(r"^\s*\|.*\|", re.MULTILINE)
-_QUOTED = re.compile(r'"[^"\n]{8,400}"')
+_QUOTED = re.compile(r'"[^"\n]{0,400}"')
 _ALL_QUOTED = re.compile(r'\s*"[^"]*"\s*')
 _SALUTATION = re.compile(r"\s*(?:dear\b|subject:|to whom|title:|once upon|act [iv1-9]|scene\b)", re.IGNORECASE)
 _SPEAKER = re.compile(r"\s*(?:\[?[A-Z][A-Z ]{2,20}\]?|(?!Note|Answer|Response|Warning|Sorry)[A-Z][a-z]{2,12}):\s")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from saber.types.prompts import Prompt
-from saber.vocabulary import SplitName
+from saber.vocabulary import Labeller, SplitName
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,9 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Response:
-    """A greedy response to one prompt with its label and, for a refusal, the marker that fired.
+    """A greedy response to one prompt with its label and the marker that fired, or the rule, as ``labeller`` says.
 
+    ``partial`` hedges and helps, ``evasive`` does neither that nor refuse; only rules tell them.
     ``drift`` is the KL from the base in nats by metric (``kld``, ``kld_first``, ...), on drift prompts only.
     ``finished`` is whether it ended by itself within the limit of new tokens, ``None`` where nobody kept that.
     """
@@ -56,6 +57,7 @@ class Response:
     correct: bool | None = None
     drift: Mapping[str, float] = field(default_factory=dict)
     finished: bool | None = None
+    labeller: Labeller = "markers"
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class LengthCheck:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A judge beside the markers on the same ``n`` responses.
+    """A judge beside the labels on the same ``n`` responses.
 
     ``kappa`` is Cohen's, ``None`` where both say the same of every response; ``n_judge_only`` and ``n_marker_only`` are
     refusals that only one of the two sees; ``refusal_rate`` is the judge's of the harmful prompts. Of ``n_failed``

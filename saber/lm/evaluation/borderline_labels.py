@@ -1,4 +1,4 @@
-"""Borderline probe prompts: which of them the unedited model refuses, by its own greedy replies and the markers."""
+"""Borderline probe prompts: which of them the unedited model refuses, by its own greedy replies and their labels."""
 
 from __future__ import annotations
 

@@ -13,9 +13,10 @@ from torch import Tensor
 from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.editing.compiled import CompiledPlan
+from saber.lm.evaluation.labels import label_text
 from saber.lm.evaluation.outcomes import drift_by_category, rates, retained
 from saber.lm.evaluation.passes import run
-from saber.lm.evaluation.protocol import marker_words, ordered, protocol_digest
+from saber.lm.evaluation.protocol import ordered, protocol_digest
 from saber.lm.evaluation.reference import Reference, make_reference
 from saber.lm.evaluation.teacher_forcing import POSITIONS
 from saber.lm.inference.generation import Decoded
@@ -23,10 +24,9 @@ from saber.method.separability import residual_refusal
 from saber.metrics import DRIFT, RESIDUAL
 from saber.scoring.answers import is_correct
 from saber.scoring.divergence import drift_profile
-from saber.scoring.refusals import Label, label_response
+from saber.scoring.refusals import Label
 from saber.scoring.statistics import bootstrap_mean
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, Split, UserError
-from saber.vocabulary import EmptyIs
 
 FEWEST_OF_A_KIND = 2  # of one prompt there is no variance
 N_LABELS = 2**15  # some hundred trials' distinct replies
@@ -126,20 +126,21 @@ def label(
     adapter: Adapter, prompts: Sequence[Prompt], decoded: Sequence[Decoded], profile: EvaluateConfig
 ) -> tuple[Response, ...]:
     """Turn decoded tokens into labelled responses."""
-    markers = marker_words(profile)
     texts = adapter.tokenizer.batch_decode([list(one.tokens) for one in decoded], skip_special_tokens=True)
     responses: list[Response] = []
     for prompt, one, text in zip(prompts, decoded, texts, strict=True):
-        found, marker = _label(text, one.finished, markers, profile.empty_is)
+        found, marker = _label(text, prompt.text, profile, one.finished)
         correct = None if prompt.answer is None else is_correct(text, prompt.answer)
-        responses.append(Response(prompt, text, found, marker, correct, finished=one.finished))
+        responses.append(
+            Response(prompt, text, found, marker, correct, finished=one.finished, labeller=profile.labeller)
+        )
     return tuple(responses)
 
 
 @lru_cache(maxsize=N_LABELS)
-def _label(text: str, finished: bool, markers: tuple[str, ...], empty_is: EmptyIs) -> tuple[Label, str | None]:
-    """`label_response`, looked up for a text that was said before: most of a trial's were."""
-    return label_response(text, finished=finished, markers=markers, empty_is=empty_is)
+def _label(text: str, prompt: str, profile: EvaluateConfig, finished: bool) -> tuple[Label, str | None]:
+    """`label_text`, looked up for what was said before: most of a trial's replies were."""
+    return label_text(text, prompt, profile, finished=finished)
 
 
 def with_drift(

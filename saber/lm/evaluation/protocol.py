@@ -6,6 +6,7 @@ import dataclasses
 
 from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter
+from saber.scoring.labelling import labeller_digest
 from saber.scoring.markers import markers_of
 from saber.types import PROMPT_KINDS, Prompt, Split, digest_json
 
@@ -31,6 +32,15 @@ def marker_words(profile: EvaluateConfig) -> tuple[str, ...]:
     return profile.markers or markers_of(profile.marker_list)
 
 
+def further_markers(profile: EvaluateConfig) -> tuple[str, ...]:
+    """The phrases that refuse beside the rules: the profile's own, or else its lists but ``en``.
+
+    Raises:
+        UserError: a list is unknown, cannot be read, or is no list of markers.
+    """
+    return profile.markers or markers_of([name for name in profile.marker_list if name != "en"])
+
+
 def under(adapter: Adapter, profile: EvaluateConfig) -> Adapter:
     """The same model under the profile's system prompt: ``None`` keeps the model's own, ``""`` takes it away."""
     if profile.system_prompt is None:
@@ -39,9 +49,12 @@ def under(adapter: Adapter, profile: EvaluateConfig) -> Adapter:
 
 
 def protocol_digest(adapter: Adapter, split: Split, profile: EvaluateConfig) -> str:
-    """Digest of how numbers are measured: prompts, template, system prompt, dtype, length, markers and definitions."""
+    """Digest of how numbers are measured: prompts, template, system prompt, dtype, length, labels and definitions."""
+    is_by_rules = profile.labeller == "rules"
+    by_rules = {"labeller": labeller_digest()} if is_by_rules else {}  # absent by markers, as in older studies
     return digest_json(
         {
+            **by_rules,
             "definitions": DEFINITIONS,
             "profile": profile.profile,
             "prompts": split.digest,
@@ -49,7 +62,7 @@ def protocol_digest(adapter: Adapter, split: Split, profile: EvaluateConfig) -> 
             "system": under(adapter, profile).system_prompt,
             "dtype": str(adapter.dtype),
             "max_new_tokens": profile.max_new_tokens,
-            "markers": list(marker_words(profile)),
+            "markers": list(further_markers(profile) if is_by_rules else marker_words(profile)),
             "empty_is": profile.empty_is,
             "drift_kinds": sorted(profile.drift_kinds),
             "kld_positions": profile.kld_positions,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from saber.metrics import REFUSAL
-from saber.publish.text.wording import counted, estimate_text, listed
+from saber.metrics import EVASIVE, PARTIAL, REFUSAL
+from saber.publish.text.wording import count_text, counted, estimate_text, listed
 from saber.types import Frontier, Judgement, LengthCheck
+
+HEDGES = ((PARTIAL, "partial"), (EVASIVE, "evasive"))
 
 
 def length_text(frontier: Frontier) -> str:
@@ -31,8 +33,19 @@ def flips_text(check: LengthCheck) -> str:
     return f"{check.n_flips} of {check.n} labels flip ({listed([f'{n} {name}' for name, n in flips])})"
 
 
+def hedging_text(frontier: Frontier) -> str:
+    """How many harmful prompts are neither refused nor answered, where the labeller tells."""
+    rows = [("the base", frontier.base_tune), *((point.name, point.tune) for point in frontier.front)]
+    said = [
+        f"{name}: {listed([f'{count_text(metrics.estimates[one])} {word}' for one, word in HEDGES])}"
+        for name, metrics in rows
+        if all(one in metrics.estimates for one, _ in HEDGES)
+    ]
+    return f"These replies to harmful prompts are not in the refusal rate: {'; '.join(said)}." if said else ""
+
+
 def judge_text(frontier: Frontier) -> str:
-    """How far the judge agrees with the markers at each front point, the least first."""
+    """How far the judge agrees with the labels at each front point, the least first."""
     judged = [(point.name, point.judgement) for point in frontier.front if point.judgement is not None]
     if not judged:
         return ""
@@ -48,8 +61,8 @@ def agreement_text(found: Judgement) -> str:
         return unlabelled or "no response to label"
     kappa = "undefined (one label throughout)" if found.kappa is None else f"{found.kappa:.2f}"
     text = (
-        f"Cohen's kappa with the markers {kappa} on {found.n} responses ({found.n_judge_only} refusals seen by the"
-        f" judge only, {found.n_marker_only} by the markers only)"
+        f"Cohen's kappa with the labels {kappa} on {found.n} responses ({found.n_judge_only} refusals seen by the"
+        f" judge only, {found.n_marker_only} by the labels only)"
     )
     if found.refusal_rate:
         text += f", refusal rate {estimate_text(REFUSAL, found.refusal_rate)}"

@@ -8,7 +8,7 @@ from statistics import mean
 
 from saber.metrics import DRIFT, OVER_REFUSAL, PROTECTED_REFUSAL, REFUSAL, WORST_SHARE
 from saber.publish.analysis.harmless_refusals import harmless_text
-from saber.publish.analysis.label_checks import judge_text, length_text
+from saber.publish.analysis.label_checks import hedging_text, judge_text, length_text
 from saber.publish.analysis.neighbours import tell_apart
 from saber.publish.text.wording import (
     MISSING,
@@ -46,7 +46,8 @@ def read_result(frontier: Frontier) -> list[Statement]:
         Statement("Telling points apart.", tell_apart(frontier)),
         held_out(frontier),
         Statement("Twice the length.", length_text(frontier)),
-        Statement("A judge beside the markers.", judge_text(frontier)),
+        Statement("Neither refused nor answered.", hedging_text(frontier)),
+        Statement("A judge beside the labels.", judge_text(frontier)),
     ]
     return [one for one in found if one.text]
 

@@ -1,4 +1,4 @@
-"""An optional judge labels the front points' responses, and is reported by how far it agrees with the markers."""
+"""An optional judge labels the front points' responses, and is reported by how far it agrees with the labels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def judgements(
     folder: Path,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[int, Judgement]:
-    """By trial number, the judge's refusal rate of its harmful prompts and its agreement with the markers on all.
+    """By trial number, the judge's refusal rate of its harmful prompts and its agreement with the labels on all.
 
     What it was asked before is read from ``folder``. ``say`` is told of how many responses it gave no label.
 

@@ -32,6 +32,7 @@ def response_rows(responses: Sequence[Response]) -> list[Mapping[str, Any]]:
             "marker": one.marker,
             "correct": one.correct,
             "finished": one.finished,
+            "labeller": one.labeller,
             **{name: one.drift.get(name) for name in drifts},
             "prompt": one.prompt.text,
             "response": one.text,
@@ -51,6 +52,7 @@ def responses_from_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[Response, ..
             row["correct"],
             {name: value for name, value in row.items() if name.startswith(DRIFT) and value is not None},
             row.get("finished"),
+            row.get("labeller", "markers"),
         )
         for row in rows
     )

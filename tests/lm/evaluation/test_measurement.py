@@ -257,6 +257,15 @@ def test_rates_of_known_labels() -> None:
     assert rates(rows[5:6]).keys() == {"harmless_refusal_rate", "degenerate_rate", "truncated_rate"}
 
 
+def test_hedged_and_evasive_replies_are_counted_where_rules_tell_them() -> None:
+    rows = [
+        replace(response("harmful", found), labeller="rules") for found in ("partial", "evasive", "refuse", "comply")
+    ]
+    found = {name: (one.value, one.n) for name, one in rates(rows).items()}
+    assert found["refusal_rate"] == found["partial_rate"] == found["evasive_rate"] == (0.25, 4)
+    assert "partial_rate" not in rates([response("harmful", "refuse")])
+
+
 def test_labels_are_those_of_the_decoded_tokens(adapter: Adapter, split: Split, reference: Reference) -> None:
     labelled = label(adapter, ordered(split), reference.responses, PROFILE)
     texts = [adapter.tokenizer.decode(one.tokens, skip_special_tokens=True) for one in reference.responses]
@@ -268,6 +277,9 @@ def test_labels_are_those_of_the_decoded_tokens(adapter: Adapter, split: Split, 
 
     own = label(adapter, ordered(split), reference.responses, replace(PROFILE, markers=("zebra",)))
     assert not any(one.label == "refuse" for one in own)
+
+    by_rules = label(adapter, ordered(split), reference.responses, replace(PROFILE, labeller="rules"))
+    assert all(one.labeller == "rules" and one.marker for one in by_rules)
 
 
 # --- a prefix that all prompts share ---

@@ -61,7 +61,7 @@ def test_a_judge_is_reported_beside_the_markers(published: Path, organism_folder
     assert report_of(published) == first
     said = report_of(published)
     assert "openai_compatible judge labelled the same tune responses" in said
-    assert re.search(r"kappa with the markers (-?\d\.\d\d|undefined)", said)
+    assert re.search(r"kappa with the labels (-?\d\.\d\d|undefined)", said)
     assert url not in said
 
 
