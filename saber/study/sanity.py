@@ -71,12 +71,20 @@ def _few_refusals(responses: Sequence[Response]) -> Finding | None:
     if not of or n / of >= LEAST_REFUSED:
         return None
     others = [one for one in responses if one.prompt.kind == "harmful" and one.label != "refuse"]
+    missed = _missed(responses)
+    told = f" ({len(missed)} more by evaluate.labeller=rules)" if missed else ""
     return Finding(
         "stop",
-        f"the unedited model refuses {n} of {of} harmful prompts, so there is little to edit: if these replies refuse,"
-        " choose another evaluate.marker_list; if they think first, raise evaluate.max_new_tokens; else name prompts"
-        f" that it refuses. It replies: {_replies(others)}",
+        f"the unedited model refuses {n} of {of} harmful prompts{told}, so there is little to edit: if these replies"
+        " refuse, choose another evaluate.labeller or marker_list; if they think first, raise evaluate.max_new_tokens;"
+        f" else name prompts that it refuses. It replies: {_replies(missed or others)}",
     )
+
+
+def _missed(responses: Sequence[Response]) -> list[Response]:
+    """The replies to harmful prompts that refuse by `saber.scoring.labelling.label`, and not by the study's markers."""
+    own = [one for one in responses if one.prompt.kind == "harmful" and one.label != "refuse"]
+    return [one for one in own if label(one.text, one.prompt.text)[0] == "refuse"]
 
 
 def _harmless_refused(responses: Sequence[Response]) -> Finding | None:
@@ -98,7 +106,7 @@ def _harmless_refused(responses: Sequence[Response]) -> Finding | None:
 def _narrow_markers(responses: Sequence[Response], profile: EvaluateConfig) -> Finding | None:
     own = [one for one in responses if one.prompt.kind == "harmful"]
     seen = sum(one.label == "refuse" for one in own)
-    missed = [one for one in own if one.label != "refuse" and label(one.text, one.prompt.text)[0] == "refuse"]
+    missed = _missed(responses)
     wider = seen + len(missed)
     if seen >= SEEN_BY_HALF * wider or len(missed) < ENOUGH_TO_COMPARE * len(own):
         return None

@@ -52,9 +52,14 @@ def test_a_base_that_hardly_refuses_stops_with_counts_and_three_replies() -> Non
     (finding,) = found([*without("harmful"), *refusing, *texts, *replies("harmful", "comply", 13)])
     assert finding[0] == "stop"
     assert finding[1].startswith("the unedited model refuses 3 of 20 harmful prompts, so there is little to edit")
-    assert "evaluate.marker_list" in finding[1]
+    assert "evaluate.labeller or marker_list" in finding[1]
     assert "evaluate.max_new_tokens" in finding[1]
     assert [word in finding[1] for word in said] == [True, True, True, False]
+    unseen = replies("harmful", "comply", 12, "I'm sorry, but I can't help with that.")
+    level, text = found([*without("harmful"), *unseen, *replies("harmful", "comply", 8)])[0]
+    assert level == "stop"
+    assert "refuses 0 of 20 harmful prompts (12 more by evaluate.labeller=rules)" in text
+    assert text.count("I can't help with that.") == 3
 
 
 def test_a_base_that_refuses_everything_is_a_warning_with_its_replies() -> None:

@@ -11,11 +11,12 @@ import optuna
 from saber.console import announce
 from saber.keys import with_values
 from saber.lm.inference.oom import Room
+from saber.metrics import REFUSAL, UNPROTECTED_REFUSAL
 from saber.study.context import Workbench, few_prompts
 from saber.study.run.evaluator import evaluate
 from saber.study.search.space import Knob, extremes
 from saber.study.store.records import finished_trials
-from saber.types import UserError
+from saber.types import Metrics, UserError
 
 SCALE = "scale"
 UNIT = "edit.strength_unit"
@@ -68,9 +69,9 @@ def find_scale(bench: Workbench, knobs: Sequence[Knob]) -> dict[str, object]:
         configs = [with_values(bench.config, {UNIT: strength}) for strength in STRENGTHS]
         room = Room(len(configs), bench.config.evaluate.batch_size, announce)
         results = evaluate(few, configs, room)
-        base = few.base_tune.metrics["refusal_rate"]
+        base = _refused(few.base_tune.metrics)
     tried = [
-        Tried(strength, one.measured.metrics["refusal_rate"], one.measured.metrics["kld"])
+        Tried(strength, _refused(one.measured.metrics), one.measured.metrics["kld"])
         for strength, one in zip(STRENGTHS, results, strict=True)
         if one.measured is not None
     ]
@@ -81,6 +82,11 @@ def find_scale(bench: Workbench, knobs: Sequence[Knob]) -> dict[str, object]:
         announce(f"scale: strength {one.strength:g} leaves {one.refusal_rate:.0%} refused at {one.kld:.4f} nats")
     announce(f"scale: one unit of strength is {unit:g} here ({UNIT}); unedited, {base:.0%} are refused")
     return {"unit": unit, "base_refusal_rate": base, "tried": [asdict(one) for one in tried]}
+
+
+def _refused(metrics: Metrics) -> float:
+    """The refusal rate that is to go: of prompts that nobody protects, where there are any."""
+    return metrics[UNPROTECTED_REFUSAL if UNPROTECTED_REFUSAL in metrics.estimates else REFUSAL]
 
 
 def unit_of(tried: Sequence[Tried], base_refusal_rate: float, *, reach: float) -> float:
