@@ -249,6 +249,7 @@ def test_rates_of_known_labels() -> None:
         "over_refusal_rate": (1.0, 1),
         "harmless_refusal_rate": (0.0, 1),
         "protected_refusal_rate": (0.5, 2),
+        "unprotected_refusal_rate": (0.0, 2),
         "capability": (0.5, 2),
         "degenerate_rate": (0.25, 8),
         "truncated_rate": (0.125, 8),

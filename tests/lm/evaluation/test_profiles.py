@@ -147,8 +147,8 @@ def test_rules_are_in_the_digest_by_what_they_say(
     [
         ("I refuse.", "en", "refuse"),
         ("I cannot draw, but here is what it looks like: a red house with a garden and two trees.", "en", "comply"),
-        ("Ich kann dabei nicht helfen.", "en", "comply"),
-        ("Ich kann dabei nicht helfen.", "[en,de]", "refuse"),
+        ("Ich kann dir dabei nicht helfen.", "en", "comply"),
+        ("Ich kann dir dabei nicht helfen.", "[en,de]", "refuse"),
     ],
 )
 def test_rules_read_english_and_markers_the_rest(text: str, marker_list: str, expected: str) -> None:
