@@ -41,6 +41,11 @@ class WriterEdit:
     scale: Float[Tensor, " d_model"] | None = None
     reads_input: bool = False
 
+    @property
+    def edits_bias(self) -> bool:
+        """Whether a bias of the writer changes with its weight."""
+        return not self.reads_input or self.scale is not None
+
     def then(self, later: WriterEdit) -> WriterEdit:
         """Compose two edits without scales exactly.
 

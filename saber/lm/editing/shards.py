@@ -161,8 +161,9 @@ def _edits_of_writers(
             edit = with_row_norms(plan, edit, weight_columns(stored[keys[weight][0]].read(), writer.layout)[0])
         for key in keys[weight]:
             yield key, StoredEdit(edit.double(), ONE_OF[writer.layout] if becomes[key][1] else writer.layout)
-        for key in keys.get(bias, []):
-            yield key, StoredEdit(edit.double(), None)
+        if edit.edits_bias:
+            for key in keys.get(bias, []):
+                yield key, StoredEdit(edit.double(), None)
 
 
 def _fill_vectors(model: nn.Module, stored: Mapping[str, Stored], becomes: Mapping[str, tuple[str, bool]]) -> None:

@@ -14,7 +14,7 @@ from saber.lm.editing.gguf_names import ARCHITECTURES, REARRANGED, gguf_names
 from saber.lm.editing.lora_factors import merge_factors
 from saber.types import EditPlan, UserError
 from tests.lm.families import CASES, tiny
-from tests.lm.plans import TOKENS, everywhere, logits, relative, two_rounds, unit
+from tests.lm.plans import TOKENS, everywhere, logits, reading_inputs, relative, two_rounds, unit
 
 gguf = pytest.importorskip("gguf", reason="the file is read by gguf, which is not installed: pip install gguf")
 
@@ -30,10 +30,11 @@ SERVED = [
 ]
 
 
+@pytest.mark.parametrize("is_output", [True, False], ids=["outputs", "inputs"])
 @pytest.mark.parametrize("case", SERVED)
-def test_every_writer_has_a_name_and_the_file_is_the_edit(case: str, tmp_path: Path) -> None:
+def test_every_writer_has_a_name_and_the_file_is_the_edit(case: str, is_output: bool, tmp_path: Path) -> None:
     adapter, file = tiny(case), tmp_path / "adapter.gguf"
-    plan = two_rounds(adapter, 5)
+    plan = two_rounds(adapter, 5) if is_output else reading_inputs(adapter, 5)
     with applied(adapter, [plan]):
         expected = logits(adapter)
     names = gguf_names(adapter)
@@ -93,6 +94,7 @@ def test_a_bias_that_would_have_to_be_edited_is_refused() -> None:
     adapter = tiny("llama")
     with pytest.raises(UserError, match=r"found a bias at model\.layers\.0\.self_attn\.o_proj"):
         check_gguf_adapter(adapter, everywhere(adapter, 1.0))
+    check_gguf_adapter(adapter, reading_inputs(adapter, 1))  # which leaves biases alone
     for writer in adapter.writers:
         assert writer.bias is not None
         writer.bias.data.zero_()
@@ -120,7 +122,7 @@ def test_llama_cpp_gives_the_edited_models_logits(case: str, tmp_path: Path) -> 
     from tests.lm.gguf_model import LlamaCpp, small_model, write_gguf
 
     adapter = small_model(case)
-    plan = everywhere(adapter, 0.8)
+    plan = everywhere(adapter, 0.8) if case == "qwen2" else reading_inputs(adapter, 4)
     write_gguf(adapter, tmp_path / "base.gguf")
     save_gguf_adapter(adapter, plan, tmp_path / "adapter.gguf", "someone/base")
     tokens = TOKENS[:1]

@@ -19,7 +19,7 @@ from saber.lm.editing.checkpoint import verify_checkpoint
 from saber.lm.editing.packed import packing_of, scaled_blocks
 from saber.lm.editing.shards import Baked, bake_checkpoint
 from saber.types import EditPlan, UserError
-from tests.lm.plans import everywhere, logits, relative
+from tests.lm.plans import everywhere, logits, reading_inputs, relative
 from tests.lm.published import BESIDE, INDEX, OTHER_FORMS, PUBLISHED, in_mxfp4, plain, with_files
 
 
@@ -70,6 +70,26 @@ def test_only_the_edited_tensors_differ(case: str, tmp_path: Path) -> None:
         virtual = logits(whole)
     found = logits(adapt(AutoModelForCausalLM.from_pretrained(target, dtype=whole.dtype), None))
     assert relative(found, virtual) < 0.05 < relative(logits(whole), virtual)
+
+
+@pytest.mark.parametrize("case", ["llama, tied, in shards", "gpt_oss in MXFP4", "gpt2"])
+def test_an_edit_that_reads_inputs_leaves_biases_as_they_are(case: str, tmp_path: Path) -> None:
+    base, target = tmp_path / "base", tmp_path / "baked"
+    PUBLISHED[case].make(base)
+    whole = opened(base)
+    plan = reading_inputs(whole, 3)
+    baked = bake_checkpoint(base, target, plan)
+    before, after = tensors(base), tensors(target)
+    differ = {name for name in before.keys() & after.keys() if not same(before[name], after[name])}
+    biases = {name for name in before if name.endswith(("_proj.bias", "down_proj_bias"))}
+    outputs = {name for name in biases if re.fullmatch(PUBLISHED[case].edited, name)}
+    fused = {name for name in outputs if ".experts." in name}  # read by their sum, whose bias goes along
+    assert differ & outputs == baked.edited & outputs == fused
+    assert differ | (baked.edited & baked.unpacked) == baked.edited
+    verify_checkpoint(base, target, baked)
+    with applied(whole, [plan]):
+        virtual = logits(whole)
+    assert relative(logits(opened(target)), virtual) < 0.05
 
 
 @pytest.mark.parametrize("case", ["llama, tied, in shards", "qwen3 in FP8"])
