@@ -58,7 +58,6 @@ REARRANGED: Mapping[str, str] = {
     "qwen3_5_moe_text": "reorders the value heads of linear attention",
     "qwen3_5_text": "reorders the value heads of linear attention",
 }
-WRAPPED = (".language_model.layers", "language_model.model.layers")  # where a multimodal model has its text half
 EXPERTS = ".down_proj"  # the parameter of fused experts
 OTHERWISE = {"block_sparse_moe.experts.down_proj": "block_sparse_moe.output_linear"}  # as the map still calls them
 
@@ -94,10 +93,8 @@ def gguf_names(adapter: Adapter) -> dict[str, str]:
 
 
 def _name(names: Any, adapter: Adapter, writer: Writer) -> str:
-    inside = writer.name.removeprefix(f"{adapter.family.blocks}.{writer.layer}.") + (EXPERTS if writer.fused else "")
-    blocks = adapter.family.blocks
-    text = "model.layers" if blocks.endswith(WRAPPED) else blocks
-    for prefix in (text, "backbone.layers"):  # Nemotron's own name of its blocks
+    inside = writer.name.removeprefix(f"{adapter.blocks_path}.{writer.layer}.") + (EXPERTS if writer.fused else "")
+    for prefix in (adapter.family.blocks, "backbone.layers"):  # of the text half; Nemotron's own name of its blocks
         found = names.get_name(f"{prefix}.{writer.layer}.{OTHERWISE.get(inside, inside)}")
         if found is not None:
             return f"{found}.weight"
