@@ -13,9 +13,9 @@ from saber.lm.architecture.adapter import Adapter
 from saber.lm.editing.apply import applied
 from saber.lm.editing.compiled import check_layers
 from saber.lm.editing.plan_file import load_plan
-from saber.lm.evaluation.protocol import marker_words, under
+from saber.lm.evaluation.labels import label_text
+from saber.lm.evaluation.protocol import under
 from saber.lm.inference.streaming import stream_greedy
-from saber.scoring.refusals import label_response
 from saber.study.front.points import find_point, read_points
 from saber.study.store.records import plan_path
 from saber.types import EditPlan, FrontierPoint, UserError
@@ -49,7 +49,6 @@ class Chat:
         self.points = read_points(study, config)
         self.adapter = under(adapter, config.evaluate)
         self._folder, self._profile = folder, config.evaluate
-        self._markers = marker_words(config.evaluate)
         self.sides = [self._side(config.point)]
         if config.against is not None:
             self.sides.append(self._side(config.against))
@@ -99,7 +98,9 @@ class Chat:
         texts = [self._text(mine) for mine in said]
         for side, text in zip(self.sides, texts, strict=True):
             side.turns += [asked, {"role": "assistant", "content": text}]
-        yield [self._labelled(s.name, t, finished=f) for s, t, f in zip(self.sides, texts, finished, strict=True)]
+        yield [
+            self._labelled(s.name, t, words, finished=f) for s, t, f in zip(self.sides, texts, finished, strict=True)
+        ]
 
     def _side(self, name: str, turns: Sequence[dict[str, str]] = ()) -> Side:
         if name == BASE:
@@ -116,9 +117,8 @@ class Chat:
         text: str = self.adapter.tokenizer.decode(tokens, skip_special_tokens=True)
         return text
 
-    def _labelled(self, name: str, text: str, *, finished: bool) -> Reply:
-        found, marker = label_response(text, finished=finished, markers=self._markers, empty_is=self._profile.empty_is)
-        return Reply(name, text, found, marker)
+    def _labelled(self, name: str, text: str, words: str, *, finished: bool) -> Reply:
+        return Reply(name, text, *label_text(text, words, self._profile, finished=finished))
 
 
 def point_line(point: FrontierPoint) -> str:
