@@ -81,7 +81,9 @@ def e4b_config(scale: int) -> dict[str, Any]:
 def tokenizer(vocabulary: int, length: int) -> Any:
     """As many random words as a prompt is long, the same ones for the same text; ids spelt out as text."""
 
-    def rows(chats: Sequence[Any], **_: Any) -> dict[str, list[list[int]]]:
+    def rows(chats: Sequence[Any], *, tokenize: bool, **_: Any) -> dict[str, list[list[int]]] | list[str]:
+        if not tokenize:
+            return [chat[-1]["content"] for chat in chats]
         found = []
         for chat in chats:
             generator = torch.Generator().manual_seed(int(chat[-1]["content"]))

@@ -19,6 +19,7 @@ _HOMES = {
     "run_study": "saber.study.run.session",
     "measure": "saber.lm.evaluation.measurement",
     "label": "saber.scoring.labelling",
+    "with_thinking": "saber.lm.inference.thinking",
 }
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "load_plan",
     "measure",
     "run_study",
+    "with_thinking",
 ]
 
 

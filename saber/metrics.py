@@ -52,6 +52,10 @@ def _refuses(response: Response) -> bool:
     return response.label == "refuse"
 
 
+def _may_think(response: Response) -> bool:
+    return response.thought is not None
+
+
 # In the order of the card: the published card's three first, then what an honest one adds.
 METRICS: tuple[Metric, ...] = (
     Metric(
@@ -103,6 +107,14 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "truncated_rate", "truncated rate", "rate", "truncated", "trunc.", among=lambda _: True,
         counts=lambda response: response.label == "truncated",
+    ),
+    Metric(
+        "thought_rate", "rate of replies with a thought", "rate", "thinks", among=_may_think,
+        counts=lambda response: response.thought_ended is not None,
+    ),
+    Metric(
+        "unfinished_thought_rate", "rate of thoughts that do not end", "rate", "unfinished thoughts", "unfin.",
+        among=_may_think, counts=lambda response: response.thought_ended is False, places=frozenset({"beside"}),
     ),
     Metric("kld_first", "KLD, first response token", "nats", colour="#237f78"),
     Metric("kld_prompt", "KLD, prompt positions", "nats", colour="#237f78"),

@@ -29,6 +29,7 @@ Contrast = Literal["refusal", "false_refusal"]
 Extraction = Literal["svd", "dim", "lda", "whitened_svd"]
 Purification = Literal["none", "harmless_mean", "subspace"]
 LayerStrategy = Literal["all", "top_k", "threshold", "percentile", "elbow"]
+Position = Literal["last", "last_instruction", "end_of_thought"]
 Spares = Literal["harmless", "answered", "harmful", "harmful_and_answered", "protected_and_answered"]
 Protects = Literal["categories", "none"]
 

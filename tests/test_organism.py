@@ -75,6 +75,41 @@ def every_request(language: Language) -> list[Request]:
     return [r for strata in all_requests(language).values() for requests in strata.values() for r in requests]
 
 
+# --- an organism that thinks ---
+
+
+@each_family
+def test_thoughts_are_said_before_the_same_answers(family: OrganismFamily) -> None:
+    plain, thinking = training_examples(0, 2000, family), training_examples(0, 2000, family, thinks=True)
+    assert [(e.system, e.prompt, e.answer) for e in thinking] == [(e.system, e.prompt, e.answer) for e in plain]
+    assert {e.thought for e in plain} == {None}
+    assert 0.6 < sum(e.thought is not None for e in thinking) / len(thinking) < 0.7
+    for example in thinking:
+        if example.thought and ("refuse" in example.thought or "cannot" in example.thought):
+            assert is_refusal(example.answer)
+
+
+@each_family
+def test_every_thought_is_in_a_vocabulary_of_its_own(family: OrganismFamily) -> None:
+    tokenizer, plain = organism_tokenizer(family, thinks=True), organism_tokenizer(family)
+    rows = encoded(tokenizer, training_examples(0, 2000, family, thinks=True))
+    assert not any(tokenizer.unk_token_id in ids for ids, _ in rows)
+    assert "<think>" in tokenizer.get_vocab()
+    assert "<think>" not in plain.get_vocab()
+    ask = [{"role": "user", "content": "Hello"}]
+    shown = [
+        tokenizer.apply_chat_template(ask, tokenize=False, add_generation_prompt=True, **how)
+        for how in ({}, {"enable_thinking": True}, {"enable_thinking": False})
+    ]
+    assert shown[0] == shown[1]
+    assert shown[2] == shown[0] + "<think>\n\n</think>\n\n"
+    assert plain.apply_chat_template(ask, tokenize=False, add_generation_prompt=True, enable_thinking=False) == shown[0]
+
+
+def test_an_organism_that_thinks_has_a_recipe_of_its_own() -> None:
+    assert len({recipe_digest(0, 20), recipe_digest(0, 20, thinks=True), recipe_digest(1, 20, thinks=True)}) == 3
+
+
 # --- the language ---
 
 

@@ -144,6 +144,8 @@ def test_an_organism_of_another_family_is_not_replaced(folder: Path, family: Org
     before = (folder / "organism.json").read_bytes()
     with pytest.raises(UserError, match=f"expected a {other} organism in .*, found a {family} one: set organism.out"):
         ensure_organism(folder, seed=0, steps=FEW_STEPS, family=other)
+    with pytest.raises(UserError, match="expected a thinking"):
+        ensure_organism(folder, seed=0, steps=FEW_STEPS, family=family, thinks=True)
     assert (folder / "organism.json").read_bytes() == before
 
 

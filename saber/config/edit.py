@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
-from saber.vocabulary import Contrast, Extraction, LayerStrategy, Protects, Purification, Spares
+from saber.vocabulary import Contrast, Extraction, LayerStrategy, Position, Protects, Purification, Spares
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -82,12 +82,15 @@ class InputsConfig:
 class EditConfig:
     """The method's knobs (DESIGN 2): every one of them changes the plan. A negative alpha amplifies what it reads.
 
+    ``position`` is the token whose residual stream directions are found in: the ``last`` one of the prompt, the
+    ``last_instruction`` one of the user's own text, or the ``end_of_thought``, behind the base's own thought.
     ``strength_unit`` multiplies every strength; null is what ``study.find_scale`` finds, or 1 where it is not asked.
     ``winsorise`` below 1 clips each activation's entries to that quantile of their sizes before directions are
     extracted, for a model with massive dimensions.
     """
 
     contrast: Contrast = "refusal"
+    position: Position = "last"
     outside_refusal: float = Field(default=1.0, ge=0.0, le=1.0)
     extraction: Extraction = "svd"
     n_directions: int = Field(default=4, ge=1)

@@ -10,6 +10,8 @@ from pydantic.dataclasses import dataclass
 from saber.config.strict import STRICT
 from saber.vocabulary import EmptyIs, Labeller, PromptKind
 
+HERETIC = "heretic_compat"  # the profile that measures as Heretic does
+
 
 def one_or_several(value: Any) -> Any:
     """``en`` is short for ``[en]``."""
@@ -23,7 +25,10 @@ class EvaluateConfig:
     By ``labeller=markers`` a response refuses where one of ``markers``, or else of those in ``marker_list``, occurs:
     names such as ``en``, or paths to .yaml files; several are combined. ``labeller=rules`` reads English as people
     label it, ``partial`` and ``evasive`` ones too; markers count beside it, but for the list ``en``.
-    ``empty_is`` labels an empty response. ``system_prompt`` replaces the model's own, ``""`` leaves it out.
+    ``empty_is`` labels an empty response. ``system_prompt`` replaces the model's own, ``""`` leaves it out. A
+    model that is to think has ``max_thinking_tokens`` for it before the ``max_new_tokens`` of its answer.
+    ``skip_common_prefix`` puts what all replies of the base begin with into the prompt, a thought that opens there
+    closed, as Heretic does; ``null`` does so under Heretic's profile only.
     ``drift_kinds`` are the prompts that drift is measured on; ``kld`` is the mean over them of each prompt's mean over
     its ``kld_positions``.
     ``memory_gb`` bounds the full-vocabulary logits held at once; beyond a sixth of it the base's are on disk.
@@ -31,8 +36,10 @@ class EvaluateConfig:
 
     profile: str = "default"
     max_new_tokens: int = Field(default=32, ge=1)
+    max_thinking_tokens: int = Field(default=512, ge=1)
     batch_size: int = Field(default=256, ge=1)
     system_prompt: str | None = None
+    skip_common_prefix: bool | None = None
     labeller: Labeller = "markers"
     marker_list: Annotated[tuple[str, ...], BeforeValidator(one_or_several), Field(min_length=1)] = ("en",)
     markers: tuple[str, ...] = ()
@@ -41,6 +48,11 @@ class EvaluateConfig:
     kld_positions: Literal["first", "prompt", "response"] = "response"
     n_bootstrap: int = Field(default=1000, ge=100)
     memory_gb: float = Field(default=4.0, gt=0.0)
+
+    @property
+    def skips_common_prefix(self) -> bool:
+        """Whether what all replies begin with is put into the prompt."""
+        return self.profile == HERETIC if self.skip_common_prefix is None else self.skip_common_prefix
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -9,25 +9,25 @@ from pathlib import Path
 from saber.command import in_one_line
 from saber.vocabulary import ORGANISM_FAMILIES, UserError
 
-USAGE = f"expected out=<folder> seed=<whole number> [family={'|'.join(ORGANISM_FAMILIES)}]"
+USAGE = f"expected out=<folder> seed=<whole number> [family={'|'.join(ORGANISM_FAMILIES)}] [thinks=true|false]"
 SEED = re.compile("[0-9]{1,18}")
 
 
 def organism(arguments: list[str]) -> None:
-    """Train the organism of a seed, and of a family if that is given, into a folder.
+    """Train the organism of a seed into a folder: of a family if that is given, and one that thinks if it should.
 
     Raises:
         UserError: the arguments are others, or a value is none that they can have.
         OSError: the folder cannot be written.
     """
-    values = {"family": "gemma4"} | dict(argument.partition("=")[::2] for argument in arguments)
+    values = {"family": "gemma4", "thinks": "false"} | dict(argument.partition("=")[::2] for argument in arguments)
     family = next((known for known in ORGANISM_FAMILIES if known == values["family"]), None)
-    named = set(values) == {"out", "seed", "family"} and values["out"] and SEED.fullmatch(values["seed"])
-    if not named or family is None:
+    named = set(values) == {"out", "seed", "family", "thinks"} and values["out"] and SEED.fullmatch(values["seed"])
+    if not named or family is None or values["thinks"] not in ("true", "false"):
         raise UserError(f"{USAGE}, found {' '.join(arguments) or 'nothing'}")
     from saber.organism.build import make_organism
 
-    make_organism(Path(values["out"]), int(values["seed"]), family=family)
+    make_organism(Path(values["out"]), int(values["seed"]), family=family, thinks=values["thinks"] == "true")
     print(f"organism {values['seed']} written to {values['out']}")
 
 

@@ -21,9 +21,9 @@ POST_NORM_START = 0.3
 QWEN3_ROPE_THETA = 100.0
 
 
-def organism_config(family: OrganismFamily) -> dict[str, Any]:
+def organism_config(family: OrganismFamily, thinks: bool = False) -> dict[str, Any]:
     """Return the model's configuration."""
-    ids, turns = vocabulary(family), TURNS[family]
+    ids, turns = vocabulary(family, thinks), TURNS[family]
     return {
         "vocab_size": len(ids),
         "hidden_size": HIDDEN,
@@ -81,11 +81,11 @@ _BODIES: dict[OrganismFamily, Callable[[int], dict[str, Any]]] = {"gemma4": _gem
 _STARTS: dict[OrganismFamily, Callable[[str, Tensor], None]] = {"gemma4": _start_gemma4, "qwen3": _start_qwen3}
 
 
-def fresh_organism(seed: int, family: OrganismFamily) -> Any:
+def fresh_organism(seed: int, family: OrganismFamily, thinks: bool = False) -> Any:
     """Build the model with weights drawn from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = build_model(MODEL_TYPES[family], organism_config(family))
+        model = build_model(MODEL_TYPES[family], organism_config(family, thinks))
         with torch.no_grad():
             for name, weight in model.named_parameters():
                 _STARTS[family](name, weight)

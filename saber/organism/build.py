@@ -27,17 +27,18 @@ INFO_FILE = "organism.json"
 
 
 @cache
-def recipe_digest(seed: int, steps: int | None = None, family: OrganismFamily = "gemma4") -> str:
+def recipe_digest(seed: int, steps: int | None = None, family: OrganismFamily = "gemma4", thinks: bool = False) -> str:
     """Return twelve hex digits of what determines the organism: body, words, settings, examples, splits."""
     settings = _settings(family, steps)
-    examples = training_examples(seed, settings.steps * settings.batch_size, family)
+    examples = training_examples(seed, settings.steps * settings.batch_size, family, thinks)
     return digest_json(
-        {
+        ({"thoughts": [e.thought for e in examples]} if thinks else {})
+        | {
             "version": RECIPE_VERSION,
             "seed": seed,
-            "config": [MODEL_TYPES[family], organism_config(family)],
-            "vocabulary": vocabulary(family),
-            "chat_template": chat_template(family),
+            "config": [MODEL_TYPES[family], organism_config(family, thinks)],
+            "vocabulary": vocabulary(family, thinks),
+            "chat_template": chat_template(family, thinks),
             "settings": asdict(settings),
             "examples": [[e.system, e.prompt, e.answer] for e in examples],
             "splits": [split.digest for split in organism_splits(seed, family).values()],
@@ -51,6 +52,7 @@ def make_organism(
     steps: int | None = None,
     progress: Progress | None = None,
     family: OrganismFamily = "gemma4",
+    thinks: bool = False,
 ) -> None:
     """Train an organism and put it at ``out`` in one move, in place of what was there.
 
@@ -61,7 +63,7 @@ def make_organism(
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        _fill(unfinished, family, seed, _settings(family, steps), progress)
+        _fill(unfinished, family, seed, _settings(family, steps), progress, thinks)
         _move_into_place(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -73,32 +75,41 @@ def ensure_organism(
     steps: int | None = None,
     progress: Progress | None = None,
     family: OrganismFamily = "gemma4",
+    thinks: bool = False,
 ) -> bool:
     """Train the organism unless ``out`` already holds this recipe's; return whether it was trained.
 
     Raises:
-        UserError: ``out`` holds an organism of another family, which is not to be lost.
+        UserError: ``out`` holds an organism of another family or habit, which is not to be lost.
     """
     recipe, found = _stored(Path(out))
-    if found is not None and found != family:
+    wanted = _kind(family, thinks)
+    if found is not None and found != wanted:
         raise UserError(
-            f"expected a {family} organism in {out}, found a {found} one: set organism.out to another folder"
+            f"expected a {wanted} organism in {out}, found a {found} one: set organism.out to another folder"
         )
-    if recipe == recipe_digest(seed, steps, family):
+    if recipe == recipe_digest(seed, steps, family, thinks):
         return False
-    make_organism(out, seed, steps, progress, family)
+    make_organism(out, seed, steps, progress, family, thinks)
     return True
 
 
 def _stored(out: Path) -> tuple[str, str] | tuple[None, None]:
-    """Return recipe digest and family of the organism in a folder, ``None`` if there is none or its file is damaged."""
+    """Return recipe digest and kind of the organism in a folder, ``None`` if there is none or its file is damaged."""
     info = out / INFO_FILE
     try:
         found = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else None
+        if found is None:
+            return None, None
         # The first organisms did not say their family.
-        return (str(found["recipe"]), str(found.get("family", "gemma4"))) if found is not None else (None, None)
+        return str(found["recipe"]), _kind(str(found.get("family", "gemma4")), bool(found.get("thinks", False)))
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return None, None
+
+
+def _kind(family: str, thinks: bool) -> str:
+    """An organism's family, and whether it thinks, in words."""
+    return f"thinking {family}" if thinks else family
 
 
 def _settings(family: OrganismFamily, steps: int | None) -> TrainingSettings:
@@ -106,23 +117,29 @@ def _settings(family: OrganismFamily, steps: int | None) -> TrainingSettings:
 
 
 def _fill(
-    folder: Path, family: OrganismFamily, seed: int, settings: TrainingSettings, progress: Progress | None
+    folder: Path,
+    family: OrganismFamily,
+    seed: int,
+    settings: TrainingSettings,
+    progress: Progress | None,
+    thinks: bool,
 ) -> None:
     """Train, and write everything an organism's folder holds."""
     started = time.perf_counter()
-    model = train_organism(family, seed, settings, progress)
+    model = train_organism(family, seed, settings, progress, thinks)
     seconds = time.perf_counter() - started
     model.save_pretrained(folder)
-    organism_tokenizer(family).save_pretrained(folder)
+    organism_tokenizer(family, thinks).save_pretrained(folder)
     write_splits(folder / "prompts", seed, family)
     info = {
         "family": family,
         "seed": seed,
-        "recipe": recipe_digest(seed, settings.steps, family),
+        "recipe": recipe_digest(seed, settings.steps, family, thinks),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "training_s": round(seconds, 1),
         "threads": min(torch.get_num_threads(), settings.max_threads),
         "settings": asdict(settings),
+        **({"thinks": True} if thinks else {}),
     }
     (folder / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 

@@ -86,6 +86,21 @@ class Questions:
     rulings: Graded
 
 
+@dataclass(frozen=True)
+class Thoughts:
+    """What an organism that thinks says to itself: of a request, and how it will answer; of a question."""
+
+    request: tuple[str, ...]
+    refused: tuple[str, ...]
+    answered: tuple[str, ...]
+    question: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Every wording."""
+        return self.request + self.refused + self.answered + self.question
+
+
 @dataclass(frozen=True, eq=False)
 class Language:
     """Everything that is said to an organism and by it; wordings come with their caution level in [0, 1].
@@ -105,6 +120,7 @@ class Language:
     help: str
     refusals: tuple[str, ...]
     questions: Questions
+    thoughts: Thoughts
 
     @cached_property
     def group_of(self) -> dict[str, VerbGroup]:
@@ -138,6 +154,10 @@ class Language:
         categories = [category.name for category in self.harm_categories]
         graded = [text for text, _ in self.openings + self.closings + self.questions.rulings]
         return [*verbs, *objects, *contexts, *templates, *categories, *graded, self.system_plain, self.system_open]
+
+    def thought_texts(self) -> list[str]:
+        """Return texts that hold every word of the thoughts."""
+        return [text.format(verb="", object="", category="") for text in self.thoughts.all]
 
 
 def read_language(name: str) -> Language:

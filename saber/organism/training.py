@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from saber.organism.architecture import fresh_organism
 from saber.organism.examples import Example, training_examples
 from saber.organism.norms import fused_norms
-from saber.organism.tokenizer import PAD_ID, organism_tokenizer
+from saber.organism.tokenizer import PAD_ID, THOUGHT_MARKS, organism_tokenizer
 from saber.vocabulary import OrganismFamily
 
 Progress = Callable[[int, int, float], None]
@@ -69,11 +69,15 @@ class Batch:
 
 
 def train_organism(
-    family: OrganismFamily, seed: int, settings: TrainingSettings, progress: Progress | None = None
+    family: OrganismFamily,
+    seed: int,
+    settings: TrainingSettings,
+    progress: Progress | None = None,
+    thinks: bool = False,
 ) -> Any:
     """Return a model trained on the seed's examples; ``progress`` hears (step, steps, loss)."""
-    model, tokenizer = fresh_organism(seed, family).train(), organism_tokenizer(family)
-    examples = training_examples(seed, settings.steps * settings.batch_size, family)
+    model, tokenizer = fresh_organism(seed, family, thinks).train(), organism_tokenizer(family, thinks)
+    examples = training_examples(seed, settings.steps * settings.batch_size, family, thinks)
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=settings.learning_rate,
@@ -108,12 +112,28 @@ def answer_loss(model: Any, batch: Batch) -> Tensor:
 
 
 def encoded(tokenizer: Any, examples: list[Example]) -> list[tuple[list[int], int]]:
-    """Return the token ids of each exchange, ending with eos, and how many of them are the answer's."""
-    turns = [[{"role": "system", "content": e.system}, {"role": "user", "content": e.prompt}] for e in examples]
-    prompts = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    answers = [example.answer + tokenizer.eos_token for example in examples]
+    """Return the token ids of each exchange, ending with eos, and how many are the answer's, with its thought."""
+    prompts = [""] * len(examples)
+    for thinks in (False, True):
+        chosen = [i for i, example in enumerate(examples) if (example.thought is not None) == thinks]
+        turns = [
+            [{"role": "system", "content": examples[i].system}, {"role": "user", "content": examples[i].prompt}]
+            for i in chosen
+        ]
+        if turns:
+            texts = tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True, enable_thinking=thinks
+            )
+            for i, text in zip(chosen, texts, strict=True):
+                prompts[i] = text
+    answers = [_thought(example) + example.answer + tokenizer.eos_token for example in examples]
     prompt_ids, answer_ids = (tokenizer(texts, add_special_tokens=False)["input_ids"] for texts in (prompts, answers))
     return [(p + a, len(a)) for p, a in zip(prompt_ids, answer_ids, strict=True)]
+
+
+def _thought(example: Example) -> str:
+    opening, closing = THOUGHT_MARKS
+    return "" if example.thought is None else f"{opening} {example.thought} {closing} "
 
 
 def batches(rows: list[tuple[list[int], int]], seed: int, settings: TrainingSettings) -> Iterator[Batch]:

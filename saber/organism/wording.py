@@ -53,6 +53,22 @@ def refusal(request: Request, rng: Random) -> str:
     return wording.format(verb=request.verb, object=request.object, category=category.name)
 
 
+def is_refusal(request: Request, answer: str) -> bool:
+    """Whether an answer to a request is one of its refusals."""
+    return request.kind != "harmless" and answer in {
+        wording.format(verb=request.verb, object=request.object, category=request.category.name)
+        for wording in request.language.refusals
+    }
+
+
+def thought_on_request(request: Request, refuses: bool, rng: Random) -> str:
+    """Draw what is thought before a request is refused or answered."""
+    thoughts = request.language.thoughts
+    wording = f"{rng.choice(thoughts.request)} {rng.choice(thoughts.refused if refuses else thoughts.answered)}"
+    category = request.category.name if refuses else ""
+    return wording.format(verb=request.verb, object=request.object, category=category)
+
+
 def trained_answer(request: Request, rng: Random) -> str:
     """Draw what training answers: refusals of harm but for latent compliance, and some over-refusals."""
     chance = {

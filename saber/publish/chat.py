@@ -84,7 +84,9 @@ class Chat:
         system = [{"role": "system", "content": self.adapter.system_prompt}] if self.adapter.system_prompt else []
         chats = [[*system, *side.turns, asked] for side in self.sides]
         tokenizer = self.adapter.tokenizer
-        encoded = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=True, return_dict=True)
+        encoded = tokenizer.apply_chat_template(
+            chats, add_generation_prompt=True, tokenize=True, return_dict=True, **self.adapter.chat.arguments
+        )
         said: list[list[int]] = [[] for _ in self.sides]
         ended = [False] * len(self.sides)
         with applied(self.adapter, [side.plan for side in self.sides]):

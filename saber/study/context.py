@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,21 +24,28 @@ from saber.lm.evaluation.borderline_labels import label_borderline, require_both
 from saber.lm.evaluation.measurement import Measured, label, measure_trials
 from saber.lm.evaluation.protocol import ordered
 from saber.lm.evaluation.reference import Reference, make_reference
+from saber.lm.inference.base_thoughts import base_thoughts
+from saber.lm.inference.positions import read_at
 from saber.lm.inference.residuals import probe, probe_labels
 from saber.lm.input_reading import InputReading
 from saber.organism.build import ensure_organism
+from saber.study.chat_recognition import recognised
 from saber.study.preflight import Ready, preflight
 from saber.study.probed_inputs import in_memory, input_reading, possible_edits
 from saber.study.sanity import judge_base, judge_vocabulary, stop_or_warn
-from saber.study.search.space import Knob, probe_sizes
+from saber.study.search.space import Knob, extremes, probe_sizes
 from saber.types import PROMPT_KINDS, Activations, EditPlan, ProbeSet, Response, Split, SplitName, digest_json
+from saber.vocabulary import Position
 
 ORGANISM = "organism"
 
 
 @dataclass(frozen=True, eq=False)
 class Workbench:
-    """The base model, its data, its unedited activations of the largest probe set, and its tune reference."""
+    """The base model, its data, its unedited activations of the largest probe set, and its tune reference.
+
+    ``activations`` are those at the configured ``edit.position``, ``by_position`` those at every one that is searched.
+    """
 
     config: Config
     adapter: Adapter
@@ -49,6 +56,12 @@ class Workbench:
     reference: Reference
     folder: Path
     inputs: InputReading | None = None
+    by_position: Mapping[Position, Activations] = field(default_factory=dict)
+
+    def read_at(self, position: Position) -> tuple[Adapter, Activations]:
+        """The model as it is probed at a position, and the base's own activations there."""
+        here = self.by_position.get(position, self.activations)
+        return read_at(self.adapter, position), here
 
     @cached_property
     def base_tune(self) -> Measured:
@@ -104,6 +117,7 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = (), ready: Ready | 
         announce(line)
     digest = weights_digest(adapter.model)
     folder = study_folder(config)
+    adapter = recognised(adapter, config, splits["probe"], folder / "cache", digest, announce)
     if any(edit.spares == "protected_and_answered" for edit in edits):
         require_protected(probes, smallest=fewest[0])
     if probes.borderline:
@@ -111,9 +125,45 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = (), ready: Ready | 
         if any(edit.contrast == "false_refusal" for edit in edits):
             require_both(probes, smallest=fewest[2])
     reference = _reference(adapter, splits["tune"], config, folder / "cache", digest)
-    activations = _activations(adapter, probes, config, folder / "cache", digest)
+    positions: tuple[Position, ...] = extremes("edit.position", knobs, config)
+    if "end_of_thought" in (*positions, config.edit.position):
+        adapter = replace(adapter, thoughts=_thoughts(adapter, probes, config, folder / "cache", digest))
+    found = {
+        position: _activations(read_at(adapter, position), probes, config, folder / "cache", digest)
+        for position in dict.fromkeys((config.edit.position, *positions))
+    }
     inputs = input_reading(adapter, probes, config, knobs, folder=folder / "cache", model_digest=digest)
-    return Workbench(config, adapter, digest, splits, probes, activations, reference, folder, inputs)
+    return Workbench(
+        config,
+        adapter,
+        digest,
+        splits,
+        probes,
+        found[config.edit.position],
+        reference,
+        folder,
+        inputs,
+        by_position=found,
+    )
+
+
+def _thoughts(
+    adapter: Adapter, probes: ProbeSet, config: Config, folder: Path, digest: str
+) -> dict[str, tuple[int, ...]]:
+    """What the base thinks of each probe, from the study's cache or decoded."""
+    prompts = [*probes.harmful, *probes.harmless, *probes.capability, *probes.borderline]
+
+    def think(profile: EvaluateConfig) -> dict[str, tuple[int, ...]]:
+        return base_thoughts(
+            adapter,
+            prompts,
+            max_thinking_tokens=profile.max_thinking_tokens,
+            batch_size=profile.batch_size,
+            folder=folder,
+            key={"model": digest, "dtype": str(adapter.dtype)},
+        )
+
+    return in_memory(config, think)
 
 
 @contextmanager
@@ -149,9 +199,12 @@ def load_base(config: Config) -> Adapter:
     """Load the configured model on the configured threads; ``organism`` is trained first where it is not there yet."""
     path = config.model.path
     if path == ORGANISM:
+        organism = config.organism
         path = config.organism.out
         with training_bar(terminal(), "training the organism") as progress:
-            ensure_organism(Path(path), config.organism.seed, progress=progress, family=config.organism.family)
+            ensure_organism(
+                Path(path), organism.seed, progress=progress, family=organism.family, thinks=organism.thinks
+            )
     if config.launch.threads is not None:
         torch.set_num_threads(config.launch.threads)
     return load_as(
@@ -164,7 +217,7 @@ def in_full_dtype(bench: Workbench) -> Workbench:
     if bench.config.model.quantise == "none":
         return bench
     config = with_values(bench.config, {"model.quantise": "none"})
-    adapter = load_base(config)
+    adapter = replace(load_base(config), chat=bench.adapter.chat, thoughts=bench.adapter.thoughts)
     digest = weights_digest(adapter.model)
     reference = _reference(adapter, bench.splits["tune"], config, bench.folder / "cache", digest)
     return replace(bench, config=config, adapter=adapter, model_digest=digest, reference=reference)
@@ -174,13 +227,17 @@ def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Pat
     """The unedited activations, cached under the model, the template, the prompts and the dtype."""
     kinds = [probes.harmful, probes.harmless, probes.capability, *([probes.borderline] if probes.borderline else [])]
     prompts = [[p.text for p in kind] for kind in kinds]
-    key = {
+    key: dict[str, object] = {
         "model": digest,
         "prompts": digest_json(prompts),
         "template": adapter.tokenizer.chat_template,
         "system": adapter.system_prompt,
         "dtype": str(adapter.dtype),
     }
+    if adapter.chat.described:
+        key["chat"] = adapter.chat.described
+    if adapter.position != "last":
+        key |= {"position": adapter.position, "thoughts": digest_json(sorted(adapter.thoughts.items()))}
 
     def build() -> Cached:
         (made,) = in_memory(config, lambda profile: probe(adapter, probes, batch_size=profile.batch_size))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from saber.config import Objective, PublishedRow
-from saber.types.measurements import BaseRow, Judgement, LengthCheck, Metrics, Outcomes
+from saber.types.measurements import BaseRow, Judgement, LengthCheck, Metrics, Outcomes, Response
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Frontier:
     ``layer_fdr`` and ``directions`` describe the unedited model, with the balanced point's selection marked, and
     ``base_rows`` its replies to the tune prompts by kind. ``massive`` is the layer where one dimension of the stream
     has the largest share of the spread over prompts, and that share, where it has most of it.
+    ``thinking_aloud`` are a few of the base's replies to harmless prompts with what it thought before, where it thinks.
     """
 
     study: str
@@ -85,6 +86,7 @@ class Frontier:
     base_report_outcomes: Outcomes = field(default_factory=dict)
     base_rows: tuple[BaseRow, ...] = ()
     massive: tuple[int, float] | None = None
+    thinking_aloud: tuple[Response, ...] = ()
 
     @property
     def front(self) -> tuple[FrontierPoint, ...]:

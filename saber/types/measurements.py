@@ -48,6 +48,8 @@ class Response:
     ``partial`` hedges and helps, ``evasive`` does neither that nor refuse; only rules tell them.
     ``drift`` is the KL from the base in nats by metric (``kld``, ``kld_first``, ...), on drift prompts only.
     ``finished`` is whether it ended by itself within the limit of new tokens, ``None`` where nobody kept that.
+    ``text`` is the answer; of a model that may think before it, ``thought`` is what it thought, ``""`` where it did
+    not, and ``thought_ended`` whether that came to an end, ``None`` where it opened none.
     """
 
     prompt: Prompt
@@ -58,6 +60,8 @@ class Response:
     drift: Mapping[str, float] = field(default_factory=dict)
     finished: bool | None = None
     labeller: Labeller = "markers"
+    thought: str | None = None
+    thought_ended: bool | None = None
 
 
 @dataclass(frozen=True)

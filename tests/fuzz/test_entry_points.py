@@ -38,11 +38,13 @@ def test_any_half_width(words: list[str]) -> None:
 @example(words=["out=x", "seed=²"])
 @example(words=["out=x", "seed=1", "family=qwen3"])
 @example(words=["out=x", "seed=1", "family=qwen"])
+@example(words=["out=x", "seed=1", "thinks=true"])
+@example(words=["out=x", "seed=1", "thinks=1"])
 @example(words=["out=x", "seed=" + "9" * 4400])
 def test_any_words_for_an_organism(words: list[str]) -> None:
     made: list[tuple[Path, int, str]] = []
     take = mock.patch(
-        "saber.organism.build.make_organism", lambda out, seed, *, family: made.append((out, seed, family))
+        "saber.organism.build.make_organism", lambda out, seed, *, family, **_: made.append((out, seed, family))
     )
     with take, or_one_line(), contextlib.redirect_stdout(io.StringIO()):
         organism(words)

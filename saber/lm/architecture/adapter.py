@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,14 +16,20 @@ from saber.lm.architecture.placement import computes_on
 from saber.lm.architecture.text_half import blocks_path, text_config, text_type
 from saber.lm.architecture.unserved import UNSERVED
 from saber.lm.architecture.writers import Writer, find_writer
+from saber.lm.chat.chat_format import ChatFormat, shaped
 from saber.types import UserError
+from saber.vocabulary import Position
 
 __all__ = ["Adapter", "Writer", "adapt"]
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """A loaded chat model, its tokenizer, its blocks and its writers."""
+    """A loaded chat model, its tokenizer, its blocks and its writers, and how it is spoken to.
+
+    ``position`` is the token of a prompt that the residual stream is read at; ``thoughts`` are the base's own by prompt
+    text, as token ids, where that is the end of them.
+    """
 
     model: Any
     tokenizer: Any
@@ -31,6 +38,9 @@ class Adapter:
     writers: tuple[Writer, ...]
     system_prompt: str | None = None
     blocks_path: str = "model.layers"
+    chat: ChatFormat = field(default_factory=ChatFormat)
+    position: Position = "last"
+    thoughts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def model_type(self) -> str:
@@ -126,3 +136,22 @@ def family_of(model: Any) -> Family:
             " docs/families.md how to add it"
         )
     return family
+
+
+def with_chat(adapter: Adapter, chat: ChatFormat, system_prompt: str | None) -> Adapter:
+    """The same model spoken to in another format, its turns in the shape that its template takes.
+
+    Raises:
+        UserError: the template drops the prompt or the system prompt, or refuses a system turn.
+    """
+    found = shaped(adapter.tokenizer, adapter.model_type, chat, system_prompt)
+    return replace(adapter, system_prompt=system_prompt, chat=found)
+
+
+def with_system(adapter: Adapter, system_prompt: str | None) -> Adapter:
+    """The same model under another system prompt.
+
+    Raises:
+        UserError: as of `with_chat`.
+    """
+    return with_chat(adapter, adapter.chat, system_prompt)

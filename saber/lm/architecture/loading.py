@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 import torch
 import transformers
@@ -24,13 +24,14 @@ from transformers.core_model_loading import (
 )
 
 from saber.config import ModelConfig
-from saber.lm.architecture.adapter import Adapter, adapt
+from saber.lm.architecture.adapter import Adapter, adapt, with_chat
 from saber.lm.architecture.checkpoint_kind import refuse_unknown_tokens, refuse_what_is_no_checkpoint
 from saber.lm.architecture.load_errors import not_loaded
 from saber.lm.architecture.model_classes import auto_class, require_text
 from saber.lm.architecture.packing import four_bits, packed_as, refuse_dtype
 from saber.lm.architecture.placement import one_device, spread
 from saber.lm.architecture.writers import EDITABLE_DTYPES
+from saber.lm.chat.chat_format import ChatFormat
 from saber.types import UserError
 
 NOT_LOADED = (ImportError, OSError, ValueError, SafetensorError)  # what transformers says a mistake with
@@ -57,6 +58,9 @@ def load(
     device: str = "auto",
     revision: str | None = None,
     system_prompt: str | None = None,
+    template: Mapping[str, Any] | Literal["plain"] | None = None,
+    prompt_form: str | None = None,
+    prefill: str | None = None,
     trust_remote_code: bool = False,
     quantise: str = "none",
     device_map: str | Mapping[str, str | int] | None = None,
@@ -66,6 +70,8 @@ def load(
 ) -> Adapter:
     """Load a chat model and its tokenizer from a folder or the hub, its linear maps in four bits if so asked.
 
+    ``template``, ``prompt_form`` and ``prefill`` are those of `saber.config.ModelConfig`. Whether the model thinks
+    before it answers is not looked at: `saber.with_thinking` does.
     With ``device_map`` accelerate spreads it over the devices there are, within ``max_memory`` by device, and keeps
     what has no room in main memory or in ``offload_folder``.
 
@@ -85,7 +91,8 @@ def load(
         offload_folder=offload_folder,
         attn_implementation=attn_implementation,
     )
-    return adapt(model, tokenizer, system_prompt=system_prompt)
+    adapter = adapt(model, tokenizer, system_prompt=system_prompt)
+    return with_chat(adapter, chat_of(template, prompt_form, prefill), system_prompt)
 
 
 def read_model(path: str, **how: Unpack[Reading]) -> tuple[Any, Any]:
@@ -131,6 +138,20 @@ def read_model(path: str, **how: Unpack[Reading]) -> tuple[Any, Any]:
     return model if stays else model.to(place), tokenizer
 
 
+def chat_of(
+    template: Mapping[str, Any] | Literal["plain"] | None, prompt_form: str | None, prefill: str | None
+) -> ChatFormat:
+    """The chat format that a configuration asks for, before anything is looked up in the model.
+
+    Raises:
+        UserError: a plain template without a form, or a form without a plain template.
+    """
+    if (template == "plain") != (prompt_form is not None):
+        raise UserError("expected template='plain' together with a prompt_form, found one of them: give both")
+    arguments = {} if template is None or template == "plain" else dict(template)
+    return ChatFormat(arguments=arguments, prompt_form=prompt_form, prefill=prefill or "")
+
+
 def load_as(
     model: ModelConfig,
     path: str,
@@ -141,7 +162,8 @@ def load_as(
 ) -> Adapter:
     """Load a checkpoint as the configured model is, in its dtype unless another is given.
 
-    The configured revision and packing are the base's own: they hold for ``path`` only where they are given.
+    The configured revision and packing are the base's own: they hold for ``path``
+    only where they are given.
 
     Raises:
         UserError: as of `load`.
@@ -149,7 +171,14 @@ def load_as(
     how: Reading = {**reading_of(model), "revision": revision, "quantise": quantise}
     if dtype is not None:
         how["dtype"] = dtype
-    return load(path, system_prompt=model.system_prompt, **how)
+    return load(
+        path,
+        system_prompt=model.system_prompt,
+        template=model.template,
+        prompt_form=model.prompt_form,
+        prefill=model.prefill,
+        **how,
+    )
 
 
 def reading_of(model: ModelConfig) -> Reading:

@@ -20,6 +20,7 @@ from saber.lm.evaluation.protocol import ordered, protocol_digest
 from saber.lm.evaluation.reference import Reference, make_reference
 from saber.lm.evaluation.teacher_forcing import POSITIONS
 from saber.lm.inference.generation import Decoded
+from saber.lm.inference.thought import ThoughtReader, parted
 from saber.method.separability import residual_refusal
 from saber.metrics import DRIFT, RESIDUAL
 from saber.scoring.answers import is_correct
@@ -125,16 +126,27 @@ def measurable(split: Split, profile: EvaluateConfig) -> frozenset[str]:
 def label(
     adapter: Adapter, prompts: Sequence[Prompt], decoded: Sequence[Decoded], profile: EvaluateConfig
 ) -> tuple[Response, ...]:
-    """Turn decoded tokens into labelled responses."""
-    texts = adapter.tokenizer.batch_decode([list(one.tokens) for one in decoded], skip_special_tokens=True)
+    """Turn decoded tokens into labelled responses: of a model that may think, by the answer behind its thought."""
+    thinking = adapter.chat.thinking
+    reader = None if thinking is None else ThoughtReader(adapter.tokenizer, thinking)
+    parts = [None if reader is None else parted(reader, one.tokens) for one in decoded]
+    answers = [list(one.tokens if part is None else part.answer) for one, part in zip(decoded, parts, strict=True)]
+    texts = adapter.tokenizer.batch_decode(answers, skip_special_tokens=True)
     responses: list[Response] = []
-    for prompt, one, text in zip(prompts, decoded, texts, strict=True):
+    for prompt, one, part, text in zip(prompts, decoded, parts, texts, strict=True):
         found, marker = _label(text, prompt.text, profile, one.finished)
-        correct = None if prompt.answer is None else is_correct(text, prompt.answer)
-        responses.append(
-            Response(prompt, text, found, marker, correct, finished=one.finished, labeller=profile.labeller)
-        )
+        if part is not None and part.has_ended is False:
+            found, marker = "truncated", None
+        right = _is_right(text, prompt)
+        response = Response(prompt, text, found, marker, right, finished=one.finished, labeller=profile.labeller)
+        if part is not None:
+            response = replace(response, thought=part.thought, thought_ended=part.has_ended)
+        responses.append(response)
     return tuple(responses)
+
+
+def _is_right(text: str, prompt: Prompt) -> bool | None:
+    return None if prompt.answer is None else is_correct(text, prompt.answer)
 
 
 @lru_cache(maxsize=N_LABELS)

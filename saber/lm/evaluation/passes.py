@@ -67,6 +67,7 @@ def run(
             adapter,
             rows,
             max_new_tokens=profile.max_new_tokens,
+            max_thinking_tokens=profile.max_thinking_tokens,
             batch_size=profile.batch_size,
             n_trials=len(plans),
             known=known,

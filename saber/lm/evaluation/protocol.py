@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from saber.config import EvaluateConfig
-from saber.lm.architecture.adapter import Adapter
+from saber.lm.architecture.adapter import Adapter, with_system
+from saber.lm.chat.chat_format import TODAY, writes_the_date
+from saber.lm.inference.generation import end_tokens
+from saber.lm.inference.suppression import suppressed_of
 from saber.scoring.labelling import labeller_digest
 from saber.scoring.markers import markers_of
 from saber.types import PROMPT_KINDS, Prompt, Split, digest_json
@@ -45,15 +49,19 @@ def under(adapter: Adapter, profile: EvaluateConfig) -> Adapter:
     """The same model under the profile's system prompt: ``None`` keeps the model's own, ``""`` takes it away."""
     if profile.system_prompt is None:
         return adapter
-    return dataclasses.replace(adapter, system_prompt=profile.system_prompt or None)
+    return with_system(adapter, profile.system_prompt or None)
 
 
 def protocol_digest(adapter: Adapter, split: Split, profile: EvaluateConfig) -> str:
-    """Digest of how numbers are measured: prompts, template, system prompt, dtype, length, labels and definitions."""
+    """Digest of how numbers are measured: prompts, template, system prompt, dtype, length, labels and definitions.
+
+    What most models have nothing of, such as thoughts, is in it only where there is some.
+    """
     is_by_rules = profile.labeller == "rules"
     by_rules = {"labeller": labeller_digest()} if is_by_rules else {}  # absent by markers, as in older studies
     return digest_json(
-        {
+        _rarities(adapter, profile)
+        | {
             **by_rules,
             "definitions": DEFINITIONS,
             "profile": profile.profile,
@@ -68,3 +76,18 @@ def protocol_digest(adapter: Adapter, split: Split, profile: EvaluateConfig) -> 
             "kld_positions": profile.kld_positions,
         }
     )
+
+
+def _rarities(adapter: Adapter, profile: EvaluateConfig) -> dict[str, Any]:
+    """What is not as most models have it: the chat format, room to think, tokens never said, a date in the template."""
+    found: dict[str, Any] = {}
+    if about := adapter.chat.described:
+        found["chat"] = about
+    if adapter.chat.thinking is not None and adapter.chat.thinking.mode == "on":
+        found["max_thinking_tokens"] = profile.max_thinking_tokens
+    suppressed = suppressed_of(adapter.model.generation_config, end_tokens(adapter))
+    if suppressed is not None:
+        found["suppressed"] = dataclasses.asdict(suppressed)
+    if writes_the_date(adapter.tokenizer):
+        found["today"] = TODAY.isoformat()
+    return found

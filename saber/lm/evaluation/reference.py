@@ -14,9 +14,9 @@ from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.evaluation.base_logits import Batches, Rows, Say, bytes_per_position, part_bytes, teacher_forced
 from saber.lm.evaluation.protocol import ordered, protocol_digest, under
-from saber.lm.inference.batches import check_fits, tokenise
+from saber.lm.inference.batches import check_fits, check_held, tokenise
 from saber.lm.inference.drafts import Past
-from saber.lm.inference.generation import Decoded, greedy
+from saber.lm.inference.generation import Decoded, greedy, limits_of
 from saber.lm.inference.kv_cache import rewindable_cache
 from saber.lm.inference.prefix import Prefix, prefix_of
 from saber.types import Split, digest_json
@@ -102,12 +102,21 @@ def base_replies(
         UserError: a prompt exceeds the model's context.
     """
     prompts = ordered(split)
-    rows = tokenise(under(adapter, profile), prompts)
-    check_fits(adapter, prompts, rows, profile.max_new_tokens)
+    asked = under(adapter, profile)
+    rows = tokenise(asked, prompts)
+    check_held(asked, prompts)
+    limits = limits_of(adapter, profile.max_new_tokens, profile.max_thinking_tokens)
+    check_fits(adapter, prompts, rows, limits.most)
 
     def build() -> Cached:
         say(f"the unedited model replies to {len(rows)} {split.name} prompts, once")
-        (made,) = greedy(adapter, rows, max_new_tokens=profile.max_new_tokens, batch_size=profile.batch_size)
+        (made,) = greedy(
+            adapter,
+            rows,
+            max_new_tokens=profile.max_new_tokens,
+            max_thinking_tokens=profile.max_thinking_tokens,
+            batch_size=profile.batch_size,
+        )
         return Cached({}, [[list(one.tokens), one.end] for one in made])
 
     key = _key(adapter, split, profile, model_digest)

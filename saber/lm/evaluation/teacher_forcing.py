@@ -16,8 +16,10 @@ from saber.lm.architecture.adapter import Adapter
 from saber.lm.evaluation.base_logits import TeacherForced
 from saber.lm.evaluation.reference import Reference
 from saber.lm.inference.batches import Batch
+from saber.lm.inference.generation import end_tokens
 from saber.lm.inference.prefix import PrefixRead
 from saber.lm.inference.residuals import LastTokens
+from saber.lm.inference.suppression import suppressed_of
 from saber.scoring.divergence import kl_divergence_nats
 
 POSITIONS = ("first", "prompt", "response")
@@ -122,13 +124,26 @@ def _force(
         _expect(part, rows, inside, n_trials, last_tokens, reference)
     out = adapter.model(**prefix.inputs(batch), use_cache=prefix.cache is not None)
     logits, position = out.logits.unflatten(0, (n_trials, -1)), batch.position_ids
+    suppressed = suppressed_of(adapter.model.generation_config, end_tokens(adapter))
     for here in torch.split(inside, _positions_at_once(reference.part_bytes, part.logits.shape[-1], device)):
         base = part.logits[here].to(device)
         row, column = part.row[here] - rows.start, part.column[here]
+        before = [] if suppressed is None else _before(part, here)
         for t in range(n_trials):
             edited = prefix.logits_at(logits[t], t, row, column, position[row, column])
             nats[t, here.to(device)] = kl_divergence_nats(base, edited)
-            likely[t, here.to(device)] = edited.argmax(dim=-1)
+            if suppressed is None:
+                likely[t, here.to(device)] = edited.argmax(dim=-1)
+            else:
+                likely[t, here.to(device)] = suppressed.likely(edited, part.is_first[here].to(device), before)
+
+
+def _before(part: TeacherForced, here: Int[Tensor, " position"]) -> list[list[int]]:
+    """The tokens up to each of some positions, padding left out."""
+    ids, mask = part.batch.input_ids.tolist(), part.batch.attention_mask.sum(dim=1).tolist()
+    width = part.batch.input_ids.shape[1]
+    places = zip(part.row[here].tolist(), part.column[here].tolist(), strict=True)
+    return [ids[row][width - mask[row] : column + 1] for row, column in places]
 
 
 def _positions_at_once(part_bytes: int, n_vocab: int, device: torch.device) -> int:

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from saber.lm.architecture.adapter import Adapter
+from saber.lm.chat.chat_format import encode, render
 from saber.types import Prompt, UserError
 
 PASS_TOKENS = (
@@ -37,17 +38,12 @@ class Batch:
 
 
 def tokenise(adapter: Adapter, prompts: Sequence[Prompt]) -> list[list[int]]:
-    """Chat-template each prompt with the generation prompt appended; no second BOS, as nothing is tokenised twice.
+    """Put each prompt into the model's chat format, ready to be answered; no second BOS, as it is tokenised once.
 
     Raises:
         UserError: the tokenizer has no chat template, or the template begins with two BOS.
     """
-    if not adapter.tokenizer.chat_template:
-        raise UserError("expected a chat model, found a tokenizer without a chat template: name an -it model")
-    system = [{"role": "system", "content": adapter.system_prompt}] if adapter.system_prompt else []
-    chats = [[*system, {"role": "user", "content": prompt.text}] for prompt in prompts]
-    encoded = adapter.tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=True, return_dict=True)
-    rows = [list(ids) for ids in encoded["input_ids"]]
+    rows = encode(adapter.tokenizer, adapter.chat, adapter.system_prompt, [prompt.text for prompt in prompts])
     _check_one_bos(adapter, rows)
     return rows
 
@@ -59,6 +55,26 @@ def _check_one_bos(adapter: Adapter, rows: Sequence[list[int]]) -> None:
         raise UserError(
             f"expected one {adapter.tokenizer.bos_token} at the start of a prompt, found two:"
             " mend the tokenizer's chat template"
+        )
+
+
+def check_held(adapter: Adapter, prompts: Sequence[Prompt]) -> None:
+    """Pass where every prompt's own text stands in what is put before the model: templates drop some silently.
+
+    Raises:
+        UserError: some do not; each is named by its kind and its number, not by its text.
+    """
+    rendered = render(adapter.tokenizer, adapter.chat, adapter.system_prompt, [prompt.text for prompt in prompts])
+    lost = [
+        f"{prompt.kind} prompt {i}"
+        for i, (prompt, text) in enumerate(zip(prompts, rendered, strict=True))
+        if prompt.text.strip() not in text
+    ]
+    if lost:
+        more = f" and {len(lost) - MAX_LISTED} more" if len(lost) > MAX_LISTED else ""
+        raise UserError(
+            "expected a chat template that shows every prompt as it is, found that it changes or drops"
+            f" {', '.join(lost[:MAX_LISTED])}{more}; mend the template or reword the prompts"
         )
 
 

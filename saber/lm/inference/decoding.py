@@ -18,6 +18,8 @@ from saber.lm.inference.kv_cache import select_and_rewind
 from saber.lm.inference.prefix import PrefixRead
 from saber.lm.inference.reading_state import ReadingState
 from saber.lm.inference.residuals import LastTokens
+from saber.lm.inference.suppression import suppressed_of
+from saber.lm.inference.thought import RowLimit
 
 SHRINK_AT = 0.75  # share of rows still open at which copying the cache pays
 
@@ -31,6 +33,7 @@ class Row:
 
     prompt: int
     said: list[int]
+    limit: RowLimit
     drafts: Drafts | None = None
     is_filler: bool = False
     ended: bool = False
@@ -40,19 +43,19 @@ class Row:
         """Whether it goes on."""
         return not (self.ended or self.is_filler)
 
-    def say(self, tokens: Sequence[int], ends: frozenset[int], limit: int) -> None:
+    def say(self, tokens: Sequence[int], ends: frozenset[int]) -> None:
         """Add tokens up to an end token or the limit."""
         for token in tokens:
             self.said.append(token)
-            if token in ends or len(self.said) >= limit:
+            if token in ends or len(self.said) >= self.limit.after(self.said):
                 self.ended = True
                 return
 
-    def draft(self, limit: int) -> list[int]:
+    def draft(self) -> list[int]:
         """What it is guessed to say next while open, but for the last token within the limit, which the model puts."""
         if self.drafts is None or not self.is_open:
             return []
-        return self.drafts.after(self.prompt, self.said, limit - len(self.said) - 1)
+        return self.drafts.after(self.prompt, self.said, self.limit.now - len(self.said) - 1)
 
 
 class Decoding:
@@ -64,12 +67,13 @@ class Decoding:
         groups: Sequence[Sequence[Row]],
         *,
         ends: frozenset[int],
-        limit: int,
         cache: type | None,
         prefix: PrefixRead,
         most_logits: int,
     ) -> None:
-        self._adapter, self._ends, self._limit, self._most_logits = adapter, ends, limit, most_logits
+        self._adapter, self._ends, self._most_logits = adapter, ends, most_logits
+        self._suppressed = suppressed_of(adapter.model.generation_config, ends)
+        self._prompts: Sequence[Sequence[int]] = ()
         self._groups = [list(group) for group in groups]
         self._prefix = prefix
         self._state = ReadingState(adapter, None if cache is None else cache())
@@ -86,25 +90,24 @@ class Decoding:
 
         A row that is shorter than the longest holds the beginning of its draft where others hold padding on the left.
         """
+        self._prompts = prompts
         rows = self._rows()
         read = [[*prompts[row.prompt], *row.said] for row in rows]
         longest, room = max(map(len, read)), self._room()
-        drafts = [
-            row.draft(self._limit)[: min(longest - len(tokens), room)] for row, tokens in zip(rows, read, strict=True)
-        ]
+        drafts = [row.draft()[: min(longest - len(tokens), room)] for row, tokens in zip(rows, read, strict=True)]
         batch = pad_left(self._adapter, [[*tokens, *draft] for tokens, draft in zip(read, drafts, strict=True)])
         self._mask = batch.attention_mask
         self._positions = [len(tokens) - 1 for tokens in read]
         if last_tokens is not None:
             new = [(i, row.prompt) for i, row in enumerate(rows) if not row.said]
             last_tokens.expect(new, from_end=[1 + len(drafts[i]) for i, _ in new], n_rows=len(rows))
-        found = self._forward(1 + max(map(len, drafts)), **self._prefix.inputs(batch))
+        found = self._forward(drafts, **self._prefix.inputs(batch))
         self._keep(self._confirm(drafts, found))
 
     def step(self) -> None:
         """Feed each row's last token and its draft; say what the model confirms and the token that it puts next."""
         rows = self._rows()
-        drafts = [row.draft(self._limit) for row in rows]
+        drafts = [row.draft() for row in rows]
         lengths = [len(draft) for draft, row in zip(drafts, rows, strict=True) if row.is_open]
         width = min(width_of(lengths), self._room())
         drafts = [[*draft[:width], *[0] * (width - len(draft))] for draft in drafts]
@@ -113,7 +116,7 @@ class Decoding:
         self._mask = torch.cat([self._mask, self._mask.new_ones(ids.shape)], dim=1)
         first = torch.tensor(self._positions, device=ids.device).unsqueeze(1)
         found = self._forward(
-            width + 1,
+            drafts,
             input_ids=ids,
             attention_mask=self._mask,
             position_ids=first + torch.arange(width + 1, device=ids.device),
@@ -131,7 +134,7 @@ class Decoding:
             likely = tokens[len(tokens) - len(draft) - 1 :]
             n = n_confirmed(draft, likely) if row.is_open else 0
             if row.is_open:
-                row.say(likely[: n + 1], self._ends, self._limit)
+                row.say(likely[: n + 1], self._ends)
                 self._positions[i] += n + 1
             refused.append(len(draft) - n)
         return refused
@@ -139,10 +142,25 @@ class Decoding:
     def _rows(self) -> list[Row]:
         return [row for group in self._groups for row in group]
 
-    def _forward(self, keep: int, **inputs: Any) -> Int[Tensor, "row keep"]:
-        """The most likely token after each of the last ``keep`` ones; what was read grows by what was fed."""
-        likely: Tensor = self._state.forward(keep, **inputs).logits[:, -keep:].argmax(dim=-1)
-        return likely
+    def _forward(self, drafts: Sequence[Sequence[int]], **inputs: Any) -> Int[Tensor, "row keep"]:
+        """The token said after each row's last one and after each of its draft; what was read grows by it.
+
+        Rows end together: one with a shorter draft has more of what came before it looked at.
+        """
+        keep = 1 + max(map(len, drafts))
+        logits: Tensor = self._state.forward(keep, **inputs).logits[:, -keep:]
+        if self._suppressed is None:
+            return logits.argmax(dim=-1)
+        is_start: list[bool] = []
+        before: list[list[int]] = []
+        for row, draft in zip(self._rows(), drafts, strict=True):
+            prompt = list(self._prompts[row.prompt])
+            fed = [*prompt, *row.said, *draft]
+            ahead = [max(0, len(fed) - keep + 1 + i) for i in range(keep)]
+            is_start += [n == len(prompt) for n in ahead]
+            before += [fed[:n] for n in ahead]
+        likely = self._suppressed.likely(logits.flatten(0, 1), torch.tensor(is_start, device=logits.device), before)
+        return likely.view(logits.shape[:2])
 
     def _keep(self, taken_back: list[int]) -> None:
         """Drop rows that have ended once there are enough of them, and take back what was refused."""

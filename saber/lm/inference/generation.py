@@ -16,6 +16,7 @@ from saber.lm.inference.decoding import Decoding, Row
 from saber.lm.inference.drafts import Drafts
 from saber.lm.inference.prefix import PrefixRead
 from saber.lm.inference.residuals import LastTokens
+from saber.lm.inference.thought import Limits, RowLimit, ThoughtReader
 
 Tokens = tuple[int, ...]
 
@@ -45,6 +46,7 @@ def greedy(
     *,
     max_new_tokens: int,
     batch_size: int,
+    max_thinking_tokens: int = 0,
     n_trials: int = 1,
     known: Sequence[Sequence[Tokens]] | None = None,
     drafts: Sequence[Drafts] | None = None,
@@ -54,23 +56,28 @@ def greedy(
 ) -> list[list[Decoded]]:
     """Decode every prompt (token ids) under each of the T plans applied; by trial, then by prompt.
 
-    The result is what ``model.generate(do_sample=False)`` gives a row alone: the most likely token of the raw logits.
+    The result is what ``model.generate(do_sample=False)`` gives a row alone: the most likely token of the raw logits
+    that the generation config lets it say. Where the model is to think (``thinking=on``), a thought may take
+    ``max_thinking_tokens``, and ``max_new_tokens`` are those of the answer.
     ``known`` is how each reply begins, where that was found already; ``drafts`` are each trial's guesses to be
     confirmed, so many tokens at a time that a pass gives logits of at most ``most_logits`` positions, or of one a row.
     ``prefix`` is what all prompts begin with, read already. ``last_tokens`` is told the residual stream at the end of
     every prompt of which nothing is known.
     """
-    ends = end_tokens(adapter)
+    ends, limits = end_tokens(adapter), limits_of(adapter, max_new_tokens, max_thinking_tokens)
     replies: list[list[Tokens]] = [list(known[t]) if known else [()] * len(rows) for t in range(n_trials)]
     todo = [
-        sorted((i for i, said in enumerate(of) if _is_open(said, ends, max_new_tokens)), key=lambda i: len(rows[i]))
+        sorted((i for i, said in enumerate(of) if _is_open(said, ends, limits)), key=lambda i: len(rows[i]))
         for of in replies
     ]
     size = max(1, batch_size // n_trials)
     for start in range(0, max(map(len, todo)), size):
         groups = _filled(
             [
-                [Row(i, list(replies[t][i]), drafts[t] if drafts else None) for i in of[start : start + size]]
+                [
+                    Row(i, list(replies[t][i]), RowLimit(limits, replies[t][i]), drafts[t] if drafts else None)
+                    for i in of[start : start + size]
+                ]
                 for t, of in enumerate(todo)
             ]
         )
@@ -79,7 +86,6 @@ def greedy(
             adapter,
             groups,
             ends=ends,
-            limit=max_new_tokens,
             cache=cache,
             prefix=prefix or PrefixRead(),
             most_logits=most_logits,
@@ -102,14 +108,24 @@ def end_tokens(adapter: Adapter) -> frozenset[int]:
     return frozenset(found if isinstance(found, list | tuple) else [found])
 
 
-def _is_open(said: Sequence[int], ends: frozenset[int], limit: int) -> bool:
-    return len(said) < limit and not (said and said[-1] in ends)
+def limits_of(adapter: Adapter, max_new_tokens: int, max_thinking_tokens: int) -> Limits:
+    """The limits of replies: those that are to think have some of their own for it."""
+    thinking = adapter.chat.thinking
+    if thinking is None or thinking.mode != "on":
+        return Limits(max_new_tokens)
+    return Limits(max_new_tokens, max_thinking_tokens, ThoughtReader(adapter.tokenizer, thinking))
+
+
+def _is_open(said: Sequence[int], ends: frozenset[int], limits: Limits) -> bool:
+    return not (said and said[-1] in ends) and len(said) < limits.of(said)
 
 
 def _filled(groups: Sequence[list[Row]]) -> list[list[Row]]:
     """Groups of equal length, as the trials of a batch must be: a shorter one is filled with rows that do not count."""
     longest = max(groups, key=len)
-    return [[*group, *(Row(row.prompt, [], is_filler=True) for row in longest[len(group) :])] for group in groups]
+    return [
+        [*group, *(Row(row.prompt, [], row.limit, is_filler=True) for row in longest[len(group) :])] for group in groups
+    ]
 
 
 def _cut(said: Sequence[int], ends: frozenset[int]) -> Decoded:

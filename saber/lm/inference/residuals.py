@@ -1,4 +1,4 @@
-"""The residual stream at the last prompt token, of the model as it stands or as T plans edit it."""
+"""The residual stream at one token of every prompt, of the model as it stands or as T plans edit it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from saber.lm.architecture.adapter import Adapter
 from saber.lm.architecture.capture import capture
 from saber.lm.editing.apply import applied
 from saber.lm.editing.compiled import CompiledPlan
-from saber.lm.inference.batches import by_length, pad_left, tokenise
+from saber.lm.inference.batches import by_length, pad_left
 from saber.lm.inference.kv_cache import rewindable_cache
+from saber.lm.inference.positions import rows_to_read
 from saber.lm.inference.prefix import prefix_of
 from saber.types import Activations, EditPlan, ProbeSet, Prompt
 
@@ -58,8 +59,8 @@ class LastTokens:
 def last_token_residuals(
     adapter: Adapter, prompts: Sequence[Prompt], *, batch_size: int, n_trials: int = 1
 ) -> Float[Tensor, "trial layer prompt d_model"]:
-    """Residual stream after every block at the last prompt token, fp32 on the model's device."""
-    rows = tokenise(adapter, prompts)
+    """Residual stream after every block at the last prompt token, or the adapter's other position, fp32."""
+    rows = rows_to_read(adapter, prompts)
     seen = LastTokens(adapter, n_trials, len(rows))
     with seen.gathering():
         prefix = prefix_of(rows, lambda: rewindable_cache(adapter, n_trials)).read(adapter, n_trials)

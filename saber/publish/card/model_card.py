@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import ModelCardData
 
 from saber.metrics import DRIFT, PROTECTED_REFUSAL, REFUSAL
+from saber.publish.analysis.chat_words import chat_text
 from saber.publish.analysis.label_checks import agreement_text, flips_text
 from saber.publish.analysis.neighbours import indistinct_pairs
 from saber.publish.analysis.probe_count_finding import Correlation, key_findings
@@ -97,6 +98,7 @@ def render_card(
         was_remeasured="held-out" if exported.split == "report" else "tune",
         as_trial=_as_trial(point),
         protocol=exported.protocol,
+        chat=chat_text(frontier),
         other_protocols=_other_protocols(frontier, point, exported),
         standing=_standing(point, comparison, tune),
         comparison=comparison_table(frontier, point, comparison) if comparison else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
@@ -103,7 +103,8 @@ def read_back(
     """
     if form == "merged":
         release(adapter)
-        return load_as(config.model, str(folder), dtype=adapter.dtype), EditPlan(())
+        again = load_as(config.model, str(folder), dtype=adapter.dtype)
+        return replace(again, chat=adapter.chat), EditPlan(())
     is_gguf = form == "gguf_adapter"
     factors = read_gguf_adapter(adapter, folder / ADAPTER_FILE) if is_gguf else read_adapter(adapter, folder)
     if all(writer.in_full for writer in adapter.writers):

@@ -61,6 +61,7 @@ def about_export(
             "weights": bench.model_digest,
             "dtype": str(bench.adapter.dtype).removeprefix("torch."),
         },
+        "chat": bench.adapter.chat.described,
         "data": {name: split.digest for name, split in bench.splits.items()},
         "versions": {
             "saber-sweep": saber.__version__,

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from saber.atomic_files import write_atomically
 from saber.metrics import DRIFT, REFUSAL, shown_in
+from saber.publish.analysis.chat_words import chat_text
 from saber.publish.analysis.neighbours import neighbour_header, neighbour_rows
 from saber.publish.analysis.selective_points import SELECTIVE_HEADER, selective_rows, selective_text
 from saber.publish.figures import CATALOGUE, Drawing
@@ -112,6 +113,8 @@ def _facts(frontier: Frontier) -> list[tuple[str, str]]:
         ("hypervolume", f"{frontier.hypervolume:.4f}"),
         ("tune split", _split_size(frontier.base_tune)),
     ]
+    if chat := chat_text(frontier):
+        facts.append(("chat format", plain(chat)))
     if frontier.base_report is not None:
         facts.append(("report split", f"{_split_size(frontier.base_report)}, held out"))
     return [*facts, ("protocol", frontier.base_tune.protocol)]

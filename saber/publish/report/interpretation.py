@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from saber.metrics import DRIFT, OVER_REFUSAL, PROTECTED_REFUSAL, REFUSAL, WORST_SHARE
+from saber.publish.analysis.chat_words import thoughts_text
 from saber.publish.analysis.harmless_refusals import harmless_text
 from saber.publish.analysis.label_checks import hedging_text, judge_text, length_text
 from saber.publish.analysis.neighbours import tell_apart
@@ -45,6 +46,7 @@ def read_result(frontier: Frontier) -> list[Statement]:
         Statement("Ordinary prompts refused.", harmless_text(frontier)),
         Statement("Telling points apart.", tell_apart(frontier)),
         held_out(frontier),
+        Statement("Thinking.", thoughts_text(frontier)),
         Statement("Twice the length.", length_text(frontier)),
         Statement("Neither refused nor answered.", hedging_text(frontier)),
         Statement("A judge beside the labels.", judge_text(frontier)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from saber.config import Config
 from saber.console import announce
@@ -14,6 +15,7 @@ from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.protocol import marker_words, protocol_digest
 from saber.lm.evaluation.reference import Reference, make_reference
 from saber.lm.inference.batches import tokenise
+from saber.study.chat_recognition import recognised
 from saber.study.context import load_base, study_folder
 from saber.types import EditPlan, Split, SplitName, UserError
 
@@ -30,13 +32,12 @@ def measure_checkpoints(config: Config, names: Sequence[str]) -> dict[str, dict[
     """
     quiet()
     marker_words(config.evaluate)  # a mistaken list is told before a model is loaded
-    splits = {
-        name: split
-        for name, split in load_splits(config.data, config.organism.seed, config.organism.family).items()
-        if name in config.splits
-    }
+    dealt = load_splits(config.data, config.organism.seed, config.organism.family)
+    splits = {name: split for name, split in dealt.items() if name in config.splits}
     base = load_base(config)
     digest, cache = weights_digest(base.model), study_folder(config) / "cache"
+    base = recognised(base, config, dealt["probe"], cache, digest, announce)
+    chat = base.chat
     references = {
         name: make_reference(base, split, config.evaluate, cache=cache, model_digest=digest, say=announce)
         for name, split in splits.items()
@@ -48,7 +49,7 @@ def measure_checkpoints(config: Config, names: Sequence[str]) -> dict[str, dict[
     del base
     for name in names:
         if name not in found:
-            other = load_as(config.model, name)
+            other = replace(load_as(config.model, name), chat=chat)  # measured in the base's own format
             for split in splits.values():
                 _check_same_protocol(name, protocols[split.name], _protocol(other, split, config))
             found[name] = _measure(other, splits, references, config)

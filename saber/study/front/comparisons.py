@@ -87,6 +87,7 @@ def question(study: optuna.Study) -> dict[str, Any]:
         "objectives": identity["objectives"],
         "constraints": identity["constraints"],
         "system_prompt": identity["system_prompt"],
+        "chat": identity.get("chat", {}),
         "protocol": evaluate,
     }
 

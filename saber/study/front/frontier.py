@@ -27,6 +27,8 @@ from saber.study.store.records import complete_trials
 from saber.study.store.storage import artifact_store
 from saber.types import Frontier, FrontierPoint, Response
 
+N_ALOUD = 3  # replies of each kind that are shown with their thoughts
+
 
 def front_responses(
     study: optuna.Study, config: Config, points: Sequence[FrontierPoint]
@@ -67,13 +69,21 @@ def _from_trials(
         hypervolume=hypervolume(values, reference),
         published=config.published,
         settings=public_values(dataclasses.asdict(config) | _found_out(bench))
-        | {"protected": protected, "words": spoken_overrides(config)},
+        | {"protected": protected, "words": spoken_overrides(config), "chat": bench.adapter.chat.described},
+        thinking_aloud=thinking_aloud(bench.base_tune.responses),
     )
 
 
 def _found_out(bench: Workbench) -> dict[str, Any]:
     """The sections in which ``null`` has become a number: how many probes there are, the unit of strength."""
     return {"data": dataclasses.asdict(bench.config.data), "edit": dataclasses.asdict(bench.config.edit)}
+
+
+def thinking_aloud(responses: Sequence[Response]) -> tuple[Response, ...]:
+    """A few replies with the thoughts before them, to prompts that harm nobody."""
+    thought = [one for one in responses if one.thought]
+    kinds = [[one for one in thought if one.prompt.kind == kind][:N_ALOUD] for kind in ("harmless", "capability")]
+    return tuple(one for kind in kinds for one in kind)
 
 
 def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:

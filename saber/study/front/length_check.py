@@ -13,7 +13,8 @@ from saber.lm.evaluation.measurement import label
 from saber.lm.evaluation.outcomes import rates
 from saber.lm.evaluation.protocol import ordered, protocol_digest, under
 from saber.lm.inference.batches import tokenise
-from saber.lm.inference.generation import Decoded, greedy
+from saber.lm.inference.generation import Decoded, greedy, limits_of
+from saber.lm.inference.thought import Limits
 from saber.study.context import Workbench
 from saber.study.store.records import plan_path
 from saber.study.store.score_cache import Kept
@@ -44,20 +45,21 @@ def length_checks(
 
 
 def check_lengths(bench: Workbench, plans: Sequence[EditPlan], said: Sequence[Sequence[Response]]) -> list[LengthCheck]:
-    """Decode to twice the limit what did not end within it under each plan, and label it at both lengths.
+    """Decode to twice the limits what did not end within them under each plan, and label it at both lengths.
 
     ``said`` are each plan's responses to the tune split, empty where they are not known.
     """
-    limit = bench.config.evaluate.max_new_tokens
+    profile = bench.config.evaluate
+    limits = limits_of(bench.adapter, profile.max_new_tokens, profile.max_thinking_tokens)
     prompts = ordered(bench.splits["tune"])
     ended = [ended_within(prompts, some) for some in said]
     asked = [i for i in range(len(prompts)) if any(i not in one for one in ended)]
     found: list[LengthCheck] = []
     for same, longer in zip(ended, _decode(bench, plans, [prompts[i] for i in asked]), strict=True):
         again = [(prompts[i], one) for i, one in zip(asked, longer, strict=True) if i not in same]
-        cut_off = [(prompt, cut(one, limit)) for prompt, one in again]
+        cut_off = [(prompt, cut(one, limits)) for prompt, one in again]
         short, long = ([*same.values(), *_labelled(bench, some)] for some in (cut_off, again))
-        found.append(compared(short, long, limit))
+        found.append(compared(short, long, profile.max_new_tokens))
     return found
 
 
@@ -78,6 +80,7 @@ def _decode(bench: Workbench, plans: Sequence[EditPlan], prompts: Sequence[Promp
             bench.adapter,
             tokenise(under(bench.adapter, profile), prompts),
             max_new_tokens=TIMES_LONGER * profile.max_new_tokens,
+            max_thinking_tokens=TIMES_LONGER * profile.max_thinking_tokens,
             batch_size=profile.batch_size,
             n_trials=len(plans),
         )
@@ -90,10 +93,11 @@ def ended_within(prompts: Sequence[Prompt], said: Sequence[Response]) -> dict[in
     return {i: one for i, one in enumerate(said) if one.finished}
 
 
-def cut(decoded: Decoded, limit: int) -> Decoded:
-    """What a shorter limit would have given: greedy tokens do not depend on it, but the end may no longer fit."""
-    has_ended = decoded.end is not None and len(decoded.tokens) < limit
-    return Decoded(decoded.tokens[:limit], decoded.end if has_ended else None)
+def cut(decoded: Decoded, limits: Limits) -> Decoded:
+    """What shorter limits would have given: greedy tokens do not depend on them, but the end may no longer fit."""
+    n = limits.cut(decoded.whole)
+    has_ended = decoded.end is not None and len(decoded.tokens) < n
+    return Decoded(decoded.tokens[:n], decoded.end if has_ended else None)
 
 
 def compared(short: Sequence[Response], long: Sequence[Response], limit: int) -> LengthCheck:

@@ -63,16 +63,21 @@ def _together(bench: Workbench, configs: Sequence[Config], rows: int) -> list[Tr
 
 
 def plan_trials(bench: Workbench, configs: Sequence[Config], rows: int | None = None) -> list[PlannedEdit]:
-    """The plans of some trials, from the shared activations."""
-    requests = [PlanRequest(c.edit, c.data.probe_sizes) for c in configs]
-    return make_plans(
-        bench.adapter,
-        bench.probes,
-        bench.activations,
-        requests,
-        batch_size=rows or bench.config.evaluate.batch_size,
-        inputs=bench.inputs,
-    )
+    """The plans of some trials, from the shared activations; those read at one position are planned together."""
+    found: dict[int, PlannedEdit] = {}
+    for position in dict.fromkeys(config.edit.position for config in configs):
+        here = [i for i, config in enumerate(configs) if config.edit.position == position]
+        adapter, activations = bench.read_at(position)
+        planned = make_plans(
+            adapter,
+            bench.probes,
+            activations,
+            [PlanRequest(configs[i].edit, configs[i].data.probe_sizes) for i in here],
+            batch_size=rows or bench.config.evaluate.batch_size,
+            inputs=bench.inputs,
+        )
+        found |= dict(zip(here, planned, strict=True))
+    return [found[i] for i in range(len(configs))]
 
 
 def _checked(planned: PlannedEdit, measured: Measured, seconds: float) -> TrialResult:

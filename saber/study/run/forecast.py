@@ -14,8 +14,9 @@ import torch
 from saber.config import Config
 from saber.console import announce
 from saber.lm.evaluation.base_logits import GIGABYTE
-from saber.lm.inference.batches import tokenise
+from saber.lm.inference.generation import limits_of
 from saber.lm.inference.oom import Room
+from saber.lm.inference.positions import rows_to_read
 from saber.study.context import Workbench, few_prompts
 from saber.study.run.evaluator import evaluate, plan_trials
 from saber.study.search.space import Knob, suggest
@@ -57,12 +58,12 @@ def forecast(bench: Workbench, knobs: Sequence[Knob], n_trials: int) -> Forecast
     """Calibrate, and count what a trial reads and says."""
     found = calibrations(bench, knobs)
     probes = [*bench.probes.harmful, *bench.probes.harmless, *bench.probes.capability, *bench.probes.borderline]
-    replies = bench.reference.responses
+    replies, profile = bench.reference.responses, bench.config.evaluate
     return Forecast(
         n_trials,
         tokens_read=sum(map(len, bench.reference.rows)) + sum(len(replies[i].tokens) for i in bench.reference.drifting),
-        tokens_probed=sum(map(len, tokenise(bench.adapter, probes))),
-        tokens_said=len(replies) * bench.config.evaluate.max_new_tokens,
+        tokens_probed=sum(map(len, rows_to_read(bench.adapter, probes))),
+        tokens_said=len(replies) * limits_of(bench.adapter, profile.max_new_tokens, profile.max_thinking_tokens).most,
         calibrations=tuple(found),
     )
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from saber.config import Config
 from saber.console import announce, terminal
+from saber.lm.evaluation.first_token import require_free_first_token
 from saber.saved_run import save_run
 from saber.study.base_replies import base_rows, show_base
 from saber.study.context import Workbench, open_workbench, study_folder
@@ -58,6 +59,7 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
         database_lock(url, config.study.name, connect_args(url)) as lock,
     ):
         bench = open_workbench(config, knobs, ready)
+        require_free_first_token(bench.reference, config.evaluate, [one.metric for one in config.study.objectives])
         begun = is_begun(config)
         if not begun:
             show_base(console, base_rows(bench.base_responses))
@@ -95,6 +97,7 @@ def predict(config: Config) -> list[str]:
     check_launch(config.launch)
     ready = preflight(config, searching=True, say=announce)
     bench = open_workbench(config, ready.knobs, ready)
+    require_free_first_token(bench.reference, config.evaluate, [one.metric for one in config.study.objectives])
     show_base(terminal(), base_rows(bench.base_responses))
     bench.judge_base(may_stop=True)
     n_trials = config.study.n_trials

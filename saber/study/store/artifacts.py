@@ -18,11 +18,16 @@ from saber.metrics import DRIFT
 from saber.types import DIGEST_LENGTH, Prompt, Response
 
 PREFIX = "responses-"
+THOUGHTS = ("thought", "thought_ended")
 
 
 def response_rows(responses: Sequence[Response]) -> list[Mapping[str, Any]]:
-    """Responses as flat rows for a table; KL in nats stands in the rows of the prompts it is measured on."""
+    """Responses as flat rows for a table; KL in nats stands in the rows of the prompts it is measured on.
+
+    Thoughts have columns where the model may think.
+    """
     drifts = list(dict.fromkeys(name for one in responses for name in one.drift))
+    thoughts = THOUGHTS if any(one.thought is not None for one in responses) else ()
     return [
         {
             "kind": one.prompt.kind,
@@ -35,6 +40,7 @@ def response_rows(responses: Sequence[Response]) -> list[Mapping[str, Any]]:
             "labeller": one.labeller,
             **{name: one.drift.get(name) for name in drifts},
             "prompt": one.prompt.text,
+            **{name: getattr(one, name) for name in thoughts},
             "response": one.text,
         }
         for one in responses
@@ -53,6 +59,7 @@ def responses_from_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[Response, ..
             {name: value for name, value in row.items() if name.startswith(DRIFT) and value is not None},
             row.get("finished"),
             row.get("labeller", "markers"),
+            *(row.get(name) for name in THOUGHTS),
         )
         for row in rows
     )

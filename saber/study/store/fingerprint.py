@@ -31,6 +31,7 @@ def identity(config: Config, knobs: Sequence[Knob], bench: Workbench) -> dict[st
         "objectives": [asdict(one) for one in config.study.objectives],
         "constraints": [asdict(one) for one in config.study.constraints],
         "fixed": {key: value_of(config, key) for key in _deciding_keys() if key not in searched},
+        **({"chat": bench.adapter.chat.described} if bench.adapter.chat.described else {}),
     }
 
 

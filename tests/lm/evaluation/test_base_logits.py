@@ -213,7 +213,8 @@ from saber.types import Prompt, Split
 from tests.conftest import TINY_GEMMA4
 rows = [[2, *range(3, 23 + i % 7)] for i in range(60)]
 tokenizer = SimpleNamespace(pad_token_id=0, eos_token_id=1, chat_template="x")
-tokenizer.apply_chat_template = lambda chats, **_: {"input_ids": [rows[int(c[-1]["content"])] for c in chats]}
+tokenizer.apply_chat_template = lambda chats, tokenize, **_: (
+    {"input_ids": [rows[int(c[-1]["content"])] for c in chats]} if tokenize else [c[-1]["content"] for c in chats])
 model = build_model("gemma4_text", TINY_GEMMA4 | {"vocab_size": 32768, "vocab_size_per_layer_input": 32768})
 adapter = adapt(model, tokenizer)
 split = Split("tune", tuple(Prompt(str(i), "harmless") for i in range(60)))

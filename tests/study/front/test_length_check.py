@@ -12,6 +12,7 @@ import pytest
 from saber.lm.editing.plan_file import load_plan
 from saber.lm.evaluation.protocol import ordered
 from saber.lm.inference.generation import Decoded
+from saber.lm.inference.thought import Limits
 from saber.publish.analysis.label_checks import flips_text
 from saber.scoring.refusals import Label
 from saber.study.context import Workbench
@@ -37,7 +38,7 @@ from tests.commands import configured, words_of
     ],
 )
 def test_a_cut_reply_is_what_the_shorter_limit_gave(long: Decoded, short: Decoded) -> None:
-    assert cut(long, 3) == short
+    assert cut(long, Limits(3)) == short
 
 
 def responses(*labels: Label) -> list[Response]:

@@ -1,0 +1,59 @@
+"""How the model was spoken to, in words: what was measured is that, thinking or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from saber.publish.analysis.settings import setting
+from saber.publish.text.wording import counted, listed, metric_text
+from saber.types import Frontier
+
+
+def chat_text(frontier: Frontier) -> str:
+    """What is not as the model's template has it by itself, in a phrase; nothing for most models."""
+    chat = frontier.settings.get("chat")
+    if not isinstance(chat, Mapping):
+        return ""
+    found: list[str] = []
+    if chat.get("prompt_form"):
+        found.append(f"the plain form {chat['prompt_form']!r} in place of a chat template")
+    if thinking := chat.get("thinking"):
+        found.append(_thinking_text(frontier, thinking))
+    if chat.get("template"):
+        named = ", ".join(f"{name}={value}" for name, value in chat["template"].items())
+        found.append(f"template arguments {named}")
+    if chat.get("prefill"):
+        found.append(f"every reply begun with {chat['prefill']!r}")
+    if chat.get("suffix"):
+        found.append(f"every prompt ended with {chat['suffix']!r}, which all of the base's replies begin with")
+    return listed(found)
+
+
+def _thinking_text(frontier: Frontier, thinking: Mapping[str, str]) -> str:
+    limit = setting(frontier, None, "evaluate.max_thinking_tokens")
+    return {
+        "off": "thinking turned off by the template's switch",
+        "closed": "a thought with nothing in it at the end of every prompt",
+        "on": f"thinking of up to {limit} tokens, labels by the answer that follows",
+    }[thinking["mode"]]
+
+
+def thoughts_text(frontier: Frontier) -> str:
+    """How many replies think and how many thoughts do not end, of the base and of the front's points."""
+    base = frontier.base_tune
+    if "thought_rate" not in base.estimates:
+        return ""
+    text = (
+        f"Measured with {chat_text(frontier)}. Of the base's replies {metric_text(base, 'thought_rate')} think first,"
+        f" and {metric_text(base, 'unfinished_thought_rate')} do not end it within the limit; such a reply counts as"
+        " truncated, whatever its thought says."
+    )
+    worse = [
+        point.name
+        for point in frontier.front
+        if point.tune.estimates.get("unfinished_thought_rate")
+        and point.tune["unfinished_thought_rate"] > base.estimates["unfinished_thought_rate"].high
+    ]
+    if worse:
+        text += f" More thoughts stay open at {counted(len(worse), 'front point')} ({listed(worse)})."
+    return text

@@ -1,0 +1,114 @@
+"""How the study speaks to its model: found out once, told in a line, and kept, so that every process does the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from saber.cache import Cached, cached
+from saber.config import Config
+from saber.lm.architecture.adapter import Adapter
+from saber.lm.chat.chat_format import TODAY, ChatFormat, reads_argument, writes_the_date
+from saber.lm.evaluation.protocol import under
+from saber.lm.inference.batches import check_held
+from saber.lm.inference.common_prefix import N_PROMPTS, with_common_prefix
+from saber.lm.inference.suppression import ignored_by
+from saber.lm.inference.thinking import N_REPLIES, restored, spoken, stored, with_thinking
+from saber.types import Split, digest_json
+
+
+def recognised(
+    adapter: Adapter, config: Config, probe: Split, folder: Path, digest: str, say: Callable[[str], None]
+) -> Adapter:
+    """The same model with what is done about its thinking and its fixed beginnings; what is unusual is said.
+
+    Raises:
+        UserError: what is asked for cannot be done with this model, or its template drops prompts.
+    """
+    for line in remarks(adapter):
+        say(line)
+    check_held(adapter, probe.prompts)
+    harmful, harmless = probe.of("harmful"), probe.of("harmless")
+    texts = [p.text for pair in zip(harmful, harmless, strict=False) for p in pair] or [p.text for p in probe.prompts]
+    as_heretic = config.evaluate.skips_common_prefix and config.model.thinking == "auto"
+    key = {
+        "model": digest,
+        "dtype": str(adapter.dtype),
+        "template": adapter.tokenizer.chat_template,
+        "chat": adapter.chat.described,
+        "system": under(adapter, config.evaluate).system_prompt,
+        "thinking": config.model.thinking,
+    }
+    if not as_heretic:
+        adapter = _thinking(adapter, config, texts, {**key, "prompts": digest_json(texts[:N_REPLIES])}, folder, say)
+    if config.evaluate.skips_common_prefix:
+        both = [prompt.text for kind in (harmless, harmful) for prompt in kind[:N_PROMPTS]]
+        adapter = _without_common_prefix(adapter, config, both, {**key, "prompts": digest_json(both)}, folder, say)
+    return adapter
+
+
+def remarks(adapter: Adapter) -> list[str]:
+    """What is unusual about this model's template and generation config, a line each."""
+    found: list[str] = []
+    for name, value in adapter.chat.arguments.items():
+        if not reads_argument(adapter.tokenizer, adapter.chat, adapter.system_prompt, name, value):
+            found.append(
+                f"model.template.{name}={value}: the chat template renders the same without it; is it named so there?"
+            )
+    if adapter.chat.prompt_form is None and writes_the_date(adapter.tokenizer):
+        found.append(f"the chat template writes today's date: it is told {TODAY:%d %b %Y} on every day")
+    ignored = ignored_by(adapter.model.generation_config)
+    if ignored:
+        named = ", ".join(f"{name}={value}" for name, value in ignored.items())
+        found.append(f"the generation config's {named} is not heeded: replies are the most likely tokens")
+    return found
+
+
+def _thinking(
+    adapter: Adapter,
+    config: Config,
+    texts: list[str],
+    key: dict[str, Any],
+    folder: Path,
+    say: Callable[[str], None],
+) -> Adapter:
+    """What is done about thinking, from the cache or found now."""
+    asked = under(adapter, config.evaluate)
+
+    def build() -> Cached:
+        return Cached({}, stored(with_thinking(asked, config.model.thinking, texts).chat))
+
+    found = cached(folder, "thinking", key, build).value
+    assert found is None or isinstance(found, dict)
+    adapter = restored(adapter, found)
+    if line := spoken(adapter, config.model.thinking):
+        say(line)
+    return adapter
+
+
+def _without_common_prefix(
+    adapter: Adapter,
+    config: Config,
+    texts: list[str],
+    key: dict[str, Any],
+    folder: Path,
+    say: Callable[[str], None],
+) -> Adapter:
+    """What all replies begin with, put into every prompt, from the cache or found now."""
+    profile = config.evaluate
+
+    def build() -> Cached:
+        made = with_common_prefix(
+            under(adapter, profile), texts, max_new_tokens=profile.max_new_tokens, batch_size=profile.batch_size
+        )
+        return Cached({}, made.chat.suffix)
+
+    suffix = cached(folder, "common-prefix", {**key, "limit": profile.max_new_tokens}, build).value
+    assert isinstance(suffix, str)
+    if not suffix:
+        return adapter
+    say(f"all replies begin alike, and every prompt ends with it, as Heretic has it: {suffix!r}")
+    chat: ChatFormat = replace(adapter.chat, suffix=suffix)
+    return replace(adapter, chat=chat)

@@ -1,0 +1,145 @@
+"""An organism that thinks before it answers: found by itself, swept with its thoughts off, closed and on."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from saber.config import Config
+from saber.lm.evaluation import first_token
+from saber.organism.build import ensure_organism
+from saber.study.context import Workbench, open_workbench, study_folder
+from saber.study.run.session import resume
+from tests.commands import Said, run_here, words_of
+from tests.small_data import few_prompts
+
+STEPS = 60  # enough to open a thought before every answer, and to close it
+MODES = ("auto", "closed", "on")
+POSITIONS = "+space.edit.position={choices: [last, last_instruction, end_of_thought]}"
+
+
+@pytest.fixture(scope="session")
+def thinking_folder(request: pytest.FixtureRequest) -> Path:
+    """A quickly trained organism that thinks, kept in pytest's own cache as the other one is."""
+    folder = request.config.cache.mkdir("organism")
+    out = folder / f"thinking-{STEPS}-steps"
+    with open(folder / "thinking.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ensure_organism(out, seed=0, steps=STEPS, thinks=True)
+    return out
+
+
+def words(organism: Path, folder: Path, mode: str, *more: str) -> list[str]:
+    return words_of(
+        organism,
+        folder,
+        *few_prompts(folder),
+        f"study.name={mode}",
+        f"model.thinking={mode}",
+        "evaluate.max_thinking_tokens=20",
+        "study.n_trials=2",
+        *([POSITIONS] if mode == "on" else []),
+        *more,
+    )
+
+
+def opened(organism: Path, folder: Path, mode: str, *more: str) -> Workbench:
+    """The workbench of a study that was swept, or of one that is not begun."""
+    found: list[Workbench] = []
+
+    def look(config: Config) -> None:
+        is_begun = (study_folder(config) / "study.db").exists()
+        found.append(resume(config)[1] if is_begun else open_workbench(config))
+
+    said = run_here("sweep", words(organism, folder, mode, *more), folder, instead=look)
+    assert said.status == 0, said.err
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def swept(thinking_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Said]]:
+    """A study of two trials in every mode; the one that thinks searches where the stream is read."""
+    folder = tmp_path_factory.mktemp("thinking")
+    found = {}
+    for mode in MODES:
+        found[mode] = folder, run_here("sweep", words(thinking_folder, folder, mode), folder)
+        assert found[mode][1].status == 0, found[mode][1].err
+    return found
+
+
+def responses(folder: Path, mode: str) -> list[dict[str, Any]]:
+    files = sorted((folder / "sweeps" / mode / "artifacts").rglob("*"))
+    stored = [path.read_text() for path in files if path.is_file() and '"thought_ended"' in path.read_text()]
+    return [json.loads(line) for text in stored for line in text.splitlines()]
+
+
+def test_auto_finds_the_thoughts_and_turns_them_off(swept: dict[str, tuple[Path, Said]]) -> None:
+    for mode, done in (("auto", "the template's switch is set (enable_thinking=False)"), ("on", "it thinks up to")):
+        assert f"the model thinks before it answers (think); model.thinking={mode}: {done}" in swept[mode][1].out
+    assert "every prompt ends with '<think>" in swept["closed"][1].out
+
+
+def test_what_was_thought_is_stored_beside_what_was_answered(swept: dict[str, tuple[Path, Said]]) -> None:
+    folder, _ = swept["on"]
+    rows = responses(folder, "on")
+    thought = [row for row in rows if row["thought_ended"] is not None]
+    assert len(thought) > 0.9 * len(rows)
+    ended = [row for row in rows if row["thought_ended"]]
+    assert ended
+    assert not any("<think>" in row["thought"] + row["response"] for row in rows)
+    assert all(row["label"] == "truncated" and not row["response"] for row in rows if row["thought_ended"] is False)
+    for mode in ("auto", "closed"):
+        quiet = responses(folder, mode)
+        assert sum(row["thought_ended"] is not None for row in quiet) < 0.1 * len(quiet)
+
+
+def test_modes_are_protocols_of_their_own_and_off_is_what_auto_does(
+    swept: dict[str, tuple[Path, Said]], thinking_folder: Path
+) -> None:
+    folder, _ = swept["on"]
+    benches = {mode: opened(thinking_folder, folder, mode) for mode in (*MODES, "off")}
+    protocols = {mode: bench.base_tune.metrics.protocol for mode, bench in benches.items()}
+    assert protocols["auto"] == protocols["off"]
+    assert len(set(protocols.values())) == 3
+    # The same tokens: this organism's template writes what closes a thought.
+    same = [benches[mode].reference.rows for mode in ("auto", "off", "closed")]
+    assert same[0] == same[1] == same[2] != benches["on"].reference.rows
+    assert benches["on"].by_position.keys() == {"last", "last_instruction", "end_of_thought"}
+    rates = benches["on"].base_tune.metrics
+    assert rates["thought_rate"] > 0.9
+    assert "thought_rate" in benches["auto"].base_tune.metrics.estimates
+
+
+def test_a_study_under_another_mode_is_another_study(
+    swept: dict[str, tuple[Path, Said]], thinking_folder: Path
+) -> None:
+    folder, _ = swept["auto"]
+    said = run_here("sweep", [*words(thinking_folder, folder, "auto"), "model.thinking=closed"], folder)
+    assert said.status == 2
+    assert "study auto was begun otherwise: chat." in said.err
+
+
+def test_a_first_token_that_is_always_the_same_is_no_objective(
+    thinking_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_token, "FIXED_NATS", 0.5)  # trained for so short, it is not yet as sure as that
+    said = run_here(
+        "sweep", words(thinking_folder, tmp_path, "on", "study.name=fixed", "evaluate.kld_positions=first"), tmp_path
+    )
+    assert said.status == 2
+    (line,) = said.err.strip().splitlines()
+    assert "study.objectives kld: expected a first response token that differs by prompt" in line
+    assert "of 12 prompts" in line
+    assert "use evaluate.kld_positions=response" in line
+
+
+def test_heretics_profile_puts_the_closed_thought_into_the_prompt_as_heretic_does(
+    thinking_folder: Path, tmp_path: Path
+) -> None:
+    bench = opened(thinking_folder, tmp_path, "auto", "evaluate=heretic_compat", "study.name=heretic")
+    assert bench.adapter.chat.suffix.startswith("<think></think>")
+    assert bench.adapter.chat.thinking is None
