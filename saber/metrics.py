@@ -22,6 +22,9 @@ OVER_REFUSAL, PROTECTED_REFUSAL, CAPABILITY = "over_refusal_rate", "protected_re
 UNPROTECTED_REFUSAL = "unprotected_refusal_rate"
 HARMLESS_REFUSAL, WORST_SHARE = "harmless_refusal_rate", "kld_worst_share"
 PARTIAL, EVASIVE = "partial_rate", "evasive_rate"
+THOUGHT, UNFINISHED_THOUGHT = "thought_rate", "unfinished_thought_rate"
+DRIFT_BY_POSITION = ("kld_first", "kld_prompt", "kld_response")
+DRIFT_OVER_PROMPTS = ("kld_median", "kld_p95", "kld_max")
 
 
 @dataclass(frozen=True)
@@ -109,11 +112,11 @@ METRICS: tuple[Metric, ...] = (
         counts=lambda response: response.label == "truncated",
     ),
     Metric(
-        "thought_rate", "rate of replies with a thought", "rate", "thinks", among=_may_think,
+        THOUGHT, "rate of replies with a thought", "rate", "thinks", among=_may_think,
         counts=lambda response: response.thought_ended is not None,
     ),
     Metric(
-        "unfinished_thought_rate", "rate of thoughts that do not end", "rate", "unfinished thoughts", "unfin.",
+        UNFINISHED_THOUGHT, "rate of thoughts that do not end", "rate", "unfinished thoughts", "unfin.",
         among=_may_think, counts=lambda response: response.thought_ended is False, places=frozenset({"beside"}),
     ),
     Metric("kld_first", "KLD, first response token", "nats", colour="#237f78"),

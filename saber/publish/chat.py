@@ -16,6 +16,7 @@ from saber.lm.editing.plan_file import load_plan
 from saber.lm.evaluation.labels import label_text
 from saber.lm.evaluation.protocol import under
 from saber.lm.inference.streaming import stream_greedy
+from saber.metrics import DRIFT, REFUSAL
 from saber.study.front.points import find_point, read_points
 from saber.study.store.records import plan_path
 from saber.types import EditPlan, FrontierPoint, UserError
@@ -126,4 +127,4 @@ class Chat:
 def point_line(point: FrontierPoint) -> str:
     """A point as the list of them shows it."""
     marks = f" ({', '.join(point.marks)})" if point.marks else ""
-    return f"{point.name}{marks}: refusal {point.tune['refusal_rate']:.1%}, KLD {point.tune['kld']:.4f} nats, tune"
+    return f"{point.name}{marks}: refusal {point.tune[REFUSAL]:.1%}, KLD {point.tune[DRIFT]:.4f} nats, tune"

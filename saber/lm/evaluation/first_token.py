@@ -10,12 +10,13 @@ from torch import Tensor
 
 from saber.config import EvaluateConfig
 from saber.lm.evaluation.reference import Reference
+from saber.metrics import DRIFT, DRIFT_BY_POSITION, DRIFT_OVER_PROMPTS
 from saber.types import UserError
 
 FIXED_NATS = 0.01  # a distribution of less entropy has one token, for all that an edit could show
 NEARLY_ALL = 0.9  # share of prompts
-FIRST = "kld_first"
-BY_POSITION = ("kld", "kld_median", "kld_p95", "kld_max", "score")  # what `evaluate.kld_positions` says the place of
+FIRST = DRIFT_BY_POSITION[0]
+BY_POSITION = (DRIFT, *DRIFT_OVER_PROMPTS, "score")  # what `evaluate.kld_positions` says the place of
 
 
 def first_token_entropies(reference: Reference) -> Float[Tensor, " prompt"]:

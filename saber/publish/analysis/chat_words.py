@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from saber.metrics import THOUGHT, UNFINISHED_THOUGHT
 from saber.publish.analysis.settings import setting
 from saber.publish.text.wording import counted, listed, metric_text
 from saber.types import Frontier
@@ -41,18 +42,18 @@ def _thinking_text(frontier: Frontier, thinking: Mapping[str, str]) -> str:
 def thoughts_text(frontier: Frontier) -> str:
     """How many replies think and how many thoughts do not end, of the base and of the front's points."""
     base = frontier.base_tune
-    if "thought_rate" not in base.estimates:
+    if THOUGHT not in base.estimates:
         return ""
     text = (
-        f"Measured with {chat_text(frontier)}. Of the base's replies {metric_text(base, 'thought_rate')} think first,"
-        f" and {metric_text(base, 'unfinished_thought_rate')} do not end it within the limit; such a reply counts as"
+        f"Measured with {chat_text(frontier)}. Of the base's replies {metric_text(base, THOUGHT)} think first,"
+        f" and {metric_text(base, UNFINISHED_THOUGHT)} do not end it within the limit; such a reply counts as"
         " truncated, whatever its thought says."
     )
     worse = [
         point.name
         for point in frontier.front
-        if point.tune.estimates.get("unfinished_thought_rate")
-        and point.tune["unfinished_thought_rate"] > base.estimates["unfinished_thought_rate"].high
+        if point.tune.estimates.get(UNFINISHED_THOUGHT)
+        and point.tune[UNFINISHED_THOUGHT] > base.estimates[UNFINISHED_THOUGHT].high
     ]
     if worse:
         text += f" More thoughts stay open at {counted(len(worse), 'front point')} ({listed(worse)})."

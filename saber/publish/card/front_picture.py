@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from saber.metrics import DRIFT
 from saber.publish.figures.theme import CHOSEN, INK, TRIAL
 from saber.publish.text.wording import label
 from saber.types import Frontier, FrontierPoint, Metrics
@@ -18,7 +19,7 @@ class Plane:
 
     def __init__(self, frontier: Frontier) -> None:
         names = [one.metric for one in frontier.objectives]
-        self.y_name, self.x_name = (*names, "kld")[:2]
+        self.y_name, self.x_name = (*names, DRIFT)[:2]
         shown = [point.tune for point in frontier.points]
         self.most_x = max((m[self.x_name] for m in shown), default=0.0) or 1.0
         self.most_y = max((m[self.y_name] for m in [*shown, frontier.base_tune]), default=0.0) or 1.0

@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from saber.config import Config
 from saber.config.publish import HUB_ID
-from saber.metrics import shown_in
+from saber.metrics import DRIFT_BY_POSITION, shown_in
 from saber.publish.text.wording import label
 from saber.types import Frontier, FrontierPoint, Metrics
 from saber.vocabulary import ExportForm
@@ -21,7 +21,7 @@ TAGS = ("saber", "abliteration", "representation-editing", "refusal", "safety-re
 LIBRARIES: Mapping[ExportForm, str] = {"merged": "transformers", "adapter": "peft", "gguf_adapter": "llama.cpp"}
 RELATIONS: Mapping[ExportForm, str] = {"merged": "finetune", "adapter": "adapter", "gguf_adapter": "adapter"}
 INHERITED = ("license", "license_name", "license_link", "language", "pipeline_tag")
-SHOWN = (*shown_in("compared"), "kld_first", "kld_prompt", "kld_response")
+SHOWN = (*shown_in("compared"), *DRIFT_BY_POSITION)
 FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 
 

@@ -11,7 +11,7 @@ import optuna
 from saber.console import announce
 from saber.keys import with_values
 from saber.lm.inference.oom import Room
-from saber.metrics import REFUSAL, UNPROTECTED_REFUSAL
+from saber.metrics import DRIFT, REFUSAL, UNPROTECTED_REFUSAL
 from saber.study.context import Workbench, few_prompts
 from saber.study.run.evaluator import evaluate
 from saber.study.search.space import Knob, extremes
@@ -71,7 +71,7 @@ def find_scale(bench: Workbench, knobs: Sequence[Knob]) -> dict[str, object]:
         results = evaluate(few, configs, room)
         base = _refused(few.base_tune.metrics)
     tried = [
-        Tried(strength, _refused(one.measured.metrics), one.measured.metrics["kld"])
+        Tried(strength, _refused(one.measured.metrics), one.measured.metrics[DRIFT])
         for strength, one in zip(STRENGTHS, results, strict=True)
         if one.measured is not None
     ]
