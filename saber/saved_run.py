@@ -24,6 +24,7 @@ def save_run(folder: Path, config: Config) -> None:
     storage = config.study.storage
     if storage is not None and masked(storage) != storage:
         plain["study"]["storage"] = None
+        plain["overrides"] = [word for word in config.overrides if masked(word) == word]
     plain["needs"] = [] if plain["study"]["storage"] == storage else [STORAGE]
     write_atomically(folder / FILE, json.dumps(plain, indent=1))
 

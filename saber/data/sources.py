@@ -9,6 +9,7 @@ from saber.data.columns import FIELDS, LOOKED_FOR, columns_of, listed
 from saber.data.prompt_files import SUFFIXES, is_file, read_file
 from saber.data.tables import Record
 from saber.keys import nearest
+from saber.redaction import public
 from saber.types import Prompt, UserError
 
 PLAIN = (str, int, float, type(None))
@@ -42,7 +43,7 @@ def read_source(source: PromptSource, say: Say = lambda _: None) -> tuple[Prompt
             " mend or remove them"
         )
     _check_protected(source, prompts)
-    say(_taken(source, columns, records))
+    say(public(_taken(source, columns, records)))
     return tuple(prompts)
 
 

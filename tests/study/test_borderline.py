@@ -25,7 +25,7 @@ def test_labels_are_the_base_s_own_replies_and_are_cached(
 ) -> None:
     monkeypatch.setattr(borderline, "AT_LEAST", 1)  # a quickly trained organism refuses nearly all of them
     config = configured(words_of(organism_folder, tmp_path, *WANTED, "data.n_probe=96"))
-    bench = open_workbench(config)
+    bench = open_workbench(replace(config, space={}))
     split = Split("probe", bench.probes.borderline)
     said = make_reference(bench.adapter, split, replace(config.evaluate, drift_kinds=("borderline",))).responses
     expected = [one.label == "refuse" for one in label(bench.adapter, split.prompts, said, config.evaluate)]
@@ -95,7 +95,7 @@ def test_the_workbench_knows_the_protected_probes(
 ) -> None:
     monkeypatch.setattr(borderline, "AT_LEAST", 1)
     words = words_of(organism_folder, tmp_path, *WANTED, "data.n_probe=36", "+data.n_borderline=96")
-    bench = open_workbench(configured(words))
+    bench = open_workbench(replace(configured(words), space={}))
     protected = [prompt.protected for prompt in bench.probes.harmful]
     assert 0 < sum(protected) < len(protected) == 36
     assert bench.activations.is_protected is not None

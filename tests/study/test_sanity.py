@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from saber.config import EvaluateConfig
+from saber.lm.chat.chat_format import ChatFormat
 from saber.study.sanity import judge_base, judge_vocabulary, stop_or_warn
 from saber.types import Prompt, Response, UserError
 from saber.vocabulary import PromptKind
@@ -110,6 +111,9 @@ def tiny(n_embeddings: int, n_tokens: int, ids: list[int]) -> Any:
         chat_template = "x"
         bos_token_id = None
 
+        def get_chat_template(self) -> str:
+            return self.chat_template
+
         def __len__(self) -> int:
             return n_tokens
 
@@ -118,7 +122,7 @@ def tiny(n_embeddings: int, n_tokens: int, ids: list[int]) -> Any:
 
     embeddings = SimpleNamespace(weight=torch.zeros(n_embeddings, 2))
     model = SimpleNamespace(get_input_embeddings=lambda: embeddings)
-    return SimpleNamespace(model=model, tokenizer=Tokenizer(), system_prompt=None)
+    return SimpleNamespace(model=model, tokenizer=Tokenizer(), system_prompt=None, chat=ChatFormat())
 
 
 def test_a_vocabulary_that_does_not_match() -> None:

@@ -78,6 +78,8 @@ def encode(tokenizer: Any, chat: ChatFormat, system: str | None, texts: Sequence
     Raises:
         UserError: the tokenizer has no chat template, or its template renders no such conversation.
     """
+    if not texts:
+        return []
     if chat.prompt_form is not None:
         rows = tokenizer(render(tokenizer, chat, system, texts), add_special_tokens=True)["input_ids"]
     elif _is_as_rendered(chat):
@@ -98,6 +100,8 @@ def render(tokenizer: Any, chat: ChatFormat, system: str | None, texts: Sequence
         before = f"{system}\n\n" if system else ""
         return [before + chat.prompt_form.replace("{prompt}", text) + chat.prefill for text in texts]
     conversations = [_messages(chat, system, text) for text in texts]
+    if not conversations:
+        return []
     rendered: list[str] = _apply(tokenizer, chat, conversations, tokenize=False)
     return [_ended(chat, text) for text in rendered]
 

@@ -171,7 +171,7 @@ def test_a_study_that_was_never_run_is_said_in_one_line(command: str, organism_f
     said = run_here(command, words, published)
     assert said.status == 2
     assert said.err.count("\n") == 1
-    assert "run python -m saber.sweep first" in said.err
+    assert "found none; there are organism: name one" in said.err
 
 
 def test_the_quick_frontier_agrees_with_the_published_one(published: Path, organism_folder: Path) -> None:
