@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from saber.atomic_files import write_atomically
 from saber.config import Config
 from saber.keys import CONFIG, config_keys, parse_config, value_of, with_values
-from saber.redaction import masked
+from saber.redaction import masked, public_values
 from saber.vocabulary import UserError
 
 FILE = "run.json"
@@ -19,14 +19,14 @@ STORAGE = "study.storage"
 
 
 def save_run(folder: Path, config: Config) -> None:
-    """Keep a configuration in a study's folder, without the password of its database."""
+    """Keep a configuration in a study's folder, without secrets; paths begin with ~ instead of the home folder."""
     plain = CONFIG.dump_python(config, mode="json")
     storage = config.study.storage
     if storage is not None and masked(storage) != storage:
         plain["study"]["storage"] = None
         plain["overrides"] = [word for word in config.overrides if masked(word) == word]
     plain["needs"] = [] if plain["study"]["storage"] == storage else [STORAGE]
-    write_atomically(folder / FILE, json.dumps(plain, indent=1))
+    write_atomically(folder / FILE, json.dumps(public_values(plain), indent=1))
 
 
 def with_saved_run(config: Config) -> Config:
