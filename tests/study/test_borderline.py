@@ -24,8 +24,8 @@ def test_labels_are_the_base_s_own_replies_and_are_cached(
     organism_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(borderline, "AT_LEAST", 1)  # a quickly trained organism refuses nearly all of them
-    config = configured(words_of(organism_folder, tmp_path, *WANTED, "data.n_probe=96"))
-    bench = open_workbench(replace(config, space={}))
+    config = replace(configured(words_of(organism_folder, tmp_path, *WANTED, "data.n_probe=96")), space={})
+    bench = open_workbench(config)
     split = Split("probe", bench.probes.borderline)
     said = make_reference(bench.adapter, split, replace(config.evaluate, drift_kinds=("borderline",))).responses
     expected = [one.label == "refuse" for one in label(bench.adapter, split.prompts, said, config.evaluate)]
