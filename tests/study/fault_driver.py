@@ -111,7 +111,7 @@ class Simulated:
         return measured
 
 
-def open_workbench(config: Config, _knobs: Any = ()) -> Any:
+def open_workbench(config: Config, _knobs: Any = (), _ready: Any = None) -> Any:
     """A bench without a model, whose one shared tensor comes from a real cache."""
 
     def build() -> Cached:
