@@ -23,6 +23,7 @@ from saber.cache import Cached, cached
 from saber.command import in_one_line
 from saber.config import Config
 from saber.keys import parse_config
+from saber.lm.chat.chat_format import ChatFormat
 from saber.lm.editing.compiled import CompiledPlan
 from saber.lm.evaluation.measurement import Measured
 from saber.lm.planning import PlannedEdit
@@ -121,8 +122,12 @@ def open_workbench(config: Config, _knobs: Any = (), _ready: Any = None) -> Any:
     if not torch.equal(found.tensors["x"], CACHED):
         raise AssertionError("a damaged cache was read as if it were whole")
     splits = {name: Split(name, ()) for name in ("probe", "tune", "report")}  # type: ignore[arg-type]
-    unused = dict.fromkeys(("adapter", "probes", "activations", "reference"))
-    return SimpleNamespace(config=config, splits=splits, model_digest="m", folder=study_folder(config), **unused)
+    unused = dict.fromkeys(("probes", "activations", "reference"))
+    adapter = SimpleNamespace(chat=ChatFormat())
+    base = {"adapter": adapter, "base_responses": (), "judge_base": lambda *, may_stop: None}  # noqa: ARG005 - as it is called
+    return SimpleNamespace(
+        config=config, splits=splits, model_digest="m", folder=study_folder(config), **unused, **base
+    )
 
 
 def drive(request: dict[str, Any]) -> int:
