@@ -307,8 +307,8 @@ TYPES: dict[str, dict[str, Any]] = {
 UNPADDED = {"minimax", "paligemma", "recurrent_gemma", "xlstm"}
 # They attend to the whole prompt both ways, which a pass over prompt and reply without a cache cannot know.
 BOTH_WAYS = {"paligemma"}
-# Their experts are stored otherwise than stacked, so a checkpoint cannot be baked on disk.
-NOT_ON_DISK = {"ernie4_5_vl_moe", "qwen3_vl_moe"}
+# Its experts of text and of vision are stored as one list, so a checkpoint cannot be baked on disk.
+NOT_ON_DISK = {"ernie4_5_vl_moe"}
 # They need packages that are not among the dependencies.
 UNTRIED = {"evolla", "fast_vlm", "gemma3n", "perception_lm"}
 # In transformers' lists of causal or image-text types, and no decoder of text that chats.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -18,6 +19,7 @@ from transformers import (
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import (
     MergeModulelist,
+    Transpose,
     WeightConverter,
     WeightRenaming,
     rename_source_key,
@@ -242,23 +244,41 @@ def build_skeleton(folder: Path, *, trust_remote_code: bool = False) -> Any:
         raise UserError(not_loaded(str(folder), error)) from error
 
 
-def parameters_of(model: Any, stored: Iterable[str]) -> dict[str, tuple[str, bool]]:
-    """The parameter that each stored tensor becomes, and whether it is one expert's part of it.
+@dataclass(frozen=True)
+class StoredAs:
+    """The parameter that a stored tensor becomes, whether as one expert's part of it or with its last axes swapped."""
 
-    A tensor that becomes its parameter by anything but renaming and stacking is left out.
+    name: str
+    is_one_expert: bool
+    is_transposed: bool
+
+
+def parameters_of(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, StoredAs]:
+    """The parameter that each stored tensor becomes, by the tensors' names and shapes.
+
+    A tensor that becomes its parameter by anything but renaming, stacking and swapping its last two axes is left out.
     """
     conversions = get_model_conversion_mapping(model)
     renamings = [one for one in conversions if isinstance(one, WeightRenaming)]
     converters = [one for one in conversions if isinstance(one, WeightConverter)]
     of_pattern = {pattern: one for one in converters for pattern in one.source_patterns}
     own = dict(model.named_parameters())
-    found: dict[str, tuple[str, bool]] = {}
-    for key in stored:
+    found: dict[str, StoredAs] = {}
+    for key, shape in shapes.items():
         name, pattern = rename_source_key(key, renamings, converters, model.base_model_prefix, own)
         operations = of_pattern[pattern].operations if pattern is not None else []
-        if name in own and all(isinstance(one, MergeModulelist) for one in operations):
-            found[key] = (name, bool(operations))
+        if name not in own:
+            continue
+        if all(isinstance(one, MergeModulelist) for one in operations):
+            found[key] = StoredAs(name, bool(operations), False)
+        elif len(operations) == 1 and _swaps_last_axes(operations[0], len(shape)):
+            kept = operations[0].check_dims and shape == tuple(own[name].shape)
+            found[key] = StoredAs(name, False, not kept)
     return found
+
+
+def _swaps_last_axes(operation: Any, n_axes: int) -> bool:
+    return isinstance(operation, Transpose) and {operation.dim0, operation.dim1} == {n_axes - 2, n_axes - 1}
 
 
 def quiet() -> None:

@@ -17,7 +17,7 @@ from torch import nn
 
 from saber.lm.architecture.adapter import Adapter, adapt
 from saber.lm.architecture.layouts import BIAS, WEIGHT, Layout, bias_columns, weight_columns
-from saber.lm.architecture.loading import build_skeleton, parameters_of
+from saber.lm.architecture.loading import StoredAs, build_skeleton, parameters_of
 from saber.lm.editing.checkpoint_files import INDEX, CheckpointFiles, checkpoint_files
 from saber.lm.editing.compiled import check_layers
 from saber.lm.editing.low_rank import WriterEdit, compile_low_rank, with_row_norms
@@ -26,6 +26,7 @@ from saber.lm.editing.tensor_file import PLAN, Entry, bytes_of, metadata_of, pla
 from saber.types import EditPlan, UserError
 
 ONE_OF: dict[Layout, Layout] = {"eoi": "oi", "eio": "io"}  # a fused layout, and that of one expert stored apart
+SWAPPED: dict[Layout, Layout] = {"oi": "io", "io": "oi", "eoi": "eio", "eio": "eoi"}
 SPARE_BYTES = 2**28  # what is left free on the disk
 
 
@@ -129,13 +130,13 @@ def _edits(
 ) -> dict[str, StoredEdit]:
     """The edit of every stored tensor that is a writer's weight or bias, or one expert's part of it."""
     model = build_skeleton(source, trust_remote_code=trust_remote_code)
-    becomes = parameters_of(model, stored)
+    becomes = parameters_of(model, {name: tuple(tensor.shape) for name, tensor in stored.items()})
     _fill_vectors(model, stored, becomes)
     adapter = adapt(model, None)
     check_layers(adapter, plan)
     keys: dict[str, list[str]] = {}
-    for key, (name, _) in becomes.items():
-        keys.setdefault(name, []).append(key)
+    for key, parameter in becomes.items():
+        keys.setdefault(parameter.name, []).append(key)
     edits = dict(_edits_of_writers(adapter, plan, stored, becomes, keys))
     if not edits:
         raise UserError("expected a plan that edits a writer, found one that edits none: it is the base model")
@@ -146,7 +147,7 @@ def _edits_of_writers(
     adapter: Adapter,
     plan: EditPlan,
     stored: Mapping[str, Stored],
-    becomes: Mapping[str, tuple[str, bool]],
+    becomes: Mapping[str, StoredAs],
     keys: Mapping[str, list[str]],
 ) -> Iterator[tuple[str, StoredEdit]]:
     """By stored name, the edit of each writer that the plan edits, in float64."""
@@ -158,19 +159,28 @@ def _edits_of_writers(
         if weight not in keys:
             raise UserError(f"expected a stored tensor that becomes {weight}, found none that does so unchanged")
         if plan.row_norm:
-            edit = with_row_norms(plan, edit, weight_columns(stored[keys[weight][0]].read(), writer.layout)[0])
+            first = keys[weight][0]
+            layout = _stored_layout(writer.layout, becomes[first])
+            edit = with_row_norms(plan, edit, weight_columns(stored[first].read(), layout)[0])
         for key in keys[weight]:
-            yield key, StoredEdit(edit.double(), ONE_OF[writer.layout] if becomes[key][1] else writer.layout)
+            yield key, StoredEdit(edit.double(), _stored_layout(writer.layout, becomes[key]))
         if edit.edits_bias:
             for key in keys.get(bias, []):
                 yield key, StoredEdit(edit.double(), None)
 
 
-def _fill_vectors(model: nn.Module, stored: Mapping[str, Stored], becomes: Mapping[str, tuple[str, bool]]) -> None:
+def _stored_layout(layout: Layout, parameter: StoredAs) -> Layout:
+    """The layout in which a writer's weight, or one expert's part of it, is stored."""
+    if parameter.is_one_expert:
+        return ONE_OF[layout]
+    return SWAPPED[layout] if parameter.is_transposed else layout
+
+
+def _fill_vectors(model: nn.Module, stored: Mapping[str, Stored], becomes: Mapping[str, StoredAs]) -> None:
     """Read the skeleton's one-dimensional parameters: the gains of norms are among them, and all are small."""
-    for key, (name, _) in becomes.items():
+    for key, parameter in becomes.items():
         if len(stored[key].shape) == 1:
-            parent, _, leaf = name.rpartition(".")
+            parent, _, leaf = parameter.name.rpartition(".")
             setattr(model.get_submodule(parent), leaf, nn.Parameter(stored[key].read(), requires_grad=False))
 
 
