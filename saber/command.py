@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -16,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from saber.command_help import help_text
 from saber.command_words import read_words
 from saber.config import Config
 from saber.interrupts import interrupts_come_again
@@ -28,6 +30,8 @@ from saber.vocabulary import UserError, one_line
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
+PIPE_CLOSED = 141
+HELP = frozenset(("-h", "--help"))
 NOT_OURS = re.compile(r"Could not override '([^']+)'")
 # What Hydra lets through of odd words and files.
 NOT_COMPOSED = (
@@ -47,12 +51,22 @@ def run(task: Callable[[Config], None], argv: Sequence[str] | None = None) -> in
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors reach us instead of Hydra's own printing
 
     def every_configuration() -> None:
-        sys.argv = [sys.argv[0], *read_words(sys.argv[1:] if argv is None else argv)]
+        words = list(sys.argv[1:] if argv is None else argv)
+        if not HELP.isdisjoint(words):
+            print(help_text(_program(), task), end="")
+            return
+        sys.argv = [sys.argv[0], *read_words(words)]
         for config in apart([with_saved_run(to_config(values, overrides)) for values, overrides in _compose()]):
             _say_what_is_trusted(config)
             task(config)
 
     return in_one_line(every_configuration)
+
+
+def _program() -> str:
+    """What the user typed to get here: ``saber sweep``, or ``python -m saber.sweep``."""
+    name = Path(sys.argv[0])
+    return f"python -m saber.{name.stem}" if name.suffix == ".py" else sys.argv[0]
 
 
 def _say_what_is_trusted(config: Config) -> None:
@@ -70,6 +84,10 @@ def in_one_line(action: Callable[[], None]) -> int:
     try:
         with interrupts_come_again():
             action()
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads what is printed, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except (UserError, HydraException, OmegaConfBaseException) as error:
         print(f"error: {masked(explain(error))}", file=sys.stderr)
         return USER_MISTAKE
