@@ -33,6 +33,7 @@ Position = Literal["last", "last_instruction", "end_of_thought"]
 Spares = Literal["harmless", "answered", "harmful", "harmful_and_answered", "protected_and_answered"]
 Protects = Literal["categories", "none"]
 
+Quantise = Literal["none", "4bit", "8bit"]
 ExportForm = Literal["merged", "adapter", "gguf_adapter"]
 
 EmptyIs = Literal["empty", "refuse", "comply"]

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
-from saber.vocabulary import OrganismFamily
+from saber.vocabulary import OrganismFamily, Quantise
 
 
 def on_or_off(value: Any) -> Any:
@@ -27,7 +27,7 @@ def none_is_empty(value: Any) -> Any:
 class ModelConfig:
     """Which model, how it is loaded and how it is spoken to: ``path`` is a folder or a hub id, or ``organism``.
 
-    ``quantise=4bit`` loads it through bitsandbytes for the search; export bakes into the full dtype all the same.
+    ``quantise=4bit`` or ``8bit`` packs it with bitsandbytes for the search; export bakes into the full dtype.
     ``device`` is one device (``auto``, ``cpu``, ``cuda:1``). For a model larger than that, ``device_map`` (``auto``,
     ``balanced``, ``balanced_low_0``, ``sequential``, or where each part goes) spreads it over all GPUs, main memory and
     ``offload_folder``, within ``max_memory`` by device (``{gpu0: 40GiB, cpu: 100GiB}``).
@@ -41,7 +41,7 @@ class ModelConfig:
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
-    quantise: Literal["none", "4bit"] = "none"
+    quantise: Quantise = "none"
     system_prompt: str | None = None
     template: Annotated[Literal["plain"] | Mapping[str, Any], BeforeValidator(none_is_empty)] = field(
         default_factory=dict

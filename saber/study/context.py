@@ -112,10 +112,10 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = (), ready: Ready | 
     adapter = load_base(config)
     if config.model.quantise == "none" and (note := packed_note(adapter)):
         announce(note)
+    digest = weights_digest(adapter.model)
     verify_writers(adapter)
     for line in stop_or_warn(judge_vocabulary(adapter, [p for split in splits.values() for p in split.prompts])):
         announce(line)
-    digest = weights_digest(adapter.model)
     folder = study_folder(config)
     adapter = recognised(adapter, config, splits["probe"], folder / "cache", digest, announce)
     if any(edit.spares == "protected_and_answered" for edit in edits):

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from saber.vocabulary import Quantise
+
 SHOWN_LINES = 3  # of an error of transformers': the first often says only that there are more
 
 
-def not_loaded(path: str, error: Exception, quantise: str = "none") -> str:
+def not_loaded(path: str, error: Exception, quantise: Quantise = "none") -> str:
     """One line on what could not be loaded, and what to do."""
     said = "; ".join([line.strip() for line in str(error).splitlines() if line.strip()][:SHOWN_LINES])
     said = said or type(error).__name__
@@ -18,8 +20,8 @@ def not_loaded(path: str, error: Exception, quantise: str = "none") -> str:
             f"expected a model that transformers knows at {path}, found one that comes with Python code of its own;"
             " model.trust_remote_code=true runs that code with your rights: read it first"
         )
-    if isinstance(error, ImportError) and quantise == "4bit" and "bitsandbytes" in said:
-        return "model.quantise=4bit needs bitsandbytes, found none: pip install bitsandbytes"
+    if isinstance(error, ImportError) and quantise != "none" and "bitsandbytes" in said:
+        return f"model.quantise={quantise} needs bitsandbytes, found none: pip install bitsandbytes"
     if isinstance(error, ImportError):
         return f"expected the packages that {path} needs, found: {said}"
     if isinstance(error, SafetensorError):

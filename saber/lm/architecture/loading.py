@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +31,12 @@ from saber.lm.architecture.adapter import Adapter, adapt, with_chat
 from saber.lm.architecture.checkpoint_kind import refuse_unknown_tokens, refuse_what_is_no_checkpoint
 from saber.lm.architecture.load_errors import not_loaded
 from saber.lm.architecture.model_classes import auto_class, require_text
-from saber.lm.architecture.packing import four_bits, packed_as, refuse_dtype
+from saber.lm.architecture.packing import bitsandbytes, packed_as, refuse_dtype
 from saber.lm.architecture.placement import one_device, spread
 from saber.lm.architecture.writers import EDITABLE_DTYPES
 from saber.lm.chat.chat_format import ChatFormat
 from saber.types import UserError
+from saber.vocabulary import Quantise
 
 NOT_LOADED = (ImportError, OSError, ValueError, SafetensorError)  # what transformers says a mistake with
 
@@ -46,7 +48,7 @@ class Reading(TypedDict, total=False):
     device: str
     revision: str | None
     trust_remote_code: bool
-    quantise: str
+    quantise: Quantise
     device_map: str | Mapping[str, str | int] | None
     max_memory: Mapping[str, str] | None
     offload_folder: str | None
@@ -64,7 +66,7 @@ def load(
     prompt_form: str | None = None,
     prefill: str | None = None,
     trust_remote_code: bool = False,
-    quantise: str = "none",
+    quantise: Quantise = "none",
     device_map: str | Mapping[str, str | int] | None = None,
     max_memory: Mapping[str, str] | None = None,
     offload_folder: str | None = None,
@@ -113,7 +115,7 @@ def read_model(path: str, **how: Unpack[Reading]) -> tuple[Any, Any]:
     device_map = how.get("device_map")
     placing = {} if device_map is None else spread(device_map, how.get("max_memory"), how.get("offload_folder"))
     try:
-        packing = four_bits(place) if quantise == "4bit" else {}
+        packing = bitsandbytes(quantise, place)
         config = AutoConfig.from_pretrained(path, **common)
         require_text(path, config)
         refuse_dtype(path, config, dtype)
@@ -160,7 +162,7 @@ def load_as(
     *,
     dtype: str | torch.dtype | None = None,
     revision: str | None = None,
-    quantise: str = "none",
+    quantise: Quantise = "none",
 ) -> Adapter:
     """Load a checkpoint as the configured model is, in its dtype unless another is given.
 
@@ -285,3 +287,4 @@ def quiet() -> None:
     """Keep transformers' own progress bars and notices out of the way of ours."""
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # else a line for every product

@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from saber.types import UserError
+from saber.vocabulary import Quantise
 
 COMPUTED_IN = {"fp8": ("auto", "bfloat16"), "mxfp8": ("auto", "bfloat16")}
 
@@ -21,9 +22,16 @@ def packed_as(config: Any) -> str | None:
     return str(getattr(method, "value", method))
 
 
-def four_bits(place: str) -> dict[str, Any]:
-    """What makes transformers pack linear maps as they are read; a packed model cannot be moved afterwards."""
-    packing = transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
+def bitsandbytes(bits: Quantise, place: str) -> dict[str, Any]:
+    """What makes transformers pack linear maps as they are read; a packed model cannot be moved afterwards.
+
+    Four bits are NF4 (Dettmers et al. 2023, QLoRA), eight are LLM.int8 (Dettmers et al. 2022); none packs nothing.
+    """
+    if bits == "none":
+        return {}
+    packing = transformers.BitsAndBytesConfig(
+        load_in_4bit=bits == "4bit", load_in_8bit=bits == "8bit", bnb_4bit_quant_type="nf4"
+    )
     return {"quantization_config": packing, "device_map": {"": place}}
 
 

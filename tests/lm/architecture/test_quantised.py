@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import bitsandbytes as bnb
 import pytest
 import torch
 from torch import nn
@@ -13,12 +14,14 @@ from torch import nn
 from saber.lm.architecture.adapter import Adapter, adapt
 from saber.lm.architecture.loading import build_model, load
 from saber.lm.architecture.verify import verify_writers
+from saber.lm.architecture.weights import weights_digest
 from saber.lm.editing.apply import applied, bake
 from saber.lm.editing.lora import merge_adapter, read_adapter, save_adapter
 from saber.lm.editing.lora_factors import check_factors
 from saber.lm.editing.packed import packed_note
 from saber.organism.tokenizer import organism_tokenizer
 from saber.types import UserError
+from saber.vocabulary import Quantise
 from tests.conftest import randomise
 from tests.lm.families import SMALL, tiny
 from tests.lm.plans import everywhere, logits, relative, share_along, unit
@@ -102,8 +105,6 @@ def unpack(packed: nn.Linear) -> nn.Linear:
 
 
 def test_virtual_edits_of_bitsandbytes_weights_are_exact() -> None:
-    bnb = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: it is no dependency of ours")
-
     def four_bit(linear: nn.Linear) -> nn.Linear:
         made = bnb.nn.Linear4bit(
             linear.in_features, linear.out_features, bias=linear.bias is not None, compute_dtype=torch.float32
@@ -123,15 +124,20 @@ def test_virtual_edits_of_bitsandbytes_weights_are_exact() -> None:
         bake(adapter, everywhere(adapter, 1.0))
 
 
-def test_a_base_loaded_in_four_bits_is_edited_virtually_and_baked_in_full(tmp_path: Path) -> None:
-    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: it is no dependency of ours")
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_a_base_loaded_in_few_bits_is_edited_virtually_and_baked_in_full(tmp_path: Path, bits: Quantise) -> None:
     tokenizer = organism_tokenizer()
     sizes = {"vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
     model = build_model("llama", {**SMALL, **sizes})
     randomise(model)
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    packed, full = load(str(tmp_path), device="cpu", quantise="4bit"), load(str(tmp_path), device="cpu")
+    packed, full = load(str(tmp_path), device="cpu", quantise=bits), load(str(tmp_path), device="cpu")
+    weights_digest(packed.model)
+    verify_writers(packed)
+    untouched = load(str(tmp_path), device="cpu", quantise=bits)
+    torch.testing.assert_close(logits(packed), logits(untouched))
+    assert relative(logits(packed), logits(full)) < (0.6 if bits == "4bit" else 0.05)
     assert not any(writer.in_full for writer in packed.writers)
     plan, r = everywhere(packed, 1.0), unit(64, 2, 0)[:, 0]
     with applied(packed, [plan]):
@@ -140,9 +146,12 @@ def test_a_base_loaded_in_four_bits_is_edited_virtually_and_baked_in_full(tmp_pa
     assert share_along(full, r) < 1e-5
 
 
-def test_four_bits_without_bitsandbytes_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_few_bits_without_bitsandbytes_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bits: Quantise
+) -> None:
     tiny("llama").model.save_pretrained(tmp_path)
     organism_tokenizer().save_pretrained(tmp_path)
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(UserError, match="needs bitsandbytes, found none: pip install bitsandbytes"):
-        load(str(tmp_path), device="cpu", quantise="4bit")
+    with pytest.raises(UserError, match=f"quantise={bits} needs bitsandbytes, found none: pip install bitsandbytes"):
+        load(str(tmp_path), device="cpu", quantise=bits)
