@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import optuna
-
 from saber.config import Config
 from saber.keys import with_values
 from saber.lm.editing.apply import edits_by_writer
@@ -25,6 +23,7 @@ from saber.publish.export.provenance import OURS, PLAN_FILE, about_export, base_
 from saber.study.context import Workbench, in_full_dtype
 from saber.study.front.frontier import frontier_of
 from saber.study.front.points import find_point, read_points
+from saber.study.store.patient_storage import StoredStudy
 from saber.study.store.records import plan_path
 from saber.types import EditPlan, Frontier, FrontierPoint, Metrics, UserError
 
@@ -38,7 +37,7 @@ class Exported:
     report: Metrics
 
 
-def export_point(study: optuna.Study, config: Config, bench: Workbench) -> Exported:
+def export_point(study: StoredStudy, config: Config, bench: Workbench) -> Exported:
     """Export ``config.point``; the workbench's model is no base afterwards.
 
     Raises:

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import optuna
 
 from saber.config import Config
 from saber.console import announce
@@ -23,6 +22,7 @@ from saber.study.front.length_check import length_checks
 from saber.study.front.points import costs, read_points
 from saber.study.front.single_direction_baseline import null_curve
 from saber.study.store.artifacts import stored_responses
+from saber.study.store.patient_storage import StoredStudy
 from saber.study.store.records import complete_trials
 from saber.study.store.storage import artifact_store
 from saber.types import Frontier, FrontierPoint, Response
@@ -31,21 +31,21 @@ N_ALOUD = 3  # replies of each kind that are shown with their thoughts
 
 
 def front_responses(
-    study: optuna.Study, config: Config, points: Sequence[FrontierPoint]
+    study: StoredStudy, config: Config, points: Sequence[FrontierPoint]
 ) -> dict[int, tuple[Response, ...]]:
     """By trial number, the stored tune responses of each front point."""
     trials, store = {trial.number: trial for trial in complete_trials(study)}, artifact_store(config)
-    return {p.number: stored_responses(study, trials[p.number], store) for p in points if p.on_front}
+    return {p.number: stored_responses(study.storage, trials[p.number], store) for p in points if p.on_front}
 
 
-def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
+def quick_frontier(study: StoredStudy, config: Config, bench: Workbench) -> Frontier:
     """What the study's own trials say, before anything is scored on held-out prompts."""
     points = read_points(study, config)
     return _from_trials(study, config, bench, points, front_responses(study, config, points))
 
 
 def _from_trials(
-    study: optuna.Study,
+    study: StoredStudy,
     config: Config,
     bench: Workbench,
     points: Sequence[FrontierPoint],
@@ -86,7 +86,7 @@ def thinking_aloud(responses: Sequence[Response]) -> tuple[Response, ...]:
     return tuple(one for kind in kinds for one in kind)
 
 
-def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
+def frontier_of(study: StoredStudy, config: Config, bench: Workbench) -> Frontier:
     """Everything there is to say of a study, with the front scored on the held-out report split."""
     trials = read_points(study, config)
     responses = front_responses(study, config, trials)
