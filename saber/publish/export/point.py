@@ -21,7 +21,7 @@ from saber.publish.card.model_card import render_card
 from saber.publish.export.forms import Base, base_of, check_form, read_back, write_form
 from saber.publish.export.provenance import OURS, PLAN_FILE, about_export, base_digests, file_digests
 from saber.study.context import Workbench, in_full_dtype
-from saber.study.front.frontier import frontier_of
+from saber.study.front.frontier import frontier_beside
 from saber.study.front.points import find_point, read_points
 from saber.study.store.patient_storage import StoredStudy
 from saber.study.store.records import plan_path
@@ -55,7 +55,7 @@ def export_point(study: StoredStudy, config: Config, bench: Workbench) -> Export
         )
     base = base_of(config, bench.adapter)
     check_form(config.export.format, bench.adapter, plan, base)
-    frontier = frontier_of(study, config, bench)
+    frontier = frontier_beside(study, config, bench, named.number)
     point = find_point(frontier.points, config.point)
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
