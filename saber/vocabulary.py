@@ -35,6 +35,7 @@ Protects = Literal["categories", "none"]
 
 ExportForm = Literal["merged", "adapter", "gguf_adapter"]
 
+DriftPosition = Literal["first", "prompt", "response"]
 EmptyIs = Literal["empty", "refuse", "comply"]
 Labeller = Literal["markers", "rules"]
 
