@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import optuna
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +22,7 @@ from rich.table import Table
 from saber.scoring.pareto import hypervolume
 from saber.study.search.bounded_tpe import BoundedTPE
 
-SPACE = {f"x{i}": FloatDistribution(0.0, 1.0) for i in range(8)}
+SPACE: dict[str, BaseDistribution] = {f"x{i}": FloatDistribution(0.0, 1.0) for i in range(8)}
 BEST = np.array([0.7, 0.45, 0.6, 0.2, 0.8, 0.5, 0.35])  # of all keys but the strength
 NARROW = np.array([3.0, 2.0, 1.0, 0.5, 1.0, 2.0, 0.3])
 REFERENCE = np.array([1.0, 0.05])

@@ -128,6 +128,8 @@ def built(options: argparse.Namespace) -> Bench:
         config, {"evaluate.max_new_tokens": options.tokens, "evaluate.batch_size": options.rows, "data.n_probe": 60}
     )
     n_probe, n_capability = config.data.n_probe, config.data.n_capability
+    assert n_probe is not None
+    assert n_capability is not None
     probes = ProbeSet(
         prompts("harmful", n_probe, 0), prompts("harmless", n_probe, 1000), prompts("capability", n_capability, 2000)
     )

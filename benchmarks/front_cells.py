@@ -32,7 +32,6 @@ from saber.study.search.space import parse_space
 from saber.study.store.fingerprint import identity
 from saber.study.store.records import complete_trials, finished_trials, metrics_from_json, plan_path
 from saber.study.store.storage import one_driver, open_study
-from saber.study.store.write_buffer import mirrored
 from saber.types import EditPlan, Metrics, Split, UserError, digest_json
 
 KINDS = ("harmful", "harmless", "capability")  # neither objective counts borderline prompts
@@ -156,9 +155,8 @@ def search(bench: Workbench, config: Config) -> optuna.Study:
     """Drive the cell's study to its trials, from wherever it stands; its time is kept in the study itself."""
     knobs = parse_space(config)
     study = open_study(config, identity(config, knobs, bench))
-    size, wanted = config.launch.trials_per_batch, int(config.study.n_trials)
+    size, wanted = config.launch.batch, int(config.study.n_trials)
     study.sampler = make_sampler(config.study, len(study.trials), wanted, size)
-    study = mirrored(study)
     workers = InProcess(partial(evaluate, bench), size)
     while (n_done := len(finished_trials(study))) < wanted:
         started = time.perf_counter()
@@ -189,7 +187,7 @@ def held_out(bench: Workbench) -> HeldOut:
 
 def measured_on_report(bench: Workbench, side: HeldOut, digests: Mapping[int, str]) -> dict[str, dict[str, float]]:
     """By trial number, the numbers of its plan on report."""
-    size = bench.config.launch.trials_per_batch
+    size = bench.config.launch.batch
     wanted = list(dict.fromkeys(digests.values()))
     found: dict[str, dict[str, float]] = {}
     for start in range(0, len(wanted), size):

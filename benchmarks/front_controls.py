@@ -22,9 +22,9 @@ from saber.config import EditConfig
 from saber.lm import planning
 from saber.lm.editing import low_rank as writer_edit
 from saber.method import ranking
-from saber.method.extraction import orient
+from saber.method.extraction import extract, orient
 from saber.method.placement import reach_of_kernel
-from saber.method.purification import remove_subspace
+from saber.method.purification import remove_subspace, shared_basis
 from saber.method.ranking import Ranking, interpolate_layers
 from saber.types import Activations, Direction, RankedDirection
 
@@ -35,7 +35,6 @@ ONE_ALPHA = Control(fixed={"edit.strength": "uniform"}, idle=("edit.alpha_entang
 @contextmanager
 def random_directions(seed: int) -> Iterator[None]:
     """As many unit vectors as were extracted, drawn evenly from the space that purification leaves."""
-    extract, shared_basis = ranking.extract, ranking.shared_basis
     protected: list[Tensor] = []
 
     def remember(*args: Any, **kwargs: Any) -> Tensor:

@@ -58,13 +58,14 @@ def composed(seed: int = 0) -> list[Example]:
     said: dict[str, Any] = yaml.safe_load(PHRASES.read_text(encoding="utf-8"))
     rng = random.Random(seed)
     found: list[Example] = []
-    for part, times, endings, label in (
+    parts: tuple[tuple[str, int, str, PeopleLabel], ...] = (
         ("refusals", TIMES, "after_refusal", "refuse"),
         ("moral", TIMES, "after_refusal", "refuse"),
         ("redirects", TIMES, "after_refusal", "refuse"),
         ("answers", 2 * TIMES, "bodies", "comply"),
         ("partials", TIMES, "bodies", "partial"),
-    ):
+    )
+    for part, times, endings, label in parts:
         for sentence in said[part]:
             for _ in range(times):
                 slots = rng.choice(said["wrong" if rng.random() < SHARE_WRONG[part] else "plain"])

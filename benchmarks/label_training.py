@@ -120,15 +120,16 @@ def main() -> None:
     examples = xstest(Path(sys.argv[1]))
     own = composed()
     counts = {f"XSTest {name}": len(some) for name, some in examples.items()}
+    pair = learnt(examples, own, with_prompt=True)
     document = {
         "rules": rules_digest(),
         "learnt_from": {**counts, "benchmarks/label_phrases.yaml": len(own)},
-        "pair": learnt(examples, own, with_prompt=True),
+        "pair": pair,
         "reply": learnt(examples, own, with_prompt=False),
     }
     path = Path(str(FOLDER / "weights.json"))
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    print(f"{path}: {len(document['pair']['refuses']['weights'])} weights with the prompt")
+    print(f"{path}: {len(pair['refuses']['weights'])} weights with the prompt")
 
 
 if __name__ == "__main__":

@@ -102,22 +102,22 @@ def main() -> None:
         bench = open_workbench(config, knobs)
         study = optuna.create_study(directions=["minimize"] * 2, sampler=optuna.samplers.RandomSampler(seed=0))
         configs = [suggest(study.ask(), knobs, config) for _ in range(args.trials)]
-        found: dict[str, list[float]] = {}
+        times: dict[str, list[float]] = {}
         for repeat in range(args.repeats + 1):  # the first one warms up
             for name, (its_bench, n_batch, patched) in contenders(bench).items():
                 for early in (False, True) if name.startswith("all") else (False,):
                     with patched() if patched is not None else patch.dict({}, {}):  # type: ignore[attr-defined]
                         took = seconds_a_trial(its_bench, configs, n_batch, early)
                     if repeat:
-                        found.setdefault(name + (", early" if early else ""), []).append(took)
-    base = found["all levers, T = 2"]
+                        times.setdefault(name + (", early" if early else ""), []).append(took)
+    base = times["all levers, T = 2"]
     table = Table("contender", "s a trial", "times the first")
-    for name, took in found.items():
-        ratio = median(one / other for one, other in zip(took, base, strict=True))
-        table.add_row(name, f"{median(took):.3f}", f"{ratio:.2f}")
+    for name, seconds in times.items():
+        ratio = median(own / first for own, first in zip(seconds, base, strict=True))
+        table.add_row(name, f"{median(seconds):.3f}", f"{ratio:.2f}")
     Console(width=120).print(table)
     args.out.write_text(
-        json.dumps({"seconds": found, "threads": args.threads, "trials": args.trials}, indent=2) + "\n",
+        json.dumps({"seconds": times, "threads": args.threads, "trials": args.trials}, indent=2) + "\n",
         encoding="utf-8",
     )
 

@@ -45,9 +45,11 @@ THICK = {"color": CHOSEN, "width": 2.5}
 def planned(bench: Workbench, words: list[str], order: int, counts: list[int]) -> list[PlannedEdit]:
     """The fixed edit, planned from so many probes of one order."""
     config = composed(["+sweep=organism_layers", "model.path=x", *words])
-    probes = probe_set(bench.splits["probe"], (max(counts), config.data.n_capability, 0), order)
+    n_capability = config.data.n_capability
+    assert n_capability is not None
+    probes = probe_set(bench.splits["probe"], (max(counts), n_capability, 0), order)
     (base,) = probe(bench.adapter, probes, batch_size=256)
-    requests = [PlanRequest(config.edit, (n, config.data.n_capability, n)) for n in counts]
+    requests = [PlanRequest(config.edit, (n, n_capability, n)) for n in counts]
     return [make_plans(bench.adapter, probes, base, [one], batch_size=256)[0] for one in requests]
 
 

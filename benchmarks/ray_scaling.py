@@ -37,7 +37,6 @@ from saber.study.search.sampler import make_sampler
 from saber.study.search.space import parse_space
 from saber.study.store.records import complete_trials
 from saber.study.store.storage import open_study
-from saber.study.store.write_buffer import mirrored
 from saber.study.trial_result import TrialResult
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response
 
@@ -112,13 +111,14 @@ def scaled(n_workers: int, seconds: float, n_batches: int, trials_per_batch: int
     with tempfile.TemporaryDirectory() as folder:
         config = configured(Path(folder), n_workers, trials_per_batch)
         knobs = parse_space(config)
-        study = open_study(config, {}, make_sampler(config.study, 0, n_trials, n_outstanding(config.launch)))
+        study = open_study(config, {})
+        study.sampler = make_sampler(config.study, 0, n_trials, n_outstanding(config.launch))
         with ray_workers(config.launch, make, print) as workers:
             while len(workers.idle) < n_workers:  # a worker loads its model once; that is not what is measured
                 workers._gather(timeout=None)
             started, cpu = time.monotonic(), time.process_time()
             progress = Progress(Console(quiet=True), n_trials, 0)
-            drive(mirrored(study), config, knobs, Simulated(workers, seconds), progress, n_trials)
+            drive(study, config, knobs, Simulated(workers, seconds), progress, n_trials)
             wall, cpu = time.monotonic() - started, time.process_time() - cpu
         assert len(complete_trials(study)) == n_trials
         sampler = type(study.sampler).__name__

@@ -92,7 +92,8 @@ def configured(cell: Cell, setting: Setting) -> Config:
 
 def with_probes_there(config: Config) -> Config:
     """The configuration with no more probes asked for, searched or in a known point, than the folder has."""
-    most = min(config.data.probe.harmful, config.data.probe.harmless)
+    most, n_probe = min(config.data.probe.harmful, config.data.probe.harmless), config.data.n_probe
+    assert n_probe is not None
     space, data = dict(config.space), dict(config.space.get("data", {}))
     if "n_probe" in data:
         space["data"] = data | {"n_probe": {**data["n_probe"], "high": min(data["n_probe"]["high"], most)}}
@@ -100,17 +101,15 @@ def with_probes_there(config: Config) -> Config:
         {key: min(value, most) if key == "data.n_probe" else value for key, value in point.items()}
         for point in config.study.enqueue
     ]
-    return with_values(
-        config, {"space": space, "study.enqueue": tuple(known), "data.n_probe": min(config.data.n_probe, most)}
-    )
+    return with_values(config, {"space": space, "study.enqueue": tuple(known), "data.n_probe": min(n_probe, most)})
 
 
 def fingerprint(cell: Cell, config: Config) -> str:
     """What a cell's numbers depend on, but for code: after a change of that begin another folder."""
     plain, study = asdict(config), asdict(config.study)
-    parts, asked = ("evaluate", "data"), ("n_trials",)
-    if cell.method not in PEERS:
-        parts, asked = (*parts, "edit", "space"), (*asked, "sampler", "enqueue")
+    is_peer = cell.method in PEERS
+    parts = ["evaluate", "data", *([] if is_peer else ["edit", "space"])]
+    asked = ["n_trials", *([] if is_peer else ["sampler", "enqueue"])]
     return digest_json({name: plain[name] for name in parts} | {name: study[name] for name in asked})[:8]
 
 

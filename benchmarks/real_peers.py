@@ -142,7 +142,7 @@ def asked_heretic(
         answer = worker.ask(run=setting.n_trials, save=str((folder / "weights").resolve()))
         worker.stop()
         kept.write_text(json.dumps(answer), encoding="utf-8")
-    return json.loads(kept.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    return json.loads(kept.read_text(encoding="utf-8"))
 
 
 def peer_folder(model: Path, bench: Workbench, folder: Path) -> Path:
@@ -154,7 +154,7 @@ def peer_folder(model: Path, bench: Workbench, folder: Path) -> Path:
     probes = bench.probes
     prompts: Mapping[str, list[Prompt]] = {
         "probe": [*probes.harmful, *probes.harmless, *probes.capability],
-        **{name: [p for p in bench.splits[name].prompts if p.kind in KINDS] for name in ("tune", "report")},  # type: ignore[index]
+        **{name: [p for p in bench.splits[name].prompts if p.kind in KINDS] for name in ("tune", "report")},
     }
     for split, some in prompts.items():
         rows = [{"text": prompt.text, "kind": prompt.kind} for prompt in some]

@@ -18,6 +18,7 @@ from real_files import PROMPTS, QUESTIONS, harmful_prompts, questions, wheel
 
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.inference.batches import tokenise
+from saber.lm.inference.decoding import HeadStart
 from saber.lm.inference.generation import greedy
 from saber.lm.inference.kv_cache import rewindable_cache
 from saber.lm.inference.prefix import prefix_of
@@ -43,7 +44,7 @@ def replies(adapter: Adapter, texts: Sequence[str], tokens: int, say: Say) -> li
     said: list[str] = []
     for start in range(0, len(rows), AT_ONCE):
         some = rows[start : start + AT_ONCE]
-        (decoded,) = greedy(adapter, some, max_new_tokens=tokens, batch_size=AT_ONCE, prefix=prefix)
+        (decoded,) = greedy(adapter, some, max_new_tokens=tokens, batch_size=AT_ONCE, start=HeadStart(prefix=prefix))
         said += adapter.tokenizer.batch_decode([list(reply.tokens) for reply in decoded], skip_special_tokens=True)
         say(f"  {len(said)} of {len(rows)} replies")
     return said

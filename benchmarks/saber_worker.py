@@ -49,7 +49,6 @@ from saber.study.search.space import parse_space
 from saber.study.store.fingerprint import identity
 from saber.study.store.records import finished_trials
 from saber.study.store.storage import open_study
-from saber.study.store.write_buffer import mirrored
 from saber.types import Split
 
 MANY = 1_000_000
@@ -134,7 +133,6 @@ class Sweep:
         self.study.sampler = make_sampler(
             self.config.study, 0, int(self.config.study.n_trials), n_outstanding(self.config.launch)
         )
-        self.study = mirrored(self.study)
         self.quiet = Console(file=io.StringIO())
         self.closing = ExitStack()  # ends the actors
         self.actors = self._actors(options) if options.workers > 1 else None

@@ -31,7 +31,6 @@ from saber.study.search.sampler import make_sampler
 from saber.study.store.fingerprint import identity
 from saber.study.store.records import complete_trials, finished_trials
 from saber.study.store.storage import open_study
-from saber.study.store.write_buffer import mirrored
 
 JOINT = "tpe-joint"
 KINDS = ("harmful", "harmless", "capability")
@@ -48,7 +47,6 @@ def run(sweep: Sweep, sampler: str, seed: int, options: argparse.Namespace) -> d
         sweep.study.sampler = TPESampler(seed=seed * 1_000_003 + n_done, multivariate=True)  # seeded as ours are
     else:
         sweep.study.sampler = make_sampler(sweep.config.study, n_done, wanted, options.trials_per_batch)
-    sweep.study = mirrored(sweep.study)
     seconds = sweep.handle({"run": wanted - n_done})["seconds"] if n_done < wanted else 0.0
     reference = np.array([one.reference for one in sweep.config.study.objectives])
     points = [(trial.number, trial.values) for trial in complete_trials(sweep.study)]

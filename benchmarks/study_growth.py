@@ -4,7 +4,7 @@
 
 The trials carry what the driver stores of one: a real trial is driven first, and its attributes are stored again under
 random parameters and values. A second process then does what a resumed sweep does after the model is loaded - open the
-database, check the question, count, make the sampler, take the trials into memory - and drives some trials with an
+database, check the question, count, make the sampler - and drives some trials with an
 evaluator that answers at once, so that all the time is the study's own. ``--folder`` keeps the database, and a kept one
 is used again.
 """
@@ -87,7 +87,6 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from saber.study.store.fingerprint import IDENTITY
     from saber.study.store.records import complete_trials, finished_trials, metrics_from_json
     from saber.study.store.storage import load_study
-    from saber.study.store.write_buffer import mirrored
     from saber.study.trial_result import TrialResult
 
     steps["imports"] = clock() - started
@@ -113,9 +112,6 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     begun = clock()
     study.sampler = make_sampler(config.study, n_done, 10**6, 1)
     steps["sampler"] = clock() - begun
-    begun = clock()
-    study = mirrored(study)
-    steps["into memory"] = clock() - begun
     steps["start, without the imports"] = clock() - started
 
     metrics = metrics_from_json(complete_trials(study)[-1].user_attrs["metrics"])

@@ -187,12 +187,12 @@ def measure(options: argparse.Namespace, threads: int, console: Console) -> dict
             worker.stop()
     for table in tables(contenders, threads):
         console.print(table)
-    for one in verdicts(contenders):
-        met = "met" if one["ratio"] >= one["target"] else "missed"
-        low, high = one["range"]
+    for verdict in verdicts(contenders):
+        met = "met" if verdict["ratio"] >= verdict["target"] else "missed"
+        low, high = verdict["range"]
         console.print(
-            f"{one['ours']} against {one['peer']}: {one['ratio']:.2f} ({low:.2f}-{high:.2f}),"
-            f" target {one['target']:g}: {met}"
+            f"{verdict['ours']} against {verdict['peer']}: {verdict['ratio']:.2f} ({low:.2f}-{high:.2f}),"
+            f" target {verdict['target']:g}: {met}"
         )
     return {
         "threads": threads,

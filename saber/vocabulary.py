@@ -36,6 +36,7 @@ Protects = Literal["categories", "none"]
 Quantise = Literal["none", "4bit", "8bit"]
 ExportForm = Literal["merged", "adapter", "gguf_adapter"]
 
+DriftPosition = Literal["first", "prompt", "response"]
 EmptyIs = Literal["empty", "refuse", "comply"]
 Labeller = Literal["markers", "rules"]
 

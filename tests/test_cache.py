@@ -39,7 +39,8 @@ def test_a_damaged_file_is_rebuilt_with_a_warning(tmp_path: Path, damage: str) -
     raw = bytearray(path.read_bytes())
     if damage == "flip":
         raw[-2] ^= 1
-    path.write_bytes({"flip": raw, "cut": raw[:-5], "empty": b"", "header": b"\xff" * 40}[damage])
+    damaged: dict[str, bytes | bytearray] = {"flip": raw, "cut": raw[:-5], "empty": b"", "header": b"\xff" * 40}
+    path.write_bytes(damaged[damage])
     with pytest.warns(UserWarning, match="is damaged"):
         cached(tmp_path, "a", {"k": 1}, build)
     assert build.calls == 2

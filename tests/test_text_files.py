@@ -93,7 +93,7 @@ def test_a_sign_that_is_not_there_is_the_nearest() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors=NEAREST)
     stream.write("a–b…")
     stream.flush()
-    assert stream.buffer.getvalue() == b"a-b..."  # type: ignore[attr-defined]  # the BytesIO above
+    assert stream.buffer.getvalue() == b"a-b..."  # the BytesIO above
 
 
 def test_lines_end_alike_everywhere(tmp_path: Path) -> None:

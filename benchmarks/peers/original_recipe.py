@@ -205,6 +205,7 @@ class Recipe:
         low, high = (int(share * len(layers)) for share in DEPTH)
         bases: dict[int, torch.Tensor] = {}
         before: torch.Tensor | None = None
+        selected: list[int] = []
         for n_done in range(self.options.rounds):
             if n_done:
                 acts |= self.probe_again(model, tokenizer, selected)

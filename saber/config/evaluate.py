@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from saber.config.strict import STRICT
-from saber.vocabulary import EmptyIs, Labeller, PromptKind
+from saber.vocabulary import DriftPosition, EmptyIs, Labeller, PromptKind
 
 HERETIC = "heretic_compat"  # the profile that measures as Heretic does
 
@@ -45,7 +45,7 @@ class EvaluateConfig:
     markers: tuple[str, ...] = ()
     empty_is: EmptyIs = "empty"
     drift_kinds: tuple[PromptKind, ...] = Field(default=("harmless", "capability"), min_length=1)
-    kld_positions: Literal["first", "prompt", "response"] = "response"
+    kld_positions: DriftPosition = "response"
     n_bootstrap: int = Field(default=1000, ge=100)
     memory_gb: float = Field(default=4.0, gt=0.0)
 

@@ -90,7 +90,7 @@ def train_organism(
         for step, batch in enumerate(batches(encoded(tokenizer, examples), seed, settings)):
             loss = answer_loss(model, batch)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
             optimizer.step()
             schedule.step()

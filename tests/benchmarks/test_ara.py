@@ -32,8 +32,9 @@ def oracle(new_good: np.ndarray, new_bad: np.ndarray, good: np.ndarray, bad: np.
 def test_the_objective_is_the_published_one(seed: int, k: int, overcorrect: float) -> None:
     of = Settings(0, 1, 0.7, 0.2, overcorrect, k)
     some = [torch.randn(n, 5, generator=torch.Generator().manual_seed(seed + n)) for n in (7, 6, 7, 6)]
-    wanted = oracle(*(one.double().numpy() for one in some), of)
-    assert float(objective(*some, of)) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+    a, b, c, d = (rows.double().numpy() for rows in some)
+    wanted = oracle(a, b, c, d, of)
+    assert float(objective(some[0], some[1], some[2], some[3], of)) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
 
 
 def test_row_scales_are_those_of_the_sum() -> None:

@@ -13,6 +13,7 @@ from front import append_row, cells_of, options_of, read_rows, run_missing, shar
 from front_cells import Cell, Setting, configured, fingerprint, run_cell
 from front_methods import METHODS
 
+from saber.study.run.driver import drive
 from saber.types import UserError
 
 QUICK = ("evaluate.n_bootstrap=100", "study.sampler=random", "launch.trials_per_batch=1")
@@ -111,7 +112,6 @@ def test_a_cell_that_was_cut_goes_on_with_the_trials_it_has(
     organism_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setting, cell = Setting(tmp_path, 3, 8, QUICK), Cell("naive-writers", organism_folder, 1)
-    drive = front_cells.drive
 
     def cut(study: Any, *args: Any) -> None:
         drive(study, *args)

@@ -45,7 +45,7 @@ def test_loaded_weights_are_the_base_and_the_adapters_delta(base: nn.Module) -> 
     with loaded_over(base, weights):
         assert torch.allclose(base(x), adapted(x), atol=1e-6)
         inside = base.state_dict()
-        lora = adapted.base_model.model[1].o_proj
+        lora: Any = adapted.get_submodule("base_model.model.1.o_proj")
         delta = lora.lora_B["default"].weight @ lora.lora_A["default"].weight
         assert torch.allclose(inside["1.o_proj.weight"], before["1.o_proj.weight"] + delta, atol=1e-6)
         assert all(torch.equal(inside[name], before[name]) for name in before if name not in weights)

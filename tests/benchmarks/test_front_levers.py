@@ -40,7 +40,7 @@ def planned(name: str, seen: Activations, **values: Any) -> str:
     draft = planning._Draft(PlanRequest(config.edit, (N, N, N)), seen)
     with method.control.patch(0):
         planning.add_round(draft)
-        return EditPlan(draft.rounds).digest
+        return EditPlan(tuple(draft.rounds)).digest
 
 
 VALUES: dict[str, dict[str, Any]] = {

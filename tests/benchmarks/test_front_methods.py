@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -101,8 +102,8 @@ def test_surgical_leaves_out_what_harmless_and_capability_prompts_use(seen: Acti
 
 def test_kernel_is_heretics_tents_on_attention_and_mlp(seen: Activations) -> None:
     tent = {"peak": 1.2, "position": 1.0, "floor": 0.3, "half_width": 0.5}
-    values = {f"edit.kernel.mlp.{name}": value for name, value in tent.items()}
-    with planned("kernel", seen, **values, **{"edit.kernel.direction": "per_layer"}) as plan:
+    values: dict[str, Any] = {f"edit.kernel.mlp.{name}": value for name, value in tent.items()}
+    with planned("kernel", seen, **values | {"edit.kernel.direction": "per_layer"}) as plan:
         (one,) = plan.rounds
         assert plan.row_norm
     wanted = {unit_of: 1.2 + (0.3 - 1.2) * (1 - unit_of / 3) / 0.5 for unit_of in (2, 3)} | {0: 0.0, 1: 0.0}

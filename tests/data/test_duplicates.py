@@ -9,7 +9,7 @@ import pytest
 from saber.config import DataConfig, SplitSizes
 from saber.data.duplicates import near_duplicates
 from saber.data.splits import check_disjoint, make_splits
-from saber.types import Prompt, Split, UserError
+from saber.types import Prompt, PromptKind, Split, SplitName, UserError
 
 WORDS = ["the", "a", "of", "lock", "egg", "open", "smash", "jar", "how", "do", "i", "please", "now", "with", "care"]
 TEXT = "please tell me in plain words how one might go about to open the old wooden"
@@ -50,11 +50,8 @@ def prompts(n: int) -> list[Prompt]:
     """Pairs of twins that differ in one word, each pair unlike the others."""
     rng = Random(0)
     texts = [" ".join(str(rng.randrange(10**6)) for _ in range(12)) for _ in range(n)]
-    return [
-        Prompt(f"{text} {word}", kind, pair_id=str(i))
-        for i, text in enumerate(texts)
-        for word, kind in (("lock", "harmful"), ("egg", "harmless"))
-    ]
+    twins: tuple[tuple[str, PromptKind], ...] = (("lock", "harmful"), ("egg", "harmless"))
+    return [Prompt(f"{text} {word}", kind, pair_id=str(i)) for i, text in enumerate(texts) for word, kind in twins]
 
 
 def test_a_near_duplicate_is_left_out_and_twins_are_not() -> None:
@@ -76,9 +73,12 @@ def test_without_the_check_they_are_used() -> None:
 
 def test_a_near_duplicate_in_another_split_is_a_leak() -> None:
     one, other = Prompt(f"{TEXT} box", "harmful"), Prompt(f"{TEXT} box, now", "harmful")
-    splits = {"tune": Split("tune", (one,)), "report": Split("report", (other,))}
+    splits: dict[SplitName, Split] = {"tune": Split("tune", (one,)), "report": Split("report", (other,))}
     check_disjoint(splits)
     with pytest.raises(UserError, match=r"expected disjoint splits, found .* in report, nearly the same as .* in tune"):
         check_disjoint(splits, near_duplicate=0.9)
-    twin = {"tune": Split("tune", (one,)), "report": Split("report", (Prompt(other.text, "harmless"),))}
+    twin: dict[SplitName, Split] = {
+        "tune": Split("tune", (one,)),
+        "report": Split("report", (Prompt(other.text, "harmless"),)),
+    }
     check_disjoint(twin, near_duplicate=0.9)

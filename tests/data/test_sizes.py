@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -43,7 +44,8 @@ def test_what_is_sized_can_always_be_dealt(harmful: int, harmless: int, pairs: i
         *numbered("capability", capability),
     ]
     sizes = fitted_sizes(prompts, NONE)
-    asked = DataConfig(source="sets", near_duplicate=None, **{str(name): size for name, size in sizes.items()})
+    named: dict[str, Any] = {str(name): size for name, size in sizes.items()}
+    asked = DataConfig(source="sets", near_duplicate=None, **named)
     splits = make_splits(prompts, asked)
     for name in SPLIT_NAMES:
         assert count_kinds(splits[name].prompts) == {kind: getattr(sizes[name], kind) for kind in PROMPT_KINDS}

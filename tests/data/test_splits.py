@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -33,7 +34,7 @@ def pool(
     return twins + [made(kind, i) for kind, count in kinds.items() for i in range(count)]
 
 
-def config(seed: int = 0, **sizes: SplitSizes) -> DataConfig:
+def config(seed: int = 0, **sizes: Any) -> DataConfig:
     return DataConfig(source="sets", seed=seed, **sizes)
 
 

@@ -58,21 +58,20 @@ class Came:
 def slip_of_text(rng: random.Random, text: str) -> str:
     """One slip of a hand in a word: a sign left out, doubled, swapped, changed or added."""
     at = rng.randrange(len(text)) if text else 0
-    return rng.choice(
-        [
-            lambda: text[:at] + text[at + 1 :],
-            lambda: text[:at] + text[at : at + 1] * 2 + text[at + 1 :],
-            lambda: text[:at] + text[at + 1 : at + 2] + text[at : at + 1] + text[at + 2 :],
-            lambda: text[:at] + rng.choice("=,.:;#{}[]'\" +-~@$%\\/ä–\t") + text[at:],
-            lambda: text[:at] + text[at : at + 1].swapcase() + text[at + 1 :],
-            lambda: text.replace("=", rng.choice([" = ", "= ", ":", "==", ""]), 1),
-            lambda: text.lstrip("+~"),
-            lambda: "+" + text,
-            lambda: text.partition(".")[2] or text,
-            lambda: f"{text.partition('=')[0]}={rng.choice(ODD_VALUES)}",
-            lambda: text.replace("_", "-", 1),
-        ]
-    )()
+    slips: list[Callable[[], str]] = [
+        lambda: text[:at] + text[at + 1 :],
+        lambda: text[:at] + text[at : at + 1] * 2 + text[at + 1 :],
+        lambda: text[:at] + text[at + 1 : at + 2] + text[at : at + 1] + text[at + 2 :],
+        lambda: text[:at] + rng.choice("=,.:;#{}[]'\" +-~@$%\\/ä–\t") + text[at:],
+        lambda: text[:at] + text[at : at + 1].swapcase() + text[at + 1 :],
+        lambda: text.replace("=", rng.choice([" = ", "= ", ":", "==", ""]), 1),
+        lambda: text.lstrip("+~"),
+        lambda: "+" + text,
+        lambda: text.partition(".")[2] or text,
+        lambda: f"{text.partition('=')[0]}={rng.choice(ODD_VALUES)}",
+        lambda: text.replace("_", "-", 1),
+    ]
+    return rng.choice(slips)()
 
 
 def slip_of_words(rng: random.Random, words: list[str]) -> str:
@@ -91,6 +90,11 @@ def slip_of_words(rng: random.Random, words: list[str]) -> str:
     else:
         words[at] = slip_of_text(rng, before)
     return f"{kind}: {before}"
+
+
+def _a_folder_instead(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
 
 
 def slip_of_data(rng: random.Random, folder: Path) -> str:
@@ -120,7 +124,7 @@ def slip_of_data(rng: random.Random, folder: Path) -> str:
         "another kind's row": lambda: path.write_bytes(raw + rng.choice(files).read_bytes().partition(b"\n")[0]),
         "a row left out": lambda: path.write_bytes(b"".join(rows[:at] + rows[at + 1 :])),
         "few rows": lambda: path.write_bytes(b"".join(rows[:3])),
-        "a folder": lambda: (path.unlink(), path.mkdir()),
+        "a folder": lambda: _a_folder_instead(path),
         "a long line": lambda: path.write_bytes(raw + json.dumps({"prompt": "x " * 50_000}).encode()),
     }  # fmt: skip
     kind = rng.choice(sorted(slips))

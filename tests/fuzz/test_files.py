@@ -184,11 +184,11 @@ def test_damaged_responses_are_left_out_or_the_same(folder: Path, how: list[Dama
     store = FileSystemArtifactStore(folder)
     upload_responses(trial, RESPONSES, folder, store)
     (meta,) = get_all_artifact_meta(trial)
-    assert stored_responses(study, study.get_trials()[0], store) == RESPONSES
+    assert stored_responses(trial.storage, study.get_trials()[0], store) == RESPONSES
     damage(folder / meta.artifact_id, how)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        assert stored_responses(study, study.get_trials()[0], store) in (RESPONSES, ())
+        assert stored_responses(trial.storage, study.get_trials()[0], store) in (RESPONSES, ())
 
 
 @fuzzed("damaged scores")

@@ -75,6 +75,6 @@ def test_any_place_of_a_study(study: dict[str, Any], tmp_path_factory: pytest.Te
             with or_one_line(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", SAWarning)  # words of a URL that SQLite does not know
                 config = parse_config({**BASE, "study": {"name": "s", **study}})
-                open_storage(config, create=create).remove_session()
+                open_storage(config, create=create).engine.dispose()
                 assert "dir" not in study or (study_folder(config) / "study.db").is_file()
     assert {path.name for path in Path(base).parents[5].iterdir()} == {"a"}

@@ -37,7 +37,7 @@ contents = st.one_of(
     ),
     csv_like.map(lambda text: b"prompt,category\n" + text.encode()),
 )
-columns = st.one_of(
+columns: st.SearchStrategy[dict[str, str]] = st.one_of(
     st.just({}), st.dictionaries(st.sampled_from(["prompt", "category", "pair_id", "x"]), odd_text, max_size=2)
 )
 
@@ -103,7 +103,9 @@ rows_of_text = st.lists(
 def test_every_row_is_a_prompt(folder: Path, rows: list[Row], newline: str, as_csv: bool) -> None:
     if as_csv:
         out = io.StringIO()
-        writer = csv.DictWriter(out, ["prompt", "category"], lineterminator=newline, quoting=csv.QUOTE_ALL)
+        writer: csv.DictWriter[Any] = csv.DictWriter(
+            out, ["prompt", "category"], lineterminator=newline, quoting=csv.QUOTE_ALL
+        )
         writer.writeheader()
         writer.writerows(rows)
         text = out.getvalue()
@@ -165,6 +167,6 @@ def test_any_prompts_are_dealt_as_asked_or_refused(
     with or_one_line():
         splits = make_splits(prompts, config)
         check_disjoint(splits, near)
-        for name, asked in (("probe", probe), ("tune", tune), ("report", report)):
+        for split, asked in ((splits["probe"], probe), (splits["tune"], tune), (splits["report"], report)):
             for kind in PROMPT_KINDS:
-                assert len(splits[name].of(kind)) == getattr(asked, kind)
+                assert len(split.of(kind)) == getattr(asked, kind)

@@ -22,7 +22,7 @@ from saber.lm.inference.writer_inputs import writer_inputs
 from saber.lm.input_reading import InputReading
 from saber.lm.planning import PlannedEdit, PlanRequest, layers_of, make_plans, rank_with, select
 from saber.study.search.space import CONDITIONS, matters
-from saber.types import Activations, EditPlan, LookedAt, ProbeSet, Prompt, TokenRow
+from saber.types import Activations, EditPlan, LookedAt, ProbeSet, Prompt, PromptKind, TokenRow
 from saber.vocabulary import Protects, Spares
 from tests.conftest import TINY_GEMMA4, randomise
 
@@ -72,7 +72,11 @@ def base(adapter: Adapter) -> Activations:
 @pytest.fixture(scope="module")
 def inputs(adapter: Adapter) -> InputReading:
     """The ends of all probes, and as replies two positions further in a longer sequence of each."""
-    by_kind = {"harmful": PROBES.harmful, "harmless": PROBES.harmless, "borderline": PROBES.borderline}
+    by_kind: dict[PromptKind, tuple[Prompt, ...]] = {
+        "harmful": PROBES.harmful,
+        "harmless": PROBES.harmless,
+        "borderline": PROBES.borderline,
+    }
     rows = [
         (kind, i, tuple(tokens))
         for kind, some in {**by_kind, "capability": PROBES.capability}.items()

@@ -14,7 +14,7 @@ from saber.method.contrast import contrasted, spared, without_part
 from saber.method.ranking import rank
 from saber.method.reading import least_drift_readers
 from saber.types import Activations
-from saber.vocabulary import Spares
+from saber.vocabulary import Extraction, Purification, Spares
 
 D = 12
 E = torch.eye(D)
@@ -39,7 +39,9 @@ def seen(*, with_borderline: bool = True) -> Activations:
 
 @pytest.mark.parametrize("purify", ["none", "harmless_mean"])
 @pytest.mark.parametrize("extraction", ["dim", "lda", "svd", "whitened_svd"])
-def test_a_false_refusal_direction_is_what_is_left_beside_true_refusal(extraction: str, purify: str) -> None:
+def test_a_false_refusal_direction_is_what_is_left_beside_true_refusal(
+    extraction: Extraction, purify: Purification
+) -> None:
     activations = seen()
     found = rank(
         activations,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saber.method.extraction import extract
+from saber.vocabulary import Extraction
 
 METHODS = ["svd", "dim", "lda", "whitened_svd"]
 
@@ -24,7 +25,7 @@ def planted(seed: int, n: int = 60, d: int = 16, gap: float = 6.0) -> tuple[torc
 @pytest.mark.parametrize("method", METHODS)
 @given(seed=st.integers(0, 500))
 @settings(max_examples=15, deadline=None)
-def test_the_leading_direction_is_the_planted_one(method: str, seed: int) -> None:
+def test_the_leading_direction_is_the_planted_one(method: Extraction, seed: int) -> None:
     harmful, harmless, direction = planted(seed)
     found = extract(harmful, harmless, method=method, n_directions=3)
     # Signed: harmful projects higher. Fisher's discriminant leans away from noisy axes.
@@ -34,7 +35,7 @@ def test_the_leading_direction_is_the_planted_one(method: str, seed: int) -> Non
 @pytest.mark.parametrize("method", METHODS)
 @given(seed=st.integers(0, 500), k=st.integers(1, 6))
 @settings(max_examples=15, deadline=None)
-def test_directions_are_units_whose_harmful_mean_is_the_larger(method: str, seed: int, k: int) -> None:
+def test_directions_are_units_whose_harmful_mean_is_the_larger(method: Extraction, seed: int, k: int) -> None:
     harmful, harmless, _ = planted(seed, gap=1.0)
     found = extract(harmful, harmless, method=method, n_directions=k)
     assert len(found) == (1 if method == "dim" else k)
@@ -45,7 +46,7 @@ def test_directions_are_units_whose_harmful_mean_is_the_larger(method: str, seed
 @pytest.mark.parametrize("method", METHODS)
 @given(seed=st.integers(0, 500))
 @settings(max_examples=10, deadline=None)
-def test_rotating_the_stream_rotates_the_directions(method: str, seed: int) -> None:
+def test_rotating_the_stream_rotates_the_directions(method: Extraction, seed: int) -> None:
     harmful, harmless, _ = planted(seed)
     rotation, _ = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(seed + 1)))
     before = extract(harmful, harmless, method=method, n_directions=1) @ rotation
@@ -54,7 +55,7 @@ def test_rotating_the_stream_rotates_the_directions(method: str, seed: int) -> N
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_order_of_the_pairs_does_not_matter(method: str) -> None:
+def test_the_order_of_the_pairs_does_not_matter(method: Extraction) -> None:
     harmful, harmless, _ = planted(3)
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
     before = extract(harmful, harmless, method=method, n_directions=2)
@@ -87,6 +88,6 @@ def test_pairs_must_match() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_equal_populations_have_no_direction(method: str) -> None:
+def test_equal_populations_have_no_direction(method: Extraction) -> None:
     _, harmless, _ = planted(0)
     assert len(extract(harmless, harmless.clone(), method=method, n_directions=2)) == 0

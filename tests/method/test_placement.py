@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from saber.method.placement import place, reach_of_kernel, reach_of_scope
+from saber.vocabulary import WriterKind
 
 TENT = {"peak": 1.0, "position": 0.5, "floor": 0.0, "half_width": 0.5}
-ONES = {"attention": 1.0, "mlp": 1.0, "per_layer": 1.0}
+ONES: dict[WriterKind, float] = {"attention": 1.0, "mlp": 1.0, "per_layer": 1.0}
 
 
 def test_scopes_reach_their_own_layer_a_band_or_all() -> None:
@@ -19,7 +20,7 @@ def test_scopes_reach_their_own_layer_a_band_or_all() -> None:
 
 def test_a_round_multiplies_strength_reach_and_component_scale() -> None:
     vector = torch.eye(3)[0]
-    scale = {"attention": 0.5, "mlp": 1.0, "per_layer": 0.0}
+    scale: dict[WriterKind, float] = {"attention": 0.5, "mlp": 1.0, "per_layer": 0.0}
     made = place([(vector, 1, 0.8)], reach_of_scope(3, scope="layer", reach=0), scale)
     expected = torch.zeros(3, 3)
     expected[1] = torch.tensor([0.4, 0.8, 0.0])

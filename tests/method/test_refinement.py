@@ -6,7 +6,9 @@ import torch
 
 from saber.method.refinement import RoundOutcome, stop_reason
 
-RULES = {"max_iterations": 4, "tolerance": 0.1, "stable_cosine": 0.98, "patience": 2}
+
+def stops(outcomes: list[RoundOutcome]) -> str | None:
+    return stop_reason(outcomes, max_iterations=4, tolerance=0.1, stable_cosine=0.98, patience=2)
 
 
 def outcomes(*residuals: float, stable: bool = False) -> list[RoundOutcome]:
@@ -15,23 +17,23 @@ def outcomes(*residuals: float, stable: bool = False) -> list[RoundOutcome]:
 
 
 def test_it_goes_on_while_it_improves() -> None:
-    assert stop_reason([], **RULES) is None
-    assert stop_reason(outcomes(3.0), **RULES) is None
-    assert stop_reason(outcomes(3.0, 2.0), **RULES) is None
+    assert stops([]) is None
+    assert stops(outcomes(3.0)) is None
+    assert stops(outcomes(3.0, 2.0)) is None
 
 
 def test_it_stops_at_the_last_round() -> None:
-    assert stop_reason(outcomes(4.0, 3.0, 2.0, 1.0), **RULES) == "max_iterations"
+    assert stops(outcomes(4.0, 3.0, 2.0, 1.0)) == "max_iterations"
 
 
 def test_it_stops_when_little_is_left() -> None:
-    assert stop_reason(outcomes(3.0, 0.05), **RULES) == "tolerance"
+    assert stops(outcomes(3.0, 0.05)) == "tolerance"
 
 
 def test_it_stops_when_the_leading_direction_stays() -> None:
-    assert stop_reason(outcomes(3.0, 2.0, stable=True), **RULES) == "stable"
+    assert stops(outcomes(3.0, 2.0, stable=True)) == "stable"
 
 
 def test_it_stops_when_nothing_improved_for_some_rounds() -> None:
-    assert stop_reason(outcomes(3.0, 3.5), **RULES) is None
-    assert stop_reason(outcomes(3.0, 3.5, 3.2), **RULES) == "patience"
+    assert stops(outcomes(3.0, 3.5)) is None
+    assert stops(outcomes(3.0, 3.5, 3.2)) == "patience"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from saber.method.selection import best_directions, candidate_layers, elbow, layers_in_band
 from saber.types import Direction, RankedDirection
+from saber.vocabulary import LayerStrategy
 
 RATIOS = torch.tensor([0.1, 5.0, 4.0, 0.3, 0.2, 3.0])
 
 
-def chosen(strategy: str, band: list[int] | None = None, **given: float) -> list[int]:
-    values = {"top_k": 2, "threshold": 1.0, "percentile": 50.0} | given
+def chosen(strategy: LayerStrategy, band: list[int] | None = None, **given: Any) -> list[int]:
+    values: dict[str, Any] = {"top_k": 2, "threshold": 1.0, "percentile": 50.0} | given
     return candidate_layers(RATIOS, band or list(range(6)), strategy=strategy, **values)
 
 

@@ -45,7 +45,7 @@ def test_frame_keeps_every_number_through_csv(frontier: Frontier) -> None:
         for split, metrics in (("tune", point.tune), ("report", point.report)):
             for name, one in metrics.estimates.items():
                 key = f"{split}_{name}"
-                found = again.loc[i, [key, f"{key}_low", f"{key}_high", f"{key}_n"]].astype(float).tolist()
+                found = [float(again[column].iloc[i]) for column in (key, f"{key}_low", f"{key}_high", f"{key}_n")]
                 assert found == pytest.approx([one.value, one.low, one.high, one.n])
         assert again.loc[i, "number"] == point.number
     assert "tune_retained.poisoning" in again

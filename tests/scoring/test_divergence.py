@@ -125,7 +125,8 @@ def test_profile_agrees_with_numpy(drifts: list[float]) -> None:
 
 def test_profile_of_one_prompt_that_supplies_it_all() -> None:
     profile = drift_profile(torch.tensor([0.0, 0.9, 0.1, 0.0]))
-    assert (profile["worst_index"], profile["max"]) == (1, pytest.approx(0.9))
+    assert profile["worst_index"] == 1
+    assert profile["max"] == pytest.approx(0.9)
     assert profile["worst_share"] == pytest.approx(0.9)
 
 
@@ -133,7 +134,7 @@ def test_profile_without_drift_and_with_endless_drift() -> None:
     assert drift_profile(torch.zeros(3))["worst_share"] == 0
     endless = drift_profile(torch.tensor([INF, 1.0, INF]))
     assert endless["worst_share"] == 1
-    assert not any(math.isnan(value) for value in endless.values())
+    assert not any(math.isnan(float(str(value))) for value in endless.values())
 
 
 @pytest.mark.parametrize("drifts", [torch.empty(0), torch.tensor([0.1, math.nan]), torch.tensor([-0.1])])

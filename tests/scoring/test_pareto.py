@@ -49,7 +49,8 @@ def covered_cells(values: np.ndarray) -> int:
 @given(st.integers(1, 4).flatmap(grid_points), st.data())
 def test_mask_equals_a_pairwise_loop_with_ties(values: np.ndarray, data: st.DataObject) -> None:
     m = values.shape[1]
-    goals = data.draw(st.lists(st.sampled_from(["minimize", "maximize"]), min_size=m, max_size=m))
+    either: list[Goal] = ["minimize", "maximize"]
+    goals = data.draw(st.lists(st.sampled_from(either), min_size=m, max_size=m))
     points = values.tolist()
     wanted = [not any(dominates(other, point, goals) for other in points) for point in points]
     assert pareto_mask(values, goals).tolist() == wanted

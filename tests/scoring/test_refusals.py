@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from saber.scoring.markers import markers_of
 from saber.scoring.refusals import (
-    EmptyIs,
     Label,
     find_marker,
     is_looping,
@@ -19,6 +18,7 @@ from saber.scoring.refusals import (
     normalise_any,
 )
 from saber.types import Response
+from saber.vocabulary import EmptyIs
 
 DEFAULT = markers_of(["en"])
 WORDS = st.sampled_from(["red", "box", "the", "a", "is", "and", "I", "cannot", "yes,", "box."])

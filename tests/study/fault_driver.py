@@ -100,7 +100,7 @@ class Simulated:
         if call in self.inject.get("oom", []):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
         text = LOOP if call in self.inject.get("loop", []) else "yes"
-        label, marker = label_response(text, finished=text != LOOP, markers=("sorry",), empty_is="degenerate")
+        label, marker = label_response(text, finished=text != LOOP, markers=("sorry",), empty_is="empty")
         measured = []
         for i, plan in enumerate(one.plan for one in plans):
             refusal, kld = values_of(self.params[plan.digest])
@@ -121,7 +121,7 @@ def open_workbench(config: Config, _knobs: Any = (), _ready: Any = None) -> Any:
     found = cached(study_folder(config) / "cache", "activations", {"n": 1}, build)
     if not torch.equal(found.tensors["x"], CACHED):
         raise AssertionError("a damaged cache was read as if it were whole")
-    splits = {name: Split(name, ()) for name in ("probe", "tune", "report")}  # type: ignore[arg-type]
+    splits = {name: Split(name, ()) for name in ("probe", "tune", "report")}
     unused = dict.fromkeys(("probes", "activations", "reference"))
     adapter = SimpleNamespace(chat=ChatFormat())
     base = {"adapter": adapter, "base_responses": (), "judge_base": lambda *, may_stop: None}  # noqa: ARG005 - as it is called
@@ -136,10 +136,13 @@ def drive(request: dict[str, Any]) -> int:
     os.dup2(out, 1)
     os.dup2(out, 2)
     simulated = Simulated(request)
-    session.open_workbench = open_workbench
-    evaluator.plan_trials = simulated.plan
-    evaluator.measure_trials = simulated.measure  # type: ignore[assignment]
-    storage.SQLITE_BUSY_S = 0.2  # type: ignore[assignment]
+    for module, name, instead in (
+        (session, "open_workbench", open_workbench),
+        (evaluator, "plan_trials", simulated.plan),
+        (evaluator, "measure_trials", simulated.measure),
+        (storage, "SQLITE_BUSY_S", 0.2),
+    ):
+        setattr(module, name, instead)
     config = configured(request)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it in what it starts in the background
 

@@ -150,7 +150,7 @@ class FaultyStudy:
         study = self.opened()
         if study is None:
             return {}
-        return {t.number: stored_responses(study, t, self.artifacts) for t in study.get_trials() if t.values}
+        return {t.number: stored_responses(self.storage, t, self.artifacts) for t in study.get_trials() if t.values}
 
 
 def alive(pid: int) -> bool:

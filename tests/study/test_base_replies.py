@@ -51,6 +51,6 @@ def test_the_table_and_the_replies_are_printed_on_single_lines() -> None:
 
 
 def test_a_label_that_is_new_has_a_column() -> None:
-    rows = base_rows([Response(Prompt("x", "harmful"), "Well...", "evasive")])  # type: ignore[arg-type]  # a newer label
+    rows = base_rows([Response(Prompt("x", "harmful"), "Well...", "evasive")])  # a newer label
     assert label_columns(rows)[-1] == "evasive"
     assert shortened("a  b\nc", 3) == "a b…"

@@ -46,8 +46,8 @@ def words_for(model: Path, folder: Path, *more: str) -> list[str]:
 def done(wrapped: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Said]:
     """A folder in which the sweep, the frontier and the export of its second trial have run."""
     folder = tmp_path_factory.mktemp("gemma4")
-    for command, more in (("sweep", []), ("frontier", [])):
-        said = run_here(command, words_for(wrapped, folder, *more), folder)
+    for command in ("sweep", "frontier"):
+        said = run_here(command, words_for(wrapped, folder), folder)
         assert said.status == 0, said.err
     exported = run_here("export", words_for(wrapped, folder, "point=1"), folder)
     assert exported.status == 0, exported.err

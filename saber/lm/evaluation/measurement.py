@@ -83,7 +83,7 @@ def measure_trials(
     layers = edited_layers if edited_layers is not None else [plan.edited_layers for plan in plans]
     measured: list[Measured] = []
     for t in range(len(plans)):
-        by_prompt = {name: seen.drift_nats[name][t] for name in POSITIONS}
+        by_prompt: dict[str, Tensor] = {name: seen.drift_nats[name][t] for name in POSITIONS}
         responses = with_drift(label(adapter, prompts, seen.replies[t], profile), by_prompt, profile)
         metrics = Metrics(
             rates(responses) | drifts(by_prompt, profile) | residual(seen.residuals[t], prompts, layers[t]),

@@ -17,7 +17,9 @@ from saber.lm.evaluation.protocol import under
 from saber.lm.evaluation.reference import Reference
 from saber.lm.evaluation.teacher_forcing import drift_of
 from saber.lm.inference.batches import tokenise
+from saber.lm.inference.decoding import HeadStart
 from saber.lm.inference.generation import Decoded, Tokens, greedy
+from saber.lm.inference.prefix import PrefixRead
 from saber.lm.inference.residuals import LastTokens
 from saber.types import EditPlan, Prompt
 
@@ -70,11 +72,13 @@ def run(
             max_thinking_tokens=profile.max_thinking_tokens,
             batch_size=profile.batch_size,
             n_trials=len(plans),
-            known=known,
-            drafts=None if past is None else [past.like(nats) for nats in drift.nats[MOVED]],
-            prefix=prefix if asked_alike else None,
-            most_logits=reference.part_bytes // bytes_per_position(adapter),
-            last_tokens=seen,
+            start=HeadStart(
+                known,
+                drafts=None if past is None else [past.like(nats) for nats in drift.nats[MOVED]],
+                prefix=prefix if asked_alike else PrefixRead(),
+                most_logits=reference.part_bytes // bytes_per_position(adapter),
+                last_tokens=seen,
+            ),
         )
     if past is not None:
         for nats, replies in zip(drift.nats[MOVED], decoded, strict=True):

@@ -21,8 +21,9 @@ from saber.lm.inference.prefix import PrefixRead
 from saber.lm.inference.residuals import LastTokens
 from saber.lm.inference.suppression import suppressed_of
 from saber.scoring.divergence import kl_divergence_nats
+from saber.vocabulary import DriftPosition
 
-POSITIONS = ("first", "prompt", "response")
+POSITIONS: tuple[DriftPosition, ...] = ("first", "prompt", "response")
 SOFTMAX_BYTES = 24  # a token and position: six fp32 arrays are alive in one divergence
 CACHED_LOGITS = 2**18  # on a processor: so many of a piece and all that is made of them stay in its caches
 

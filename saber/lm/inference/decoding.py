@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Any
 
@@ -58,41 +59,54 @@ class Row:
         return self.drafts.after(self.prompt, self.said, self.limit.now - len(self.said) - 1)
 
 
+@dataclass(frozen=True, eq=False)
+class HeadStart:
+    """What is known before decoding begins; the text is the same without it.
+
+    ``known`` is how each reply begins, by trial and prompt. ``drafts`` are each trial's guesses to be confirmed, so
+    many tokens at a time that a pass gives logits of at most ``most_logits`` positions, or of one a row. ``prefix`` is
+    what all prompts begin with. ``last_tokens`` is told the residual stream at the end of every prompt of which nothing
+    is known.
+    """
+
+    known: Sequence[Sequence[Sequence[int]]] | None = None
+    drafts: Sequence[Drafts] | None = None
+    prefix: PrefixRead = field(default_factory=PrefixRead)
+    most_logits: int = sys.maxsize
+    last_tokens: LastTokens | None = None
+
+
 class Decoding:
     """A batch on its way; groups of rows, one for each trial, are of equal length and stay so."""
 
     def __init__(
         self,
         adapter: Adapter,
+        prompts: Sequence[Sequence[int]],
         groups: Sequence[Sequence[Row]],
-        *,
         ends: frozenset[int],
-        cache: type | None,
-        prefix: PrefixRead,
-        most_logits: int,
+        start: HeadStart,
     ) -> None:
-        self._adapter, self._ends, self._most_logits = adapter, ends, most_logits
+        self._adapter, self._prompts, self._ends, self._start = adapter, prompts, ends, start
         self._suppressed = suppressed_of(adapter.model.generation_config, ends)
-        self._prompts: Sequence[Sequence[int]] = ()
         self._groups = [list(group) for group in groups]
-        self._prefix = prefix
-        self._state = ReadingState(adapter, None if cache is None else cache())
+        self._state = ReadingState(adapter, start.drafts[0].cache() if start.drafts else None)
         self._mask = torch.empty(0)
         self._positions: list[int] = []  # of each row's last token, which is not in the cache yet
 
-    @property
-    def is_open(self) -> bool:
-        """Whether a row goes on."""
-        return any(row.is_open for row in self._rows())
+    def finish(self) -> None:
+        """Decode every row to its end."""
+        self._begin()
+        while any(row.is_open for row in self._rows()):
+            self._step()
 
-    def begin(self, prompts: Sequence[Sequence[int]], last_tokens: LastTokens | None) -> None:
+    def _begin(self) -> None:
         """Read every row's prompt and what is known of its reply, and say the next tokens.
 
         A row that is shorter than the longest holds the beginning of its draft where others hold padding on the left.
         """
-        self._prompts = prompts
-        rows = self._rows()
-        read = [[*prompts[row.prompt], *row.said] for row in rows]
+        rows, last_tokens = self._rows(), self._start.last_tokens
+        read = [[*self._prompts[row.prompt], *row.said] for row in rows]
         longest, room = max(map(len, read)), self._room()
         drafts = [row.draft()[: min(longest - len(tokens), room)] for row, tokens in zip(rows, read, strict=True)]
         batch = pad_left(self._adapter, [[*tokens, *draft] for tokens, draft in zip(read, drafts, strict=True)])
@@ -101,10 +115,10 @@ class Decoding:
         if last_tokens is not None:
             new = [(i, row.prompt) for i, row in enumerate(rows) if not row.said]
             last_tokens.expect(new, from_end=[1 + len(drafts[i]) for i, _ in new], n_rows=len(rows))
-        found = self._forward(drafts, **self._prefix.inputs(batch))
+        found = self._forward(drafts, **self._start.prefix.inputs(batch))
         self._keep(self._confirm(drafts, found))
 
-    def step(self) -> None:
+    def _step(self) -> None:
         """Feed each row's last token and its draft; say what the model confirms and the token that it puts next."""
         rows = self._rows()
         drafts = [row.draft() for row in rows]
@@ -125,7 +139,7 @@ class Decoding:
 
     def _room(self) -> int:
         """How long drafts may be for the logits of a pass to stay within their number; at least every row's next."""
-        return max(0, self._most_logits // len(self._rows()) - 1)
+        return max(0, self._start.most_logits // len(self._rows()) - 1)
 
     def _confirm(self, drafts: Sequence[Sequence[int]], found: Int[Tensor, "row token"]) -> list[int]:
         """Let each row say what the model finds of its draft and one token more; how much of each draft is refused."""

@@ -5,17 +5,13 @@ A row takes one token a step, or as many as the model confirms of a draft: the t
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.inference.decoding import Decoding, Row
-from saber.lm.inference.drafts import Drafts
-from saber.lm.inference.prefix import PrefixRead
-from saber.lm.inference.residuals import LastTokens
+from saber.lm.inference.decoding import Decoding, HeadStart, Row
 from saber.lm.inference.thought import Limits, RowLimit, ThoughtReader
 
 Tokens = tuple[int, ...]
@@ -48,51 +44,34 @@ def greedy(
     batch_size: int,
     max_thinking_tokens: int = 0,
     n_trials: int = 1,
-    known: Sequence[Sequence[Tokens]] | None = None,
-    drafts: Sequence[Drafts] | None = None,
-    prefix: PrefixRead | None = None,
-    most_logits: int = sys.maxsize,
-    last_tokens: LastTokens | None = None,
+    start: HeadStart | None = None,
 ) -> list[list[Decoded]]:
     """Decode every prompt (token ids) under each of the T plans applied; by trial, then by prompt.
 
     The result is what ``model.generate(do_sample=False)`` gives a row alone: the most likely token of the raw logits
     that the generation config lets it say. Where the model is to think (``thinking=on``), a thought may take
     ``max_thinking_tokens``, and ``max_new_tokens`` are those of the answer.
-    ``known`` is how each reply begins, where that was found already; ``drafts`` are each trial's guesses to be
-    confirmed, so many tokens at a time that a pass gives logits of at most ``most_logits`` positions, or of one a row.
-    ``prefix`` is what all prompts begin with, read already. ``last_tokens`` is told the residual stream at the end of
-    every prompt of which nothing is known.
     """
+    start = start or HeadStart()
     ends, limits = end_tokens(adapter), limits_of(adapter, max_new_tokens, max_thinking_tokens)
-    replies: list[list[Tokens]] = [list(known[t]) if known else [()] * len(rows) for t in range(n_trials)]
+    known = start.known or [[()] * len(rows)] * n_trials
+    replies: list[list[Tokens]] = [[tuple(said) for said in of] for of in known]
     todo = [
         sorted((i for i, said in enumerate(of) if _is_open(said, ends, limits)), key=lambda i: len(rows[i]))
         for of in replies
     ]
     size = max(1, batch_size // n_trials)
-    for start in range(0, max(map(len, todo)), size):
+    for at in range(0, max(map(len, todo)), size):
         groups = _filled(
             [
                 [
-                    Row(i, list(replies[t][i]), RowLimit(limits, replies[t][i]), drafts[t] if drafts else None)
-                    for i in of[start : start + size]
+                    Row(i, list(said[i]), RowLimit(limits, said[i]), start.drafts[t] if start.drafts else None)
+                    for i in todo[t][at : at + size]
                 ]
-                for t, of in enumerate(todo)
+                for t, said in enumerate(replies)
             ]
         )
-        cache = drafts[0].cache if drafts else None
-        decoding = Decoding(
-            adapter,
-            groups,
-            ends=ends,
-            cache=cache,
-            prefix=prefix or PrefixRead(),
-            most_logits=most_logits,
-        )
-        decoding.begin(rows, last_tokens)
-        while decoding.is_open:
-            decoding.step()
+        Decoding(adapter, rows, groups, ends, start).finish()
         for t, group in enumerate(groups):
             for row in group:
                 if not row.is_filler:

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import optuna
-
 from saber.config import Config
 from saber.keys import with_values
 from saber.lm.editing.apply import edits_by_writer
@@ -23,8 +21,9 @@ from saber.publish.card.model_card import render_card
 from saber.publish.export.forms import Base, base_of, check_form, read_back, write_form
 from saber.publish.export.provenance import OURS, PLAN_FILE, about_export, base_digests, file_digests
 from saber.study.context import Workbench, in_full_dtype
-from saber.study.front.frontier import frontier_of
+from saber.study.front.frontier import frontier_beside
 from saber.study.front.points import find_point, read_points
+from saber.study.store.patient_storage import StoredStudy
 from saber.study.store.records import plan_path
 from saber.types import EditPlan, Frontier, FrontierPoint, Metrics, UserError
 
@@ -38,7 +37,7 @@ class Exported:
     report: Metrics
 
 
-def export_point(study: optuna.Study, config: Config, bench: Workbench) -> Exported:
+def export_point(study: StoredStudy, config: Config, bench: Workbench) -> Exported:
     """Export ``config.point``; the workbench's model is no base afterwards.
 
     Raises:
@@ -56,7 +55,7 @@ def export_point(study: optuna.Study, config: Config, bench: Workbench) -> Expor
         )
     base = base_of(config, bench.adapter)
     check_form(config.export.format, bench.adapter, plan, base)
-    frontier = frontier_of(study, config, bench)
+    frontier = frontier_beside(study, config, bench, named.number)
     point = find_point(frontier.points, config.point)
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

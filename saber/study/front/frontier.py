@@ -7,8 +7,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import optuna
-
 from saber.config import Config
 from saber.console import announce
 from saber.lm.evaluation.outcomes import outcomes_of
@@ -23,6 +21,7 @@ from saber.study.front.length_check import length_checks
 from saber.study.front.points import costs, read_points
 from saber.study.front.single_direction_baseline import null_curve
 from saber.study.store.artifacts import stored_responses
+from saber.study.store.patient_storage import StoredStudy
 from saber.study.store.records import complete_trials
 from saber.study.store.storage import artifact_store
 from saber.types import Frontier, FrontierPoint, Response
@@ -31,21 +30,21 @@ N_ALOUD = 3  # replies of each kind that are shown with their thoughts
 
 
 def front_responses(
-    study: optuna.Study, config: Config, points: Sequence[FrontierPoint]
+    study: StoredStudy, config: Config, points: Sequence[FrontierPoint]
 ) -> dict[int, tuple[Response, ...]]:
     """By trial number, the stored tune responses of each front point."""
     trials, store = {trial.number: trial for trial in complete_trials(study)}, artifact_store(config)
-    return {p.number: stored_responses(study, trials[p.number], store) for p in points if p.on_front}
+    return {p.number: stored_responses(study.storage, trials[p.number], store) for p in points if p.on_front}
 
 
-def quick_frontier(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
+def quick_frontier(study: StoredStudy, config: Config, bench: Workbench) -> Frontier:
     """What the study's own trials say, before anything is scored on held-out prompts."""
     points = read_points(study, config)
     return _from_trials(study, config, bench, points, front_responses(study, config, points))
 
 
 def _from_trials(
-    study: optuna.Study,
+    study: StoredStudy,
     config: Config,
     bench: Workbench,
     points: Sequence[FrontierPoint],
@@ -86,38 +85,58 @@ def thinking_aloud(responses: Sequence[Response]) -> tuple[Response, ...]:
     return tuple(one for kind in kinds for one in kind)
 
 
-def frontier_of(study: optuna.Study, config: Config, bench: Workbench) -> Frontier:
+def frontier_of(study: StoredStudy, config: Config, bench: Workbench) -> Frontier:
     """Everything there is to say of a study, with the front scored on the held-out report split."""
-    trials = read_points(study, config)
-    responses = front_responses(study, config, trials)
-    frontier = _from_trials(study, config, bench, trials, responses)
-    judged = judgements(responses, config.judge, bench.folder, announce)  # first: it may have no such label
-    held_out = report_scores(bench, frontier.front)
-    base_report, base_report_outcomes = held_out[BASE]
-    longer = length_checks(bench, frontier.front, responses)
-    points = tuple(
-        dataclasses.replace(
+    points = read_points(study, config)
+    responses = front_responses(study, config, points)
+    frontier = _from_trials(study, config, bench, points, responses)
+    frontier = _scored(frontier, frontier.front, responses, config, bench)
+    layer_fdr, directions = landscape(bench, frontier.points)
+    return dataclasses.replace(
+        frontier,
+        curve=null_curve(bench),
+        importances=importances(study, frontier.objectives),
+        layer_fdr=layer_fdr,
+        directions=directions,
+        massive=massive_dimension(bench),
+    )
+
+
+def frontier_beside(study: StoredStudy, config: Config, bench: Workbench, number: int) -> Frontier:
+    """What the card of one point shows of its study: of the front only that point is judged and scored."""
+    points = read_points(study, config)
+    responses = front_responses(study, config, points)
+    frontier = _from_trials(study, config, bench, points, responses)
+    return _scored(frontier, [point for point in frontier.front if point.number == number], responses, config, bench)
+
+
+def _scored(
+    frontier: Frontier,
+    chosen: Sequence[FrontierPoint],
+    responses: Mapping[int, Sequence[Response]],
+    config: Config,
+    bench: Workbench,
+) -> Frontier:
+    """The base and some front points on the held-out prompts, and what a judge and a longer limit say of the points."""
+    said = {point.number: responses[point.number] for point in chosen}
+    judged = judgements(said, config.judge, bench.folder, announce)  # first: it may have no such label
+    held_out = report_scores(bench, chosen)
+    longer = length_checks(bench, chosen, said)
+    scored = {
+        point.number: dataclasses.replace(
             point,
             report=held_out[point.plan_digest][0],
             report_outcomes=held_out[point.plan_digest][1],
             longer=longer[point.plan_digest],
             judgement=judged.get(point.number),
         )
-        if point.on_front
-        else point
-        for point in frontier.points
-    )
-    layer_fdr, directions = landscape(bench, points)
+        for point in chosen
+    }
     return dataclasses.replace(
         frontier,
-        points=points,
-        base_report=base_report,
-        base_report_outcomes=base_report_outcomes,
-        curve=null_curve(bench),
-        importances=importances(study, frontier.objectives),
-        layer_fdr=layer_fdr,
-        directions=directions,
-        massive=massive_dimension(bench),
+        points=tuple(scored.get(point.number, point) for point in frontier.points),
+        base_report=held_out[BASE][0],
+        base_report_outcomes=held_out[BASE][1],
     )
 
 

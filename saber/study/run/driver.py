@@ -16,9 +16,9 @@ from saber.study.run.progress import Progress
 from saber.study.run.workers import Batch, Done, Workers
 from saber.study.search.names import point_name
 from saber.study.search.space import Knob, check_point, suggest
+from saber.study.store.patient_storage import StoredStudy
 from saber.study.store.records import INTERRUPTED, RETRY_OF, finished_trials, tell
 from saber.study.store.storage import artifact_store
-from saber.study.store.write_buffer import together
 from saber.types import UserError
 
 TARGET = "n_trials"
@@ -56,7 +56,7 @@ def wanted_trials(study: optuna.Study, n_trials: int | str) -> int:
 
 
 def drive(
-    study: optuna.Study,
+    study: StoredStudy,
     config: Config,
     knobs: Sequence[Knob],
     workers: Workers,
@@ -89,29 +89,27 @@ def drive(
 def ask(study: optuna.Study, config: Config, knobs: Sequence[Knob], size: int) -> Batch:
     """Ask the sampler for a batch of trials."""
     trials = tuple(study.ask() for _ in range(size))
-    with together(study):
-        return Batch(trials, tuple(suggest(trial, knobs, config) for trial in trials))
+    return Batch(trials, tuple(suggest(trial, knobs, config) for trial in trials))
 
 
 def tell_all(study: optuna.Study, config: Config, done: Done, names: set[str], progress: Progress) -> None:
     """Store what came of a batch, trial by trial."""
     for trial, own, outcome in zip(done.batch.trials, done.batch.configs, done.outcomes, strict=True):
         name = point_name(trial.params, names, trial.number)
-        with together(study):
-            if own.edit.strength_unit is not None:
-                trial.set_user_attr("strength_unit", own.edit.strength_unit)
-            tell(study, trial, outcome, name, config.study, study_folder(config), artifact_store(config))
+        if own.edit.strength_unit is not None:
+            trial.set_user_attr("strength_unit", own.edit.strength_unit)
+        tell(study, trial, outcome, name, config.study, study_folder(config), artifact_store(config))
         names.add(name)
         progress.told(study, name, outcome)
 
 
-def recover(study: optuna.Study) -> None:
+def recover(study: StoredStudy) -> None:
     """Hand back every trial that is left running: only one driver is alive, and it is here."""
     for trial in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
         hand_back(study, trial.number, trial.params)
 
 
-def hand_back(study: optuna.Study, number: int, params: dict[str, Any]) -> None:
+def hand_back(study: StoredStudy, number: int, params: dict[str, Any]) -> None:
     """End an interrupted trial and enqueue its parameters once, so that nothing is lost and nothing doubled."""
     trials = study.get_trials(deepcopy=False)
     if trials[number].state.is_finished():  # interrupted between its last write and being forgotten
@@ -120,7 +118,9 @@ def hand_back(study: optuna.Study, number: int, params: dict[str, Any]) -> None:
     retried = any(trial.user_attrs.get(RETRY_OF) == number for trial in trials)
     if params and not retried:
         study.enqueue_trial(params, user_attrs={RETRY_OF: number})
-    study._storage.set_trial_user_attr(trials[number]._trial_id, INTERRUPTED, True)
+    study_id = study.storage.get_study_id_from_name(study.study_name)
+    trial_id = study.storage.get_trial_id_from_study_id_trial_number(study_id, number)
+    study.storage.set_trial_user_attr(trial_id, INTERRUPTED, True)
     study.tell(number, state=TrialState.FAIL)
 
 

@@ -17,6 +17,7 @@ from saber.study.context import study_folder
 from saber.study.run.driver import recover
 from saber.study.run.session import calm_optuna, storage_faults
 from saber.study.store.database_lock import database_lock
+from saber.study.store.patient_storage import StoredStudy
 from saber.study.store.storage import connect_args, load_study, one_driver, open_database, storage_url
 from saber.types import UserError
 
@@ -49,12 +50,12 @@ def move_study(config: Config) -> tuple[int, Config]:
             if config.to_dir is not None:
                 _copy_files(source, target)
         except BaseException:
-            optuna.delete_study(study_name=name, storage=copied._storage)
+            optuna.delete_study(study_name=name, storage=copied.storage)
             raise
     return len(study.trials), moved
 
 
-def _copy(study: optuna.Study, url: str, patience_s: float) -> optuna.Study:
+def _copy(study: StoredStudy, url: str, patience_s: float) -> StoredStudy:
     """The study in another database, the same trial for trial; nothing stays there where that fails.
 
     Raises:
@@ -68,8 +69,8 @@ def _copy(study: optuna.Study, url: str, patience_s: float) -> optuna.Study:
             f" optuna delete-study --storage {public(url)} --study-name {name}"
         )
     try:
-        optuna.copy_study(from_study_name=name, from_storage=study._storage, to_storage=storage)
-        copied = optuna.load_study(study_name=name, storage=storage)
+        optuna.copy_study(from_study_name=name, from_storage=study.storage, to_storage=storage)
+        copied = StoredStudy(name, storage)
         if trial_contents(study.trials) != trial_contents(copied.trials):
             raise UserError(f"expected the same trials in {public(url)}, found others; nothing was moved")
     except BaseException:

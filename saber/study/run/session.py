@@ -30,19 +30,20 @@ from saber.study.search.space import parse_space
 from saber.study.store.database_lock import database_lock
 from saber.study.store.database_retry import first_line, passes
 from saber.study.store.fingerprint import check_identity, identity
+from saber.study.store.patient_storage import StoredStudy
 from saber.study.store.records import finished_trials
 from saber.study.store.storage import (
     connect_args,
+    find_study,
     load_study,
     one_driver,
     open_study,
     storage_url,
 )
-from saber.study.store.write_buffer import mirrored
 from saber.types import UserError
 
 
-def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench]:
+def run_study(config: Config, console: Console) -> tuple[StoredStudy, Workbench]:
     """Create or resume the study and drive it to its number of trials, alone.
 
     Raises:
@@ -60,14 +61,15 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
     ):
         bench = open_workbench(config, knobs, ready)
         require_free_first_token(bench.reference, config.evaluate, [one.metric for one in config.study.objectives])
-        begun = is_begun(config)
-        if not begun:
+        check = lock.check if lock else None
+        begun = find_study(config, check)
+        n_done = len(finished_trials(begun)) if begun else 0  # they are not lost by judging the base anew
+        if not n_done:
             show_base(console, base_rows(bench.base_responses))
-        bench.judge_base(may_stop=not begun)
-        study = open_study(config, identity(config, knobs, bench), lock.check if lock else None)
+        bench.judge_base(may_stop=not n_done)
+        study = open_study(config, identity(config, knobs, bench), begun, check)
         save_run(study_folder(config), config)
         n_trials = wanted_trials(study, config.study.n_trials)
-        n_done = len(finished_trials(study))
         if n_done >= n_trials:
             console.print(f"study {config.study.name} has its {n_done} trials; study.n_trials=+20 adds twenty")
             if waiting := len(new_points(study, config, knobs)):
@@ -83,7 +85,7 @@ def run_study(config: Config, console: Console) -> tuple[optuna.Study, Workbench
             workers_of(bench, knobs, announce) as workers,
             Progress(console, n_trials, n_done).showing() as progress,
         ):
-            drive(mirrored(study), bench.config, knobs, workers, progress, n_trials)
+            drive(study, bench.config, knobs, workers, progress, n_trials)
     return study, bench
 
 
@@ -106,14 +108,6 @@ def predict(config: Config) -> list[str]:
     return [*([room] if room else []), *told]
 
 
-def is_begun(config: Config) -> bool:
-    """Whether the study has finished trials, which are not lost by judging its base anew."""
-    try:
-        return bool(finished_trials(load_study(config)))
-    except UserError:  # there is no such study yet
-        return False
-
-
 @contextmanager
 def storage_faults() -> Iterator[None]:
     """Turn what a database says when it is full, gone or read-only into one line; what it holds is safe.
@@ -131,7 +125,7 @@ def storage_faults() -> Iterator[None]:
         ) from error
 
 
-def resume(config: Config) -> tuple[optuna.Study, Workbench]:
+def resume(config: Config) -> tuple[StoredStudy, Workbench]:
     """Open a study that was run before, with its workbench, to look at it or to export from it.
 
     Raises:

@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
+from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -31,21 +32,26 @@ class BoundedTPE(BaseSampler):
         self._tpe = TPESampler(seed=seed)
         self._rng = random.Random(seed)
         self._seen: set[int] = set()
+        self._memory = InMemoryStorage()
         self._recalled: Study | None = None
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:  # noqa: ARG002
         """Take in what has finished since the last trial began, and forget some if there is too much."""
-        recalled = self._recalled or optuna.create_study(directions=study.directions)
+        recalled = self._recalled or self._forget_all(study)
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         new = [one for one in finished if one.number not in self._seen]
         self._seen |= {one.number for one in new}
         known = recalled.get_trials(deepcopy=False)
         if len(known) + len(new) > MOST:
-            recalled = optuna.create_study(directions=study.directions)
+            recalled = self._forget_all(study)
             new = thinned([*known, *new], _goals(study), self._rng)
         recalled.add_trials([_bare(one) for one in new])
         # Optuna reads a study's trials once for each Study that is asked: another one reads what was added.
-        self._recalled = optuna.load_study(study_name=recalled.study_name, storage=recalled._storage)
+        self._recalled = optuna.load_study(study_name=recalled.study_name, storage=self._memory)
+
+    def _forget_all(self, study: Study) -> Study:
+        self._memory = InMemoryStorage()
+        return optuna.create_study(storage=self._memory, directions=study.directions)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         """No keys are drawn together."""

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial
 
 from saber.metrics import DRIFT
@@ -75,9 +75,9 @@ def upload_responses(trial: Trial, responses: Sequence[Response], folder: Path, 
     path.unlink()
 
 
-def stored_responses(study: optuna.Study, trial: FrozenTrial, store: FileSystemArtifactStore) -> tuple[Response, ...]:
+def stored_responses(storage: BaseStorage, trial: FrozenTrial, store: FileSystemArtifactStore) -> tuple[Response, ...]:
     """What a trial's model answered; nothing where the artifact was moved away, or is not what was stored."""
-    for meta in get_all_artifact_meta(trial, storage=study._storage):
+    for meta in get_all_artifact_meta(trial, storage=storage):
         if meta.filename.startswith(PREFIX):
             try:
                 with store.open_reader(meta.artifact_id) as file:

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import time
-import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
-from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
-from optuna.storages._rdb import models
-from optuna.storages._rdb.storage import _create_scoped_session
-from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 from saber.interrupts import raise_held
 from saber.redaction import masked
 
 T = TypeVar("T")
-# Internal value, distribution, and the one that the key had in earlier trials, if any.
-Param = tuple[float, BaseDistribution, BaseDistribution | None]
-Check = Callable[[], None]
 PAUSE_S = 0.25
 PASSING_STATES = ("08", "57P", "53300", "40001", "40P01", "55P03")  # SQLSTATE: gone, stopping, full of clients, locked
 MYSQL_GONE = (1040, 1053, 1205, 1213, 2002, 2003, 2006, 2013)
@@ -56,13 +47,22 @@ def is_starting(error: BaseException) -> bool:
     )
 
 
-@dataclass
-class Writes:
-    """Values of one trial that are to be written: parameters by key, attributes of ours and of Optuna's."""
+class DatabaseAway(Exception):
+    """A database that may come back; Optuna makes a trial anew on any error of SQLAlchemy's, which this is not."""
 
-    params: dict[str, Param] = field(default_factory=dict)
-    user_attrs: dict[str, Any] = field(default_factory=dict)
-    system_attrs: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def raise_away(context: ExceptionContext) -> None:
+    """Of an engine: let an error that passes through as `DatabaseAway`.
+
+    Raises:
+        DatabaseAway: the database may come back.
+    """
+    if context.sqlalchemy_exception is not None and passes(context.sqlalchemy_exception):
+        raise DatabaseAway(context.sqlalchemy_exception)
 
 
 class Patience:
@@ -84,6 +84,8 @@ class Patience:
         while True:
             try:
                 done = action()
+            except DatabaseAway as away:
+                since = self._wait_or_give_up(away.error, since)
             except (StorageInternalError, SQLAlchemyError) as error:
                 if not passing(error):
                     raise
@@ -110,102 +112,6 @@ class Patience:
             self._over = KeyboardInterrupt
             raise
         return since
-
-
-class PatientStorage(RDBStorage):
-    """Optuna's database storage behind `Patience`; ``check`` runs before a trial is made or finished.
-
-    A connection can break while a commit is under way, and whether it went through is not known. What only sets a
-    value is done again. A new trial is looked for before it is made again, under the study's lock, which a commit
-    still under way holds. A state that is as wanted was set.
-    """
-
-    def __init__(self, url: str, patience: Patience, *, check: Check | None = None, **more: Any) -> None:
-        self._patience = patience
-        self._check: Check = check or (lambda: None)
-        super().__init__(url, **more)
-        weakref.finalize(self, self.engine.dispose)
-
-    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
-        before: int | None = None
-
-        def create() -> int:
-            nonlocal before
-            self._check()
-            with _create_scoped_session(self.scoped_session) as session:
-                models.StudyModel.find_or_raise_by_id(study_id, session, for_update=True)
-                of_study = session.query(models.TrialModel).filter(models.TrialModel.study_id == study_id)
-                n_trials = of_study.count()
-                if before is not None and n_trials > before:
-                    return int(of_study.filter(models.TrialModel.number == before).one().trial_id)
-                before = n_trials
-                return int(self._get_prepared_new_trial(study_id, template_trial, session).trial_id)
-
-        return self.get_trial(self._patience(create))
-
-    def write_trial(self, trial_id: int, writes: Writes) -> None:
-        """Write some values of a running trial in one transaction: all of them or none."""
-        tried = False
-
-        def write() -> None:
-            nonlocal tried
-            again, tried = tried, True
-            with _create_scoped_session(self.scoped_session, again) as session:  # what the first try committed is there
-                for name, (value, distribution, before) in writes.params.items():
-                    self._set_trial_param_without_commit(session, trial_id, name, value, distribution, before)
-                for model, attrs in (
-                    (models.TrialUserAttributeModel, writes.user_attrs),
-                    (models.TrialSystemAttributeModel, writes.system_attrs),
-                ):
-                    for key, value in attrs.items():
-                        self._set_trial_attr_without_commit(session, model, trial_id, key, value)
-
-        self._patience(write)
-
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        tried = False
-
-        def set_state() -> bool:
-            nonlocal tried
-            self._check()
-            if tried and RDBStorage.get_trial(self, trial_id).state == state:
-                return True
-            tried = True
-            return RDBStorage.set_trial_state_values(self, trial_id, state, values)
-
-        return self._patience(set_state)
-
-
-def _again(method: Callable[..., T]) -> Callable[..., T]:
-    """A method that may be repeated whatever came of the first time."""
-
-    def patient(self: PatientStorage, *args: Any, **kwargs: Any) -> T:
-        return self._patience(lambda: method(self, *args, **kwargs))
-
-    return patient
-
-
-for _name in (
-    "create_new_study",
-    "delete_study",
-    "set_study_user_attr",
-    "set_study_system_attr",
-    "get_study_id_from_name",
-    "get_study_name_from_id",
-    "get_study_directions",
-    "get_study_user_attrs",
-    "get_study_system_attrs",
-    "get_all_studies",
-    "get_trial",
-    "get_trial_id_from_study_id_trial_number",
-    "get_trial_user_attrs",
-    "get_trial_system_attrs",
-    "_get_trials",
-    "_set_trial_param",
-    "set_trial_user_attr",
-    "set_trial_system_attr",
-):
-    setattr(PatientStorage, _name, _again(getattr(RDBStorage, _name)))
 
 
 def first_line(error: BaseException) -> str:

@@ -22,8 +22,9 @@ from saber.config import Config
 from saber.console import announce
 from saber.redaction import public
 from saber.study.context import study_folder
-from saber.study.store.database_retry import Check, Patience, PatientStorage, first_line, is_starting
+from saber.study.store.database_retry import Patience, first_line, is_starting
 from saber.study.store.fingerprint import IDENTITY, as_stored, check_identity
+from saber.study.store.patient_storage import Check, PatientStorage, StoredStudy
 from saber.types import UserError
 
 MOST_NAMED = 8
@@ -71,7 +72,11 @@ def open_storage(config: Config, *, create: bool, check: Check | None = None) ->
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"expected to write in {folder}, found: {error}; permit it or choose study.dir") from error
-    return open_database(storage_url(config), config.study.storage_patience_s, check)
+    url = storage_url(config)
+    storage = open_database(url, config.study.storage_patience_s, check)
+    if create and url.startswith("sqlite"):
+        storage.write_ahead()
+    return storage
 
 
 def studies_in(folder: Path) -> list[str]:
@@ -99,9 +104,9 @@ def open_database(url: str, patience_s: float, check: Check | None = None) -> Pa
         UserError: it cannot be opened or written, or its driver is not installed.
     """
     patience = Patience(patience_s, announce)
-    engine = {"connect_args": connect_args(url)}
+    arguments = connect_args(url)
     try:
-        return patience(lambda: PatientStorage(url, patience, check=check, engine_kwargs=engine), is_starting)
+        return patience(lambda: PatientStorage(url, patience, check=check, connect_args=arguments), is_starting)
     except ImportError as error:
         raise UserError(
             f"study.storage: expected the driver of {public(url)}, found none; pip install -e '.[postgres]' for"
@@ -111,41 +116,59 @@ def open_database(url: str, patience_s: float, check: Check | None = None) -> Pa
         raise UserError(f"expected to open the database {public(url)}, found: {first_line(error)}") from error
 
 
-def open_study(config: Config, identity: Mapping[str, Any], check: Check | None = None) -> optuna.Study:
-    """Create the study, or continue it if what it asks is still the same; ``check`` is the storage's.
+def find_study(config: Config, check: Check | None = None) -> StoredStudy | None:
+    """The study to go on with, if it was begun; ``check`` is the storage's."""
+    if config.study.storage is None and not (study_folder(config) / "study.db").exists():
+        return None
+    return _study_in(open_storage(config, create=True, check=check), config.study.name)
+
+
+def open_study(
+    config: Config, identity: Mapping[str, Any], begun: StoredStudy | None = None, check: Check | None = None
+) -> StoredStudy:
+    """Create the study, or continue the one that was ``begun`` if what it asks is still the same.
 
     Raises:
         UserError: the study was begun with another space, model, data or objectives; the difference is shown.
     """
-    storage = open_storage(config, create=True, check=check)
-    objectives = config.study.objectives
-    study = optuna.create_study(
-        study_name=config.study.name,
-        storage=storage,
-        directions=[one.direction for one in objectives],
-        load_if_exists=True,
-    )
+    study = begun or find_study(config, check) or _new_study(config, check)
     if IDENTITY not in study.user_attrs:
         study.set_user_attr(IDENTITY, as_stored(identity))
         with warnings.catch_warnings():  # experimental since 2023, and the dashboard shows nothing without it
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([one.metric for one in objectives])
+            study.set_metric_names([one.metric for one in config.study.objectives])
     check_identity(study, identity)
     return study
 
 
-def load_study(config: Config) -> optuna.Study:
+def _new_study(config: Config, check: Check | None) -> StoredStudy:
+    storage, name = open_storage(config, create=True, check=check), config.study.name
+    optuna.create_study(
+        study_name=name, storage=storage, directions=[objective.direction for objective in config.study.objectives]
+    )
+    return StoredStudy(name, storage)
+
+
+def _study_in(storage: PatientStorage, name: str) -> StoredStudy | None:
+    """The study of that name, if there is one."""
+    try:
+        return StoredStudy(name, storage)
+    except KeyError:
+        return None
+
+
+def load_study(config: Config) -> StoredStudy:
     """Open a study that must be there already.
 
     Raises:
         UserError: there is no such study in the database.
     """
     storage = open_storage(config, create=False)
-    try:
-        return optuna.load_study(study_name=config.study.name, storage=storage)
-    except KeyError as error:
+    study = _study_in(storage, config.study.name)
+    if study is None:
         names = ", ".join(optuna.get_all_study_names(storage)) or "none"
-        raise UserError(f"expected study {config.study.name}, found {names} in its database") from error
+        raise UserError(f"expected study {config.study.name}, found {names} in its database")
+    return study
 
 
 def artifact_store(config: Config) -> FileSystemArtifactStore:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from saber.lm.architecture.adapter import Adapter, adapt
+from saber.lm.inference.decoding import HeadStart
 from saber.lm.inference.drafts import Past
 from saber.lm.inference.generation import greedy
 from saber.lm.inference.kv_cache import rewindable_cache
@@ -61,7 +62,8 @@ def test_a_draft_right_or_wrong_changes_nothing(case: str) -> None:
     known = [[tuple(one.tokens[:2]) if i == 4 else () for i, one in enumerate(plain)]]
     for _ in range(2):
         drafts = [past.like(torch.zeros(1))]
-        found = greedy(adapter, ROWS, max_new_tokens=6, batch_size=size, known=known, drafts=drafts)
+        start = HeadStart(known, drafts)
+        found = greedy(adapter, ROWS, max_new_tokens=6, batch_size=size, start=start)
         assert found == [plain]
         past.learn(torch.zeros(1), [one.whole for one in plain])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import bitsandbytes as bnb
 import pytest
@@ -42,7 +43,7 @@ class Packed(nn.Linear):
         return nn.functional.linear(input, weight, self.bias)
 
 
-def with_writers(adapter: Adapter, make: Callable[[nn.Linear], nn.Linear]) -> Adapter:
+def with_writers(adapter: Adapter, make: Callable[[Any], nn.Linear]) -> Adapter:
     for writer in adapter.writers:
         parent, _, leaf = writer.name.rpartition(".")
         setattr(adapter.model.get_submodule(parent), leaf, make(writer.module))

@@ -131,10 +131,10 @@ def test_a_batch_that_does_not_divide_is_refused(adapter: Adapter) -> None:
 
 
 def test_row_norms_are_kept(adapter: Adapter) -> None:
-    before = {w.name: w.module.weight.norm(dim=1).clone() for w in adapter.writers}
+    before = {w.name: w.weight.norm(dim=1).clone() for w in adapter.writers}
     bake(adapter, everywhere(adapter, 1.0, row_norm=True))
     for writer in adapter.writers:
-        torch.testing.assert_close(writer.module.weight.norm(dim=1), before[writer.name], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(writer.weight.norm(dim=1), before[writer.name], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("alpha", [0.4, 1.0, 1.3])
@@ -145,23 +145,23 @@ def test_out_of_unit_rows_a_direction_is_taken_as_heretic_takes_it(alpha: float)
     v = plan.rounds[0].directions[0].double().unsqueeze(1)
     expected = {}
     for writer in adapter.writers:
-        weight = writer.module.weight.double()
+        weight = writer.weight.double()
         rows = normalize(weight, dim=1)
         expected[writer.name] = normalize(rows - alpha * v @ (v.T @ rows), dim=1) * weight.norm(dim=1, keepdim=True)
     bake(adapter, dataclasses.replace(plan, unit_rows=True))
     for writer in adapter.writers:
-        torch.testing.assert_close(writer.module.weight.double(), expected[writer.name], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(writer.weight.double(), expected[writer.name], rtol=1e-4, atol=1e-6)
 
 
 def test_a_row_of_zeros_stays_so_out_of_unit_rows() -> None:
     adapter = tiny("llama")
     for writer in adapter.writers:
-        writer.module.weight.data[3] = 0.0
+        writer.weight.data[3] = 0.0
     plan = dataclasses.replace(everywhere(adapter, 1.0, row_norm=True), unit_rows=True)
     with applied(adapter, [plan]):
         virtual = logits(adapter)
     bake(adapter, plan)
-    assert all(not writer.module.weight.data[3].any() for writer in adapter.writers)
+    assert all(not writer.weight.data[3].any() for writer in adapter.writers)
     assert relative(logits(adapter), virtual) < 1e-5
 
 

@@ -41,8 +41,8 @@ def test_readers_are_written_and_told_apart(tmp_path: Path) -> None:
     save_plan(plan, tmp_path / "p.safetensors")
     again = load_plan(tmp_path / "p.safetensors")
     assert again.digest == plan.digest != bare.digest
-    for one, other in zip(again.rounds[0].tensors.values(), plan.rounds[0].tensors.values(), strict=True):
-        assert torch.equal(one, other)
+    for read, written in zip(again.rounds[0].tensors.values(), plan.rounds[0].tensors.values(), strict=True):
+        assert torch.equal(read, written)
 
 
 def test_the_digest_tells_plans_apart() -> None:

@@ -8,10 +8,11 @@ import torch
 from saber.config import EvaluateConfig
 from saber.lm.evaluation.first_token import first_token_entropies, require_free_first_token
 from saber.lm.evaluation.reference import Reference, make_reference
-from saber.types import Prompt, Split, UserError
+from saber.types import Prompt, PromptKind, Split, UserError
 from tests.lm.inference.test_thought import chained
 
-PROMPTS = tuple(Prompt(f"Say {n}.", kind) for n, kind in enumerate(("harmless", "capability", "harmless")))
+KINDS: tuple[PromptKind, ...] = ("harmless", "capability", "harmless")
+PROMPTS = tuple(Prompt(f"Say {n}.", kind) for n, kind in enumerate(KINDS))
 
 
 def reference(certainty: float) -> Reference:

@@ -42,7 +42,9 @@ def plans(adapter: Adapter) -> list[EditPlan]:
     """One direction, the difference in means, removed everywhere: not at all, in part, wholly and with row norms."""
     whole = organism_splits(0)["probe"]
     (found,) = probe(
-        adapter, ProbeSet(*(whole.of(k)[:24] for k in ("harmful", "harmless", "capability"))), batch_size=32
+        adapter,
+        ProbeSet(whole.of("harmful")[:24], whole.of("harmless")[:24], whole.of("capability")[:24]),
+        batch_size=32,
     )
     r = (found.harmful.mean(dim=1) - found.harmless.mean(dim=1))[adapter.n_layers // 2]
     vectors = (r / r.norm()).unsqueeze(1)
@@ -106,7 +108,7 @@ def test_drift_is_that_of_a_slow_oracle(
     expected = [slow_drift(base, edited, prompt, PROFILE.max_new_tokens) for prompt in drift_prompts(split, PROFILE)]
     for name in POSITIONS:
         slow = torch.tensor([one[name] for one in expected])
-        torch.testing.assert_close(found[name][0], slow, atol=1e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(found[name][0], slow, atol=1e-5, rtol=1e-4)
         assert slow.max() > 1e-3
 
     metrics = trial_of(adapter, split, reference, plans[which]).metrics

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.editing.apply import applied
 from saber.lm.inference.batches import PASS_TOKENS
-from saber.lm.inference.decoding import n_confirmed, width_of
+from saber.lm.inference.decoding import HeadStart, n_confirmed, width_of
 from saber.lm.inference.drafts import MAX_PHRASES, MAX_TRIALS, PHRASE, Past
 from saber.lm.inference.generation import greedy
 from saber.lm.inference.kv_cache import rewindable_cache
@@ -121,7 +121,7 @@ def test_trials_with_drafts_of_their_own_decode_as_without_any_in_fewer_passes(t
             past.learn(torch.full((1,), float(t)), [one.whole for one in trial])
         drafts = [past.like(torch.full((1,), float(t))) for t in range(2)]
         handle = adapter.model.register_forward_pre_hook(count)
-        again = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, n_trials=2, drafts=drafts)
+        again = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, n_trials=2, start=HeadStart(drafts=drafts))
         handle.remove()
     assert again == plain
     assert plain[0] != plain[1]
@@ -138,7 +138,7 @@ def test_drafts_in_place_of_padding_leave_the_end_of_every_prompt_where_it_is(ti
     for drafts in (None, [wrong.like(torch.zeros(1))]):
         seen = LastTokens(adapter, 1, len(ROWS))
         with seen.gathering():
-            greedy(adapter, ROWS, max_new_tokens=9, batch_size=64, drafts=drafts, last_tokens=seen)
+            greedy(adapter, ROWS, max_new_tokens=9, batch_size=64, start=HeadStart(drafts=drafts, last_tokens=seen))
         found.append(seen.residuals)
     torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
     assert found[0].abs().sum(dim=-1).min() > 0
@@ -154,7 +154,7 @@ def test_drafts_are_fed_in_pieces_that_keep_to_the_budget_of_logits(tiny_gemma4:
     shapes: list[torch.Size] = []
     handle = adapter.model.register_forward_hook(lambda _module, _args, output: shapes.append(output.logits.shape))
     drafts = [Past(cache, [one.whole for one in plain]).like(torch.zeros(1))]
-    (found,) = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, drafts=drafts, most_logits=most)
+    (found,) = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, start=HeadStart(drafts=drafts, most_logits=most))
     handle.remove()
     assert found == plain
     assert all(rows * kept <= max(most, rows) for rows, kept, _ in shapes)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from saber.lm.architecture.adapter import Adapter, adapt
 from saber.lm.editing.apply import applied
 from saber.lm.inference import prefix as prefixes
+from saber.lm.inference.decoding import HeadStart
 from saber.lm.inference.drafts import Past
 from saber.lm.inference.generation import greedy
 from saber.lm.inference.kv_cache import rewindable_cache
@@ -64,7 +65,9 @@ def test_every_family_reads_on_from_a_prefix(case: str, monkeypatch: pytest.Monk
     read = prefix.read(adapter, 1)
     past = [Past(cache or dict, [one.whole for one in plain]).like(torch.zeros(1))] if cache else None
     for drafts in (None, past):
-        assert greedy(adapter, ROWS, max_new_tokens=6, batch_size=8, prefix=read, drafts=drafts) == [plain]
+        assert greedy(adapter, ROWS, max_new_tokens=6, batch_size=8, start=HeadStart(prefix=read, drafts=drafts)) == [
+            plain
+        ]
     found = last_token_residuals(adapter, prompts, batch_size=3)
     monkeypatch.setattr(prefixes, "FEWEST", 99)
     torch.testing.assert_close(found, last_token_residuals(adapter, prompts, batch_size=3), atol=1e-4, rtol=1e-4)
@@ -83,7 +86,7 @@ def test_each_trial_reads_its_own_prefix(tiny_gemma4: Adapter) -> None:
         handle = adapter.model.register_forward_pre_hook(
             lambda _module, _args, inputs: widths.append(inputs["input_ids"].shape[1]), with_kwargs=True
         )
-        found = greedy(adapter, ROWS, max_new_tokens=8, batch_size=64, n_trials=2, prefix=read)
+        found = greedy(adapter, ROWS, max_new_tokens=8, batch_size=64, n_trials=2, start=HeadStart(prefix=read))
         handle.remove()
         short = replace(prefix, most_logits=13).read(adapter, 2)
     assert (read.length, read.logits.shape[1]) == (len(HEAD), 1)  # type: ignore[union-attr]

@@ -17,6 +17,7 @@ from saber.lm.chat.chat_format import ChatFormat, Thinking
 from saber.lm.chat.thought_formats import format_named
 from saber.lm.evaluation.measurement import label
 from saber.lm.evaluation.outcomes import outcomes_of, rates
+from saber.lm.inference.decoding import HeadStart
 from saber.lm.inference.generation import Decoded, greedy, limits_of
 from saber.study.front.length_check import cut
 from saber.study.store.artifacts import response_rows, responses_from_rows
@@ -139,7 +140,7 @@ def said(adapter: Adapter, *, answer: int, thought: int, known: str = "") -> str
     row = adapter.tokenizer("hi\n", add_special_tokens=False)["input_ids"]
     begun = tuple(adapter.tokenizer(known, add_special_tokens=False)["input_ids"])
     ((reply,),) = greedy(
-        adapter, [row], max_new_tokens=answer, max_thinking_tokens=thought, batch_size=1, known=[[begun]]
+        adapter, [row], max_new_tokens=answer, max_thinking_tokens=thought, batch_size=1, start=HeadStart([[begun]])
     )
     return str(adapter.tokenizer.decode(list(reply.whole)))
 

@@ -27,8 +27,8 @@ def frontier(over: int, kept: int, *, held_out: bool = False) -> Frontier:
         for strength, rates in {0.3: (14, 34), 0.6: (8, 22), 1.0: (0, 0)}.items()
     )
     chosen = dataclasses.replace(one, outcomes=shaped(over, kept), report=one.tune, report_outcomes=shaped(8, 22))
-    base = {"base_outcomes": shaped(20, 40), "base_report_outcomes": shaped(20, 40)}
-    return dataclasses.replace(study(chosen), curve=curve, **base)
+    base = shaped(20, 40)
+    return dataclasses.replace(study(chosen), curve=curve, base_outcomes=base, base_report_outcomes=base)
 
 
 def test_a_point_off_the_curve_is_said_with_its_interval() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import re
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -83,7 +84,7 @@ def test_released_checkpoint_merges_params_over_settings(card: str, frontier: Fr
 
 
 def test_one_strength_for_all_leaves_out_what_entanglement_would_decide(frontier: Frontier) -> None:
-    edit = {**dict(frontier.settings["edit"]), "strength": "uniform"}
+    edit = {**cast(dict[str, Any], frontier.settings["edit"]), "strength": "uniform"}
     card = make(dataclasses.replace(frontier, settings={**frontier.settings, "edit": edit}))
     assert "- Strength: uniform" in card
     assert "Alpha base" in card
@@ -95,8 +96,8 @@ def test_a_card_of_false_refusals_says_whom_the_reader_spares_and_how_many_borde
     frontier: Frontier,
 ) -> None:
     def card_of(n_borderline: int | None, **edit: object) -> str:
-        data = {**dict(frontier.settings["data"]), "n_borderline": n_borderline}
-        edits = {**dict(frontier.settings["edit"]), **edit}
+        data = {**cast(dict[str, Any], frontier.settings["data"]), "n_borderline": n_borderline}
+        edits = {**cast(dict[str, Any], frontier.settings["edit"]), **edit}
         return make(dataclasses.replace(frontier, settings={**frontier.settings, "data": data, "edit": edits}))
 
     point = frontier.marked("aggressive")
@@ -111,7 +112,7 @@ def test_a_card_of_false_refusals_says_whom_the_reader_spares_and_how_many_borde
 
 def test_a_card_says_first_what_became_of_protected_refusals(frontier: Frontier) -> None:
     def card_of(protected: list[str], **edit: object) -> str:
-        edits = {**dict(frontier.settings["edit"]), **edit}
+        edits = {**cast(dict[str, Any], frontier.settings["edit"]), **edit}
         settings = {**frontier.settings, "edit": edits, "protected": protected}
         return make(dataclasses.replace(frontier, settings=settings))
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,7 +58,7 @@ def edited(organism_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def run(words: list[str], *more: str) -> tuple[str, dict[str, dict[str, dict[str, dict[str, dict[str, object]]]]]]:
+def run(words: list[str], *more: str) -> tuple[str, dict[str, Any]]:
     """What was printed, and what was written."""
     with initialize_config_module("saber.conf", version_base="1.3"):
         config = to_config(compose("run", overrides=[*words, *more]))

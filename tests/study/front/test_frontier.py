@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pandas as pd
 import pytest
 from optuna.artifacts import FileSystemArtifactStore
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 from transformers import PreTrainedTokenizerFast
 
+from saber.lm.evaluation.measurement import measure_trials
 from saber.organism.prompts import organism_splits
 from saber.study.front import frontier as front
 from saber.study.front import held_out as holdout
 from saber.study.run.session import resume
+from saber.study.store.artifacts import stored_responses
 from saber.study.store.records import metrics_from_json
 from saber.types import EditPlan, Response, Split
 from tests.commands import configured, finish, open_trials, process, run_here, trial_rows, words_of
@@ -84,11 +86,10 @@ def test_only_what_is_missing_is_scored(
     expected = scores["rows"].pop(missing)
     store.write_text(json.dumps(scores))
     measured: list[tuple[str, list[str]]] = []
-    real = holdout.measure_trials
 
     def counting(adapter: Any, split: Split, profile: Any, reference: Any, plans: Sequence[EditPlan]) -> Any:
         measured.append((split.name, [plan.digest for plan in plans]))
-        return real(adapter, split, profile, reference, plans)
+        return measure_trials(adapter, split, profile, reference, plans)
 
     monkeypatch.setattr(holdout, "measure_trials", counting)
     assert run_here("frontier", words_of(organism_folder, published), published).status == 0
@@ -101,11 +102,10 @@ def test_the_stored_responses_of_each_front_point_are_read_once(
     published: Path, organism_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    real = front.stored_responses
 
-    def counting(study: optuna.Study, trial: FrozenTrial, store: FileSystemArtifactStore) -> tuple[Response, ...]:
+    def counting(storage: BaseStorage, trial: FrozenTrial, store: FileSystemArtifactStore) -> tuple[Response, ...]:
         read.append(trial.number)
-        return real(study, trial, store)
+        return stored_responses(storage, trial, store)
 
     monkeypatch.setattr(front, "stored_responses", counting)
     assert run_here("frontier", words_of(organism_folder, published), published).status == 0

@@ -11,7 +11,7 @@ import pytest
 
 from saber.lm.editing.plan_file import load_plan
 from saber.lm.evaluation.protocol import ordered
-from saber.lm.inference.generation import Decoded
+from saber.lm.inference.generation import Decoded, greedy
 from saber.lm.inference.thought import Limits
 from saber.publish.analysis.label_checks import flips_text
 from saber.scoring.refusals import Label
@@ -79,11 +79,10 @@ def front(finished_once: Path, organism_folder: Path) -> FRONT:
 def n_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many prompts each decoding was given."""
     counts: list[int] = []
-    real = length_check.greedy
 
     def counting(adapter: Any, rows: Sequence[Any], **options: Any) -> Any:
         counts.append(len(rows))
-        return real(adapter, rows, **options)
+        return greedy(adapter, rows, **options)
 
     monkeypatch.setattr(length_check, "greedy", counting)
     return counts

@@ -14,6 +14,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from sqlalchemy import event
@@ -29,12 +31,13 @@ from saber.study.run.progress import Progress
 from saber.study.run.session import calm_optuna
 from saber.study.run.workers import InProcess
 from saber.study.search.space import parse_space
-from saber.study.store.records import INTERRUPTED, RETRY_OF, complete_trials, finished_trials
+from saber.study.store.patient_storage import PatientStorage, StoredStudy
+from saber.study.store.records import INTERRUPTED, RETRY_OF, complete_trials, finished_trials, tell
 from saber.study.store.storage import open_database
-from saber.study.store.write_buffer import mirrored, together
 from saber.study.trial_result import TrialResult
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, UserError
 
+N_STATEMENTS = 250  # that a plain run gives its database
 KNOWN = [{"edit.alpha_base": 0.9, "edit.global_top_k": 3}, {"edit.alpha_base": 0.1, "edit.global_top_k": 2}]
 SPACE = {"edit.alpha_base": {"low": 0.0, "high": 1.0}, "edit.global_top_k": {"low": 1, "high": 9}}
 Evaluate = Callable[[Sequence[Config]], list[TrialResult]]
@@ -72,18 +75,18 @@ def evaluate(configs: Sequence[Config]) -> list[TrialResult]:
     return [good(one) for one in configs]
 
 
-def new_study(seed: int = 0) -> optuna.Study:
+def new_study(seed: int = 0) -> StoredStudy:
+    return stored_in(optuna.storages.InMemoryStorage(), optuna.samplers.RandomSampler(seed=seed))
+
+
+def stored_in(storage: BaseStorage, sampler: BaseSampler | None = None) -> StoredStudy:
     calm_optuna()
-    return optuna.create_study(directions=["minimize"] * 2, sampler=optuna.samplers.RandomSampler(seed=seed))
+    optuna.create_study(storage=storage, directions=["minimize"] * 2, study_name="s")
+    return StoredStudy("s", storage, sampler)
 
 
-def on_disk(url: str, sampler: optuna.samplers.BaseSampler | None = None) -> optuna.Study:
-    calm_optuna()
-    return optuna.create_study(storage=open_database(url, 5.0), directions=["minimize"] * 2, sampler=sampler)
-
-
-def run(study: optuna.Study, c: Config, n_trials: int, evaluator: Evaluate = evaluate) -> None:
-    workers = InProcess(evaluator, c.launch.trials_per_batch)
+def run(study: StoredStudy, c: Config, n_trials: int, evaluator: Evaluate = evaluate) -> None:
+    workers = InProcess(evaluator, c.launch.batch)
     drive(study, c, parse_space(c), workers, Progress(Console(quiet=True), n_trials, 0), n_trials)
 
 
@@ -231,17 +234,16 @@ def test_a_constraint_on_what_is_not_measured_names_what_is(tmp_path: Path) -> N
 def test_an_interruption_right_after_the_last_write_leaves_the_trial_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = loop.tell
 
     def interrupted(*arguments: Any, **options: Any) -> None:
-        real(*arguments, **options)
+        tell(*arguments, **options)
         raise KeyboardInterrupt
 
     study, c = new_study(), config(tmp_path)
     monkeypatch.setattr(loop, "tell", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(study, c, 4)
-    monkeypatch.setattr(loop, "tell", real)
+    monkeypatch.setattr(loop, "tell", tell)
     assert not running(study)
     assert [trial.params for trial in complete_trials(study)] == KNOWN[:1]
     run(study, c, 4)
@@ -253,7 +255,7 @@ def test_an_interruption_right_after_the_last_write_leaves_the_trial_as_it_is(
 class ControlC:
     """A real SIGINT right after one of the statements that the database is given."""
 
-    def __init__(self, storage: optuna.storages.RDBStorage) -> None:
+    def __init__(self, storage: PatientStorage) -> None:
         self.n_seen, self.at = 0, -1
         event.listen(storage.engine, "after_cursor_execute", self)
 
@@ -264,14 +266,12 @@ class ControlC:
 
 
 @settings(max_examples=15, deadline=None)
-@given(at=st.integers(1, 260), seen=st.sampled_from([mirrored, lambda study: study]))  # a plain run: 250 statements
-def test_control_c_at_any_statement_leaves_a_study_that_goes_on(
-    at: int, seen: Callable[[optuna.Study], optuna.Study]
-) -> None:
+@given(at=st.integers(1, N_STATEMENTS + 10))
+def test_control_c_at_any_statement_leaves_a_study_that_goes_on(at: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         c = config(Path(folder))
         storage = open_database(f"sqlite:///{folder}/study.db", 5.0)
-        study = seen(optuna.create_study(storage=storage, directions=["minimize"] * 2))
+        study = stored_in(storage)
         control_c = ControlC(storage)
         control_c.at = at
         interrupted = False
@@ -285,13 +285,13 @@ def test_control_c_at_any_statement_leaves_a_study_that_goes_on(
         run(study, c, 3)
         assert [trial.state for trial in finished_trials(study)] == [TrialState.COMPLETE] * 3
         assert len(set(drawn(finished_trials(study)))) == 3
-        storage.remove_session()
         storage.engine.dispose()
 
 
 def test_an_interruption_while_asking_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study, c = new_study(), config(tmp_path, batch=3)
-    real, asked = study.ask, []
+    real = study.ask
+    asked: list[optuna.trial.Trial] = []
 
     def interrupted() -> optuna.Trial:
         if len(asked) == 2:
@@ -369,73 +369,13 @@ def test_what_is_no_number_of_trials_is_refused(asked: int | str) -> None:
 def test_a_study_read_from_memory_asks_and_holds_what_one_read_from_its_database_does(
     tmp_path: Path, sampler: Callable[..., optuna.samplers.BaseSampler]
 ) -> None:
-    calm_optuna()
     held = []
-    for name, seen in (("plain", lambda study: study), ("mirror", mirrored)):
+    for name, opened in (("plain", RDBStorage), ("memory", lambda url: open_database(url, 5.0))):
         c = config(tmp_path, batch=3, constraints=[{"metric": "refusal_rate", "at_most": 0.5}])
         url = f"sqlite:///{tmp_path}/{name}.db"
-        study = on_disk(url, sampler(seed=1))
-        driven = seen(study)
-        run(driven, c, 14)
+        study = stored_in(opened(url), sampler(seed=1))
+        run(study, c, 14)
         read = optuna.load_study(study_name=study.study_name, storage=url).get_trials()
-        assert [vars(trial) for trial in driven.get_trials()] == [vars(trial) for trial in read]
+        assert [vars(trial) for trial in study.get_trials()] == [vars(trial) for trial in read]
         held.append([(t.number, t.state, t.values, t.params, t.constraints, t.user_attrs) for t in read])
     assert held[0] == held[1]
-
-
-class Writing:
-    """Counts the transactions that write something: those that wait for a disk."""
-
-    def __init__(self, storage: optuna.storages.RDBStorage) -> None:
-        self.n, self.has_written = 0, False
-        event.listen(storage.engine, "after_cursor_execute", self.executed)
-        event.listen(storage.engine, "commit", self.committed)
-
-    def executed(self, *args: Any) -> None:
-        self.has_written |= args[2].startswith(("INSERT", "UPDATE"))
-
-    def committed(self, _: object) -> None:
-        self.n += self.has_written
-        self.has_written = False
-
-
-def test_a_trial_is_written_in_four_transactions_in_place_of_eleven(tmp_path: Path) -> None:
-    found = []
-    for name, seen in (("plain", lambda study: study), ("mirror", mirrored)):
-        study, c = on_disk(f"sqlite:///{tmp_path}/{name}.db"), config(tmp_path)
-        run(study, c, 2)  # the known points have a queue to leave
-        driven, writing = seen(study), Writing(study._storage._backend)
-        run(driven, c, 12)
-        found.append(writing.n - 1)  # one says how many trials are wanted
-    assert found == [110, 40]
-
-
-@pytest.mark.parametrize("at", range(6))
-def test_what_is_written_together_is_there_whole_or_not_at_all(tmp_path: Path, at: int) -> None:
-    url = f"sqlite:///{tmp_path}/study.db"
-    study = mirrored(on_disk(url))
-    trial = study.ask()
-    engine, seen = study._storage.database.engine, []
-
-    def fail(*args: Any) -> None:
-        seen.append(args[2])
-        if len([one for one in seen if one.startswith("INSERT")]) > at:
-            raise RuntimeError("the power fails")
-
-    def write() -> None:
-        with together(study):
-            trial.suggest_float("x", 0, 1)
-            trial.suggest_int("y", 1, 9)
-            for key in "abc":
-                trial.set_user_attr(key, 1)
-            trial.set_constraint("c", 0.5)
-
-    event.listen(engine, "before_cursor_execute", fail)
-    with pytest.raises(RuntimeError):
-        write()
-    event.remove(engine, "before_cursor_execute", fail)
-    (read,) = optuna.load_study(study_name=study.study_name, storage=url).get_trials()
-    assert (read.params, read.user_attrs, read.constraints) == ({}, {}, {})
-    study.tell(trial, [0.0, 0.0])  # what waited is written first
-    (read,) = optuna.load_study(study_name=study.study_name, storage=url).get_trials()
-    assert (read.params, read.user_attrs, read.constraints) == (trial.params, {"a": 1, "b": 1, "c": 1}, {"c": 0.5})

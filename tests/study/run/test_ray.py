@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -17,7 +18,6 @@ from rich.console import Console
 
 from saber.config import Config, LaunchConfig
 from saber.keys import with_values
-from saber.study.run import launch
 from saber.study.run.driver import drive
 from saber.study.run.launch import check_launch
 from saber.study.run.progress import Progress
@@ -131,7 +131,8 @@ def launched(tmp_path: Path) -> Config:
 
 
 def test_a_trial_that_kills_its_workers_fails_alone_and_says_so(launched: Config) -> None:
-    study, said = new_study(), []
+    said: list[str] = []
+    study = new_study()
     with ray_workers(launched.launch, make_sleeping, said.append) as workers:
         with pytest.raises(
             UserError, match=r"launch.workers: expected 1000 CPUs for 1000 workers, found \d+; lower it"
@@ -161,7 +162,7 @@ def test_a_worker_that_cannot_begin_says_why(launched: Config) -> None:
 
 
 def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     check_launch(LaunchConfig())
     with pytest.raises(UserError, match=r"pip install 'saber-sweep\[ray\]'"):
         check_launch(LaunchConfig("ray"))

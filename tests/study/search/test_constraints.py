@@ -35,7 +35,7 @@ def test_a_lower_bound_asks_for_more_than_the_value() -> None:
 
 
 def test_low_within_of_base_compares_lower_bounds() -> None:
-    says = {"bound": "low", "within": 0.03, "of": "base"}
+    says: dict[str, Any] = {"bound": "low", "within": 0.03, "of": "base"}
     assert broken(20, **says) == pytest.approx(-0.03)  # as sure as the base, though its own lower bound is 84%
     assert broken(19, **says) == pytest.approx(rate(20, 20).low - rate(19, 20).low - 0.03)
     assert broken(19, **says) > 0

@@ -11,7 +11,7 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import GPSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -23,7 +23,7 @@ from saber.study.search.sampler import make_sampler
 from saber.types import UserError
 
 STUDY = StudyConfig(name="x", sampler="tpe")
-SPACE = {key: FloatDistribution(0.0, 1.0) for key in "ab"}
+SPACE: dict[str, BaseDistribution] = {key: FloatDistribution(0.0, 1.0) for key in "ab"}
 
 
 def tried(of: optuna.samplers.BaseSampler, n: int) -> optuna.Study:

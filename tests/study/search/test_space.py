@@ -130,7 +130,8 @@ def test_probe_counts_are_known_before_anything_is_captured() -> None:
 def test_a_count_that_may_be_null_is_searched_in_whole_numbers() -> None:
     c = config({"data.n_borderline": {"low": 16, "high": 64}}, contrast="false_refusal")
     (knob,) = parse_space(c)
-    found = {suggest(optuna.trial.FixedTrial({knob.key: 33}), [knob], c).data.n_borderline}
+    fixed: Any = optuna.trial.FixedTrial({knob.key: 33})
+    found = {suggest(fixed, [knob], c).data.n_borderline}
     assert found == {33}
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     assert all(isinstance(knob.suggest(study.ask()), int) for _ in range(5))

@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 import pytest
 import sqlalchemy
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
@@ -21,9 +22,9 @@ from saber.study.front.frontier import quick_frontier
 from saber.study.run.move_study import trial_contents
 from saber.study.run.session import resume
 from saber.study.store.database_lock import DatabaseLock
-from saber.study.store.database_retry import Patience, PatientStorage
+from saber.study.store.database_retry import Patience
+from saber.study.store.patient_storage import PatientStorage
 from saber.study.store.storage import LIBPQ, one_driver
-from saber.study.store.write_buffer import mirrored, together
 from saber.types import UserError
 from tests.commands import configured, finish, process, run_here, wait_until, words_of
 from tests.small_data import few_prompts
@@ -198,26 +199,10 @@ def test_what_was_committed_without_an_answer_is_not_done_twice(place: str, url:
         (3, "FAIL", {}),
     ]
     assert sum("is away" in line for line in said) >= 15
-    storage.engine.dispose()
-
-
-@pytest.mark.parametrize("place", ["sqlite", "postgres"])
-def test_so_it_is_where_values_are_written_together(place: str, url: str, tmp_path: Path) -> None:
-    said: list[str] = []
-    storage = Doubtful(url if place == "postgres" else f"sqlite:///{tmp_path}/s.db", Patience(20, said.append))
-    storage.break_commits()
-    study = mirrored(optuna.create_study(storage=storage, directions=["minimize"] * 2, study_name="s"))
-    for number in range(3):
-        trial = study.ask()
-        storage.breaks = 1
-        with together(study):
-            trial.suggest_float("x", 0, 1)
-            trial.set_user_attr("a", number)
-        study.tell(trial, [number, 1.0])
-    assert sum("is away" in line for line in said) == 3
-    read = optuna.load_study(study_name="s", storage=storage).get_trials()
-    assert [(t.params, t.user_attrs) for t in read] == [(t.params, {"a": t.number}) for t in study.get_trials()]
-    assert all(t.params for t in read)
+    read = optuna.load_study(
+        study_name="s", storage=RDBStorage(storage.engine.url.render_as_string(False))
+    ).get_trials()
+    assert [vars(t) for t in study.trials] == [vars(t) for t in read]
     storage.engine.dispose()
 
 
