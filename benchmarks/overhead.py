@@ -22,7 +22,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,7 +119,7 @@ def _call(record: Recording, module: Any, args: tuple[Any, ...], kwargs: dict[st
 
 
 @torch.inference_mode()
-def replay(recording: Recording, blocks: Any) -> float:
+def replay(recording: Recording, blocks: Any, clock: Callable[[], float] = time.perf_counter) -> float:
     """Make the recorded calls on the bare model; seconds inside them."""
     caches: dict[int, Any] = {}
     seconds = 0.0
@@ -133,12 +133,12 @@ def replay(recording: Recording, blocks: Any) -> float:
         with ExitStack() as hooks:
             if 0 < call.n_blocks < len(blocks):
                 hooks.callback(blocks[call.n_blocks].register_forward_pre_hook(_stop).remove)
-            started = time.perf_counter()
+            started = clock()
             try:
                 output = call.module(**call.inputs, **({} if cache is None else {"past_key_values": cache}))
             except Stop:
                 output = None
-            seconds += time.perf_counter() - started
+            seconds += clock() - started
         if getattr(output, "past_key_values", None) is not None:
             caches.setdefault(number if call.cache is None else call.cache, output.past_key_values)
     return seconds

@@ -1,7 +1,8 @@
 """Where a trial's time goes on the real model, and how many trials Heretic runs in it, alternating in one run.
 
-    python benchmarks/real_speed.py FOLDER --out OUT [--heretic PEERS/heretic/bin/python] [--method outputs]
-        [--dtypes float32 bfloat16] [--blocks 3] [--trials 2] [--tokens 24] [--words data.tune.harmful=48 ...]
+    python benchmarks/real_speed.py FOLDER --out OUT [--heretic PEERS/heretic/bin/python] [--method inputs]
+        [--dtypes float32 bfloat16] [--batches 4] [--blocks 3] [--trials 2] [--tokens 24] [--profile]
+        [--words data.tune.harmful=48 ...]
 
 FOLDER is what ``real_model.py prepare`` made. Every contender runs a block of trials in turn, so that a slow phase of
 the machine hits all alike. Seconds are of the processor, one thread, so that what else runs there counts little; a part
@@ -13,162 +14,42 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
-from unittest.mock import patch
 
 import optuna
+import torch
 from peers.lines import Worker
 from real_cells import Cell, Setting, configured, open_bench
 from real_peers import HERE, PROMPTS_AT_ONCE, n_startup, peer_folder, system_turn
+from real_speed_contenders import Heretic, Saber
 from saber_worker import only
 
-from saber.config import Config
 from saber.keys import with_values
-from saber.lm.evaluation import base_logits, measurement, passes, teacher_forcing
 from saber.study.context import Workbench
-from saber.study.run import evaluator
-from saber.study.search.space import parse_space, suggest
-
-TICKS = 100  # of /proc/PID/stat, a second
-Parts = dict[str, float]
-
-
-@dataclass
-class Clock:
-    """Processor seconds by part, each less what is called inside it."""
-
-    parts: Parts = field(default_factory=lambda: defaultdict(float))
-    stack: list[str] = field(default_factory=list)
-    since: float = 0.0
-
-    def _lap(self) -> None:
-        now = time.process_time()
-        if self.stack:
-            self.parts[self.stack[-1]] += now - self.since
-        self.since = now
-
-    @contextmanager
-    def inside(self, part: str) -> Iterator[None]:
-        """Count what runs inside to a part; the model's passes to the part that calls them as well."""
-        self._lap()
-        self.stack.append(f"{part} in {self.stack[-1]}" if part == "model" and self.stack else part)
-        try:
-            yield
-        finally:
-            self._lap()
-            self.stack.pop()
-
-    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, counted to a part."""
-
-        def run(*args: Any, **kwargs: Any) -> Any:
-            with self.inside(part):
-                return function(*args, **kwargs)
-
-        return run
-
-
-WHERE = (
-    ("planning", evaluator, "plan_trials"),
-    ("forcing replies", passes, "drift_of"),
-    ("KL", teacher_forcing, "kl_divergence_nats"),
-    ("decoding", passes, "greedy"),
-    ("labels", measurement, "label"),
-    ("reading base logits", base_logits, "_read"),
-)
-
-
-@contextmanager
-def clocked(bench: Workbench) -> Iterator[Clock]:
-    """Time the parts of whatever is evaluated inside."""
-    clock, model = Clock(), bench.adapter.model
-    with ExitStack() as stack:
-        for part, module, name in WHERE:
-            stack.enter_context(patch.object(module, name, clock.timed(part, getattr(module, name))))
-        stack.enter_context(patch.object(model, "forward", clock.timed("model", model.forward)))
-        yield clock
-
-
-@dataclass
-class Saber:
-    """SABER on one protocol and dtype: a study in memory, its workbench, and what blocks took."""
-
-    name: str
-    config: Config
-    bench: Workbench
-    study: optuna.Study
-    seconds: list[float] = field(default_factory=list)
-    parts: Parts = field(default_factory=lambda: defaultdict(float))
-    n_trials: int = 0
-
-    def run(self, n: int) -> None:
-        """Ask for, evaluate and tell so many trials."""
-        started = time.process_time()
-        knobs = parse_space(self.config)
-        with clocked(self.bench) as clock, clock.inside("asking, telling and the rest"):
-            for _ in range(n):
-                trial = self.study.ask()
-                (result,) = evaluator.evaluate(self.bench, [suggest(trial, knobs, self.config)])
-                if result.measured is None:
-                    raise SystemExit(f"error: expected a trial to succeed, found: {result.failure}")
-                metrics = result.measured.metrics
-                self.study.tell(trial, (metrics["refusal_rate"], metrics["kld"]))
-        self.seconds.append((time.process_time() - started) / n)
-        for part, seconds in clock.parts.items():
-            self.parts[part] += seconds
-        self.n_trials += n
-
-    def forget(self) -> None:
-        """Begin to count anew."""
-        self.seconds.clear()
-        self.parts.clear()
-        self.n_trials = 0
-
-
-@dataclass
-class Heretic:
-    """Heretic's worker on the same prompts, and what blocks took."""
-
-    worker: Worker
-    seconds: list[float] = field(default_factory=list)
-    name: str = "heretic 1.4.0, its defaults"
-
-    def run(self, n: int) -> None:
-        """Run so many trials."""
-        before = cpu_seconds(self.worker.process.pid)
-        self.worker.ask(run=n)
-        self.seconds.append((cpu_seconds(self.worker.process.pid) - before) / n)
-
-    def forget(self) -> None:
-        """Begin to count anew."""
-        self.seconds.clear()
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has had of the processor."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def saber(options: argparse.Namespace, dtype: str, same: bool) -> Saber:
-    """SABER with a study in memory."""
-    words = (*options.words, f"model.dtype={dtype}", f"study.name=speed-{dtype}-{same}")
+    """SABER with a study in memory, one trial at a time."""
+    words = (*options.words, f"model.dtype={dtype}", f"study.name=speed-{dtype}-{same}", "study.find_scale=false")
     config = configured(Cell(options.method, 0), Setting(options.folder, options.out, 1000, options.tokens, words))
     if same:
         config = with_values(config, {"evaluate.kld_positions": "first", "evaluate.drift_kinds": ("harmless",)})
     bench = open_bench(config)
     if same:
         bench = only(bench, ("harmful", "harmless"), {})
-    sampler = optuna.samplers.TPESampler(seed=0)
-    study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
-    return Saber(f"saber, {dtype}, {'same measurements' if same else 'default protocol'}", config, bench, study)
+    return Saber(f"saber, {dtype}, {'same measurements' if same else 'default protocol'}", config, bench, in_memory())
+
+
+def in_memory() -> optuna.Study:
+    """A study that is stored nowhere, searched by TPE."""
+    return optuna.create_study(directions=["minimize", "minimize"], sampler=optuna.samplers.TPESampler(seed=0))
+
+
+def batched(one: Saber, together: int) -> Saber:
+    """The same contender with several trials in a batch, and a study of its own."""
+    return Saber(f"{one.name}, T = {together}", one.config, one.bench, in_memory(), together)
 
 
 def heretic(options: argparse.Namespace, bench: Workbench) -> Heretic:
@@ -203,17 +84,27 @@ def parts_table(one: Saber) -> str:
     return "\n".join(lines)
 
 
+def by_operator(one: Saber) -> str:
+    """Where one trial's time goes by operator."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        one.run(1)
+    shown = profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=40)
+    return f"{one.name}\n{shown}"
+
+
 def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--heretic", type=Path)
-    parser.add_argument("--method", default="outputs")
+    parser.add_argument("--method", default="inputs")
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
     parser.add_argument("--protocols", nargs="+", choices=("default", "same"), default=["default", "same"])
+    parser.add_argument("--batches", type=int, nargs="+", default=[], help="of several trials, besides one at a time")
     parser.add_argument("--blocks", type=int, default=3)
-    parser.add_argument("--trials", type=int, default=2, help="in a block")
+    parser.add_argument("--trials", type=int, default=2, help="in a block; a batch's own number where that is more")
+    parser.add_argument("--profile", action="store_true", help="one trial of each by operator, under torch's profiler")
     parser.add_argument("--tokens", type=int, default=24)
     parser.add_argument("--words", nargs="+", default=[], help="words of saber.sweep")
     return parser.parse_args(words)
@@ -222,23 +113,30 @@ def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Alternate, print the tables, keep them as JSON."""
     options = options_of()
-    contenders: list[Saber | Heretic] = [
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    singles = [
         saber(options, dtype, same=protocol == "same") for dtype in options.dtypes for protocol in options.protocols
     ]
+    ours = [*singles, *(batched(one, together) for one in singles for together in options.batches)]
+    contenders: list[Saber | Heretic] = [*ours]
     if options.heretic is not None:
-        contenders.append(heretic(options, contenders[0].bench))  # type: ignore[union-attr]
+        contenders.append(heretic(options, singles[0].bench))
     for one in contenders:
-        one.run(1)  # warms up, and teaches drafts what the base says
+        one.run(one.together if isinstance(one, Saber) else 1)  # warms up, and teaches drafts what the base says
         one.forget()
     for block in range(options.blocks):
         for one in contenders:
-            one.run(options.trials)
+            one.run(max(options.trials, one.together) if isinstance(one, Saber) else options.trials)
         print(f"block {block + 1} of {options.blocks}", flush=True)
     print(table(contenders))
-    ours = [one for one in contenders if isinstance(one, Saber)]
     print("\n".join(parts_table(one) for one in ours))
+    bare = {one.name: [one.over_bare() for _ in range(options.blocks)] for one in singles}
+    for name, ratios in bare.items():
+        print(f"{name}: {median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) times its bare passes", flush=True)
+    if options.profile:
+        print("\n".join(by_operator(one) for one in singles))
     rows = {one.name: {"seconds": one.seconds} for one in contenders} | {f"{o.name}, parts": o.parts for o in ours}
-    (options.out / "real_speed.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    (options.out / "real_speed.json").write_text(json.dumps(rows | {"bare": bare}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
