@@ -25,6 +25,7 @@ from saber.study.context import Workbench, open_workbench, study_folder
 from saber.study.run.driver import drive
 from saber.study.run.evaluator import evaluate
 from saber.study.run.progress import Progress
+from saber.study.run.scale import with_scale
 from saber.study.run.session import calm_optuna
 from saber.study.run.workers import InProcess
 from saber.study.search.sampler import make_sampler
@@ -157,11 +158,17 @@ def search(bench: Workbench, config: Config) -> optuna.Study:
     study = open_study(config, identity(config, knobs, bench))
     size, wanted = config.launch.batch, int(config.study.n_trials)
     study.sampler = make_sampler(config.study, len(study.trials), wanted, size)
+    bench = with_scale(study, bench, knobs)
     workers = InProcess(partial(evaluate, bench), size)
     while (n_done := len(finished_trials(study))) < wanted:
         started = time.perf_counter()
         drive(
-            study, config, knobs, workers, Progress(Console(quiet=True), wanted, n_done), min(n_done + AT_ONCE, wanted)
+            study,
+            bench.config,
+            knobs,
+            workers,
+            Progress(Console(quiet=True), wanted, n_done),
+            min(n_done + AT_ONCE, wanted),
         )
         spent = study.user_attrs.get(SEARCH_S, 0.0) + time.perf_counter() - started
         study.set_user_attr(SEARCH_S, spent)

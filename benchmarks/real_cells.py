@@ -23,6 +23,7 @@ from saber.lm.editing.plan_file import load_plan
 from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.reference import Reference
 from saber.study.context import Workbench, open_workbench, study_folder
+from saber.study.run.scale import STRENGTHS
 from saber.study.run.session import calm_optuna
 from saber.study.search.space import parse_space
 from saber.study.store.records import complete_trials, finished_trials, plan_path
@@ -69,7 +70,10 @@ class Cell:
 
 
 def configured(cell: Cell, setting: Setting) -> Config:
-    """The configuration of a cell's study; a peer's has the default's edit, which it does not use."""
+    """The configuration of a cell's study; a peer's has the default's edit, which it does not use.
+
+    What finds a scale of its own first has so many trials fewer.
+    """
     words = [
         *METHODS.get(cell.method, (f"+sweep={SWEEP}",)),
         f"hydra.searchpath=[file://{(setting.folder / 'conf').resolve()}]",
@@ -78,22 +82,23 @@ def configured(cell: Cell, setting: Setting) -> Config:
         "model.dtype=float32",
         "model.device=cpu",
         f"study.dir={(setting.out / 'studies').resolve()}",
-        f"study.n_trials={setting.n_trials}",
         f"study.seed={cell.seed}",
         "launch.threads=1",
         "launch.trials_per_batch=1",
         f"evaluate.max_new_tokens={setting.tokens}",
+        "evaluate.labeller=markers",
         f"evaluate.marker_list={(setting.folder / 'markers.yaml').resolve()}",
         *setting.words,
     ]
     config = with_probes_there(composed(words))
+    n_for_scale = len(STRENGTHS) if config.study.find_scale and cell.method not in PEERS else 0
+    config = with_values(config, {"study.n_trials": setting.n_trials - n_for_scale})
     return with_values(config, {"study.name": f"{cell.method}-{cell.seed}-{fingerprint(cell, config)}"})
 
 
 def with_probes_there(config: Config) -> Config:
     """The configuration with no more probes asked for, searched or in a known point, than the folder has."""
-    most, n_probe = min(config.data.probe.harmful, config.data.probe.harmless), config.data.n_probe
-    assert n_probe is not None
+    most = min(config.data.probe.harmful, config.data.probe.harmless)
     space, data = dict(config.space), dict(config.space.get("data", {}))
     if "n_probe" in data:
         space["data"] = data | {"n_probe": {**data["n_probe"], "high": min(data["n_probe"]["high"], most)}}
@@ -101,7 +106,10 @@ def with_probes_there(config: Config) -> Config:
         {key: min(value, most) if key == "data.n_probe" else value for key, value in point.items()}
         for point in config.study.enqueue
     ]
-    return with_values(config, {"space": space, "study.enqueue": tuple(known), "data.n_probe": min(n_probe, most)})
+    return with_values(
+        config,
+        {"space": space, "study.enqueue": tuple(known), "data.n_probe": min(config.data.n_probe or most, most)},
+    )
 
 
 def fingerprint(cell: Cell, config: Config) -> str:
@@ -109,7 +117,7 @@ def fingerprint(cell: Cell, config: Config) -> str:
     plain, study = asdict(config), asdict(config.study)
     is_peer = cell.method in PEERS
     parts = ["evaluate", "data", *([] if is_peer else ["edit", "space"])]
-    asked = ["n_trials", *([] if is_peer else ["sampler", "enqueue"])]
+    asked = ["n_trials", *([] if is_peer else ["sampler", "enqueue", "objectives", "find_scale"])]
     return digest_json({name: plain[name] for name in parts} | {name: study[name] for name in asked})[:8]
 
 

@@ -1,8 +1,9 @@
 """The methods of ``real_model.py``: the words of ``saber.sweep`` that search each, and the two peers that search alone.
 
-``inputs`` reads what goes into the writers of a band of layers, ``outputs`` what comes out of all of them, as the
-organism's sweep did before. Outputs read in a band are what Heretic's tents are with floors of nothing: one direction
-of a searched depth, taken out at layers around a searched position, weaker towards the band's two ends.
+``inputs`` is ``+sweep=chat`` as a user gets it: its space, sampler, known points and scale. ``outputs`` reads what
+comes out of all writers, as the organism's sweep did before. Outputs read in a band are what Heretic's tents are with
+floors of nothing: one direction of a searched depth, taken out at layers around a searched position, weaker towards
+the band's two ends.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from front_methods import PROBES
 
 HERETIC, ARA = "heretic", "ara"
 PEERS = (HERETIC, ARA)
-SWEEP = "gemma4_depth"  # the default of the organism, for a real model
+DEFAULT = "chat"  # what a user of any chat model gets
+SWEEP = "gemma4_depth"  # outputs read, for a real model
 
 
 def _band(kind: str) -> str:
@@ -31,13 +33,7 @@ def _searched(preset: str, edit: str, probes: str = f"data: {{{PROBES}}}, ", kno
 
 
 METHODS: Mapping[str, tuple[str, ...]] = {
-    "inputs": _searched(
-        "saber_inputs_band",
-        "kernel: {direction_position: {low: 0.3, high: 0.9}}, global_top_k: {low: 1, high: 4},"
-        " alpha_base: {low: 0.4, high: 2.0, step: 0.025},"
-        " inputs: {spare_weight: {low: 0.1, high: 30.0, log: true}, ridge: {low: 0.003, high: 1.0, log: true}},"
-        " acting_band: {low: {low: 0.1, high: 0.5}, high: {low: 0.6, high: 1.0}}",
-    ),
+    "inputs": (f"+sweep={DEFAULT}",),
     "outputs": _searched(
         "saber_depth",
         "purify: {choices: [none, harmless_mean]}, kernel: {direction_position: {low: 0.2, high: 1.0}},"

@@ -16,6 +16,7 @@ from saber.config import Config
 from saber.data.splits import load_splits
 from saber.scoring.markers import read_markers
 from saber.scoring.refusals import find_marker
+from saber.study.run.scale import STRENGTHS
 from saber.study.search.space import parse_space, probe_sizes
 from saber.types import UserError
 
@@ -43,9 +44,15 @@ def test_every_method_composes_on_a_prepared_folder(method: str, prepared: Path)
     fewest, most = probe_sizes(knobs, config)
     assert fewest[0] <= most[0] == 36
     assert all(point.get("data.n_probe", 0) <= 36 for point in config.study.enqueue)
-    assert (config.study.n_trials, config.study.seed, config.evaluate.max_new_tokens) == (9, 3, 8)
+    assert (config.study.seed, config.evaluate.max_new_tokens, config.evaluate.labeller) == (3, 8, "markers")
     splits = load_splits(config.data, 0, "gemma4")
     assert [len(splits[name].of("harmful")) for name in ("probe", "tune", "report")] == [36, 18, 36]
+
+
+def test_what_finds_a_scale_first_has_so_many_trials_fewer(prepared: Path) -> None:
+    found = {method: config_of(method, prepared).study for method in ("inputs", "outputs", "heretic")}
+    assert found["inputs"].find_scale
+    assert [found[method].n_trials for method in found] == [9 - len(STRENGTHS), 9, 9]
 
 
 def test_methods_are_studies_of_their_own(prepared: Path) -> None:
