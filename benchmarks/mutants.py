@@ -1,148 +1,165 @@
 """Mutation testing of the numerics: change one sign at a time and see whether a test notices.
 
-``python -m benchmarks.mutants 5 0`` takes five mutants of each file of ``saber/scoring`` and ``saber/method``, drawn
-with seed 0, and runs the tests of that file, then those of its room. What is heavy is imported once; mutants are forks.
+``python -m benchmarks.mutants 12 0`` takes twelve mutants of each file of ``saber/scoring`` and ``saber/method``, drawn
+with seed 0; ``0`` takes all, and files may be named behind the seed. Tests are collected once, in one process; each
+mutant is a fork of it, in which the tests that call the changed function run, the quickest first, until one fails.
 """
 
 from __future__ import annotations
 
-import ast
-import copy
-import importlib.util
+import cProfile
+import json
 import os
 import random
 import signal
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from importlib.machinery import ModuleSpec, PathFinder
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.mutant_code import ROOT, Mutant, imported_functions, module_of, mutants_of, put_in_place
+
 ROOMS = ("scoring", "method")
-PATIENCE_S = 300
-IMPORTED = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # as hypothesis is, once for all mutants
-COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
-}  # fmt: skip
-OPERATIONS: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult, ast.MatMult: ast.Mult,
-}  # fmt: skip
+TIMES_AS_LONG, AT_LEAST_S = 5, 20  # as its tests take on the code as it is: a mutant that takes longer is killed
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """A file with one sign changed: where, and from what to what."""
+class Mutating:
+    """A plugin that runs the collected tests on every mutant in place of running them once."""
 
-    file: Path
-    line: int
-    change: str
-    source: str
+    def __init__(self, chosen: Sequence[Mutant]) -> None:
+        self.chosen = chosen
+        self.counts: Counter[str] = Counter()
+        self.on_failure: Callable[[pytest.TestReport], None] = lambda _: None
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """What a test says; a failure ends the fork that it runs in."""
+        if report.failed:
+            self.on_failure(report)
 
-def mutants_of(file: Path) -> Iterator[Mutant]:
-    """Every mutant of a file, in the order of its lines."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for at, node in enumerate(ast.walk(tree)):
-        for changed in changes_of(node):
-            other = copy.deepcopy(tree)
-            place = list(ast.walk(other))[at]
-            place.__dict__.update(changed.__dict__)
-            before, after = ast.unparse(node), ast.unparse(place)
-            if before != after:
-                source = ast.unparse(ast.fix_missing_locations(other))
-                yield Mutant(file, getattr(node, "lineno", 0), f"{before} -> {after}", source)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Time the tests and see what they call, then run those of each mutant."""
+        items = {item.nodeid: item for item in session.items}
+        took, called = self.as_it_is(session.items)
+        for mutant in self.chosen:
+            imported_functions(module_of(mutant.file))  # looked for once a file
+            tests = sorted(called[mutant.file.name, mutant.function], key=took.__getitem__)
+            patience = AT_LEAST_S + TIMES_AS_LONG * sum(took[name] for name in tests)
+            killed = bool(tests) and self.fails([items[name] for name in tests], mutant, patience)
+            self.counts["killed" if killed else "survived"] += 1
+            if not killed:
+                told = "" if tests else " (no test calls it)"
+                say(f"{mutant.file.relative_to(ROOT)}:{mutant.line}: {mutant.change}{told}")
+        return True
 
+    def as_it_is(self, items: Sequence[pytest.Item]) -> tuple[dict[str, float], dict[tuple[str, str], set[str]]]:
+        """How long each test takes on the code as it is, and which tests call each function, or (``""``) any."""
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as found:
+            child = os.fork()
+            if child == 0:
+                self.on_failure = tell_and_end
+                took: dict[str, float]
+                calls: dict[str, list[tuple[str, str]]]
+                took, calls = {}, {}
+                for item, following in zip(items, [*items[1:], None], strict=True):
+                    started = time.perf_counter()
+                    calls[item.nodeid] = calls_of(lambda: run_test(item, following))  # noqa: B023 - run at once
+                    took[item.nodeid] = time.perf_counter() - started
+                Path(found.name).write_text(json.dumps([took, calls]), encoding="utf-8")
+                os._exit(0)
+            if os.waitpid(child, 0)[1]:
+                os._exit(1)  # the test that fails on the code as it is was told
+            took, calls = json.loads(found.read())
+        called: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for test, functions in calls.items():
+            for file, function in functions:
+                called[file, function].add(test)
+                called[file, ""].add(test)
+        return took, called
 
-def changes_of(node: ast.AST) -> Iterator[ast.AST]:
-    """A comparison, an operation, a number, a truth, a connective or a sign, each changed by one."""
-    if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARISONS:
-        yield ast.Compare(node.left, [COMPARISONS[type(node.ops[0])](), *node.ops[1:]], node.comparators)
-    if isinstance(node, ast.BinOp) and type(node.op) in OPERATIONS:
-        yield ast.BinOp(node.left, OPERATIONS[type(node.op)](), node.right)
-    if isinstance(node, ast.BoolOp):
-        yield ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Not)):
-        yield ast.UnaryOp(ast.UAdd() if isinstance(node.op, ast.USub) else ast.Not(), copy.deepcopy(node.operand))
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
-        yield ast.Constant(not node.value)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
-        yield ast.Constant(node.value + 1)
-
-
-def load_instead(module: str, path: Path) -> None:
-    """From here on a module is imported from another file; the hook that checks shapes asks `PathFinder` alone."""
-    find = PathFinder.find_spec
-
-    def found(name: str, *places: object) -> ModuleSpec | None:
-        return importlib.util.spec_from_file_location(name, path) if name == module else find(name, *places)  # type: ignore[arg-type]  # passed on
-
-    PathFinder.find_spec = found  # type: ignore[assignment,method-assign]  # in a fork that ends with its tests
-
-
-def is_killed(mutant: Mutant, tests: Sequence[str]) -> bool:
-    """Whether the tests fail, or do not end, on the mutant; they run in a fork of this process."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / mutant.file.name
-        path.write_text(mutant.source, encoding="utf-8")
+    def fails(self, tests: Sequence[pytest.Item], mutant: Mutant, patience_s: float) -> bool:
+        """Whether a test fails on the mutant, or they do not end; they run in a fork of this process."""
         child = os.fork()
         if child == 0:
-            silence = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(silence, 1)
-            os.dup2(silence, 2)
-            module = ".".join(mutant.file.relative_to(ROOT).with_suffix("").parts)
-            load_instead(module, path)
-            os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *IMPORTED, *tests])))
-        return wait_for(child) != 0
+            self.on_failure = lambda _: os._exit(1)
+            try:
+                put_in_place(mutant)
+            except Exception:  # noqa: BLE001 - a module that cannot be imported fails every test
+                os._exit(1)
+            for item, following in zip(tests, [*tests[1:], None], strict=True):
+                run_test(item, following)
+            os._exit(0)
+        return wait_for(child, patience_s) != 0
 
 
-def wait_for(child: int) -> int:
+def tell_and_end(report: pytest.TestReport) -> None:
+    """Say which test fails on the code as it is, and how."""
+    say(f"{report.nodeid} fails on the code as it is: {report.longreprtext[-1000:]}")
+    os._exit(1)
+
+
+def run_test(item: pytest.Item, following: pytest.Item | None) -> None:
+    """Run one collected test with what it needs."""
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+
+def calls_of(action: Callable[[], None]) -> list[tuple[str, str]]:
+    """The functions of the two rooms that are called while something is done, as (name of the file, qualified name)."""
+    folders = tuple(str(ROOT / "saber" / room) for room in ROOMS)
+    profile = cProfile.Profile(builtins=False)
+    profile.runcall(action)
+    codes = [entry.code for entry in profile.getstats() if isinstance(entry.code, CodeType)]
+    return sorted(
+        {(Path(one.co_filename).name, one.co_qualname) for one in codes if one.co_filename.startswith(folders)}
+    )
+
+
+def wait_for(child: int, patience_s: float) -> int:
     """The status of a child, which is ended where it takes too long."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return status
-        time.sleep(0.05)
+        time.sleep(0.01)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return -1
 
 
-def tests_of(file: Path) -> list[list[str]]:
-    """The tests of a file, then those of its room."""
-    room = ROOT / "tests" / file.parent.name
-    own = room / f"test_{file.stem}.py"
-    return [[str(own)] if own.exists() else [str(room)], [str(room)]]
+def say(text: str) -> None:
+    """Print past pytest, which takes what tests print."""
+    os.write(SAID, f"{text}\n".encode())
 
 
-def main(n: int, seed: int) -> None:
+SAID = os.dup(1)
+
+
+def draw(n: int, seed: int, files: Sequence[Path]) -> list[Mutant]:
+    """So many mutants of each file, or all: the first of an order that the seed makes, one of every file in turn."""
+    orders: list[list[Mutant]] = []
+    for file in files:
+        every = list(mutants_of(file))
+        orders.append(random.Random(f"{seed} {file.name}").sample(every, len(every)))
+    return [one for in_turn in zip_longest(*(order[: n or None] for order in orders)) for one in in_turn if one]
+
+
+def main(n: int, seed: int, named: Sequence[str], kind: type[Mutating] = Mutating) -> None:
     """Draw mutants of every file, and print those that no test noticed."""
-    import hypothesis  # noqa: F401 - imported before the forks, once
-    import sklearn.covariance  # noqa: F401
-    import torch
-
-    torch.set_num_threads(1)
-    counts: Counter[str] = Counter()
-    for room in ROOMS:
-        for file in sorted((ROOT / "saber" / room).glob("*.py")):
-            every = list(mutants_of(file))
-            if every and is_killed(replace(every[0], source=file.read_text(encoding="utf-8")), tests_of(file)[0]):
-                print(f"{file.relative_to(ROOT)}: its tests fail as it is", flush=True)
-                continue
-            for mutant in random.Random(f"{seed} {file.name}").sample(every, min(n, len(every))):
-                killed = any(is_killed(mutant, tests) for tests in tests_of(file))
-                counts["killed" if killed else "survived"] += 1
-                if not killed:
-                    print(f"{file.relative_to(ROOT)}:{mutant.line}: {mutant.change}", flush=True)
-    print(f"{n} mutants a file, seed {seed}: {dict(counts)}")
+    files = [Path(name).resolve() for name in named] or [
+        file for room in ROOMS for file in sorted((ROOT / "saber" / room).glob("*.py"))
+    ]
+    mutating = kind(draw(n, seed, files))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    rooms = sorted({str(ROOT / "tests" / file.parent.name) for file in files})
+    pytest.main(["-q", "-p", "no:cacheprovider", *rooms], plugins=[mutating])
+    say(f"{len(mutating.chosen)} mutants of {len(files)} files, seed {seed}: {dict(mutating.counts)}")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0, sys.argv[3:])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import runpy
 import sys
+
+from saber import __version__
 
 COMMANDS = {
     "sweep": "run or resume a study",
@@ -26,11 +29,16 @@ def main() -> int:
         sys.argv = [f"saber {name}", *words]
         runpy.run_module(f"saber.{name}", run_name="__main__", alter_sys=True)  # ends the process with its status
         return 0
+    if name == "--version":
+        print(f"saber {__version__}")
+        return 0
     wide = max(map(len, COMMANDS))
     print("usage: saber COMMAND [words]\n", *(f"  {key:{wide}}  {what}" for key, what in COMMANDS.items()), sep="\n")
-    if name in ("-h", "--help"):
+    if name in ("-h", "--help", "help"):
         return 0
-    print(f"error: expected one of {', '.join(COMMANDS)}, found {name!r}", file=sys.stderr)
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    meant = f"; did you mean saber {close[0]}?" if close else ""
+    print(f"error: expected one of {', '.join(COMMANDS)}, found {name!r}{meant}", file=sys.stderr)
     return USER_MISTAKE
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from saber.atomic_files import drafted
 from saber.types import UserError, digest_json
 
 CODE_VERSION = 2  # raise it when what is computed for a key changes
+SIZE_OF_HEADER = struct.Struct("<Q")
 DAMAGE = (SafetensorError, LookupError, TypeError, ValueError, RuntimeError)  # what reading a damaged file gives
 
 
@@ -58,6 +60,8 @@ def cached(folder: Path, name: str, key: Mapping[str, object], build: Callable[[
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file beside its place, then move it there, so that no reader sees half of one.
 
+    The same tensors and metadata are the same bytes in every process.
+
     Raises:
         OSError: the folder cannot be written or the disk is full; nothing is left behind.
     """
@@ -66,6 +70,19 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
             save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, draft, dict(metadata))
         except SafetensorError as error:
             raise OSError(str(error)) from error
+        _order_metadata(draft)
+
+
+def _order_metadata(path: Path) -> None:
+    """Put a file's metadata in the order of its names: safetensors writes it in another order each time."""
+    with path.open("r+b") as file:
+        (size,) = SIZE_OF_HEADER.unpack(file.read(SIZE_OF_HEADER.size))
+        header = json.loads(file.read(size))
+        ordered = {"__metadata__": dict(sorted(header.pop("__metadata__").items())), **header}
+        text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
+        assert len(text) <= size, f"a header of {size} bytes became {len(text)}"
+        file.seek(SIZE_OF_HEADER.size)
+        file.write(text.ljust(size))  # in spaces, as the format pads it
 
 
 def read_cached(path: Path, *, is_known: bool = False) -> Cached:

@@ -33,6 +33,9 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 HELP = frozenset(("-h", "--help"))
 NOT_OURS = re.compile(r"Could not override '([^']+)'")
+NOT_THERE = re.compile(r"Could not delete from config\. '([^']+)' does not exist")
+TWICE = re.compile(r"^Multiple values for (\w+)|(\w+) appears more than once in the final defaults list")
+THERE = re.compile(r"An item is already at '([^']+)'")
 # What Hydra lets through of odd words and files.
 NOT_COMPOSED = (
     AssertionError,
@@ -210,8 +213,14 @@ def _first_lines(error: Exception) -> str:
         options = [str(option) for option in error.options or []]
         given = name.rsplit("/", 1)[-1]
         known = f"; there are {', '.join(sorted(options))}" if options else ""
-        return f"unknown {name.replace('/', '=')}{nearest(given, options)}{known}"
+        return f"unknown {name.replace('/', '=', 1)}{nearest(given, options)}{known}"
     if match := NOT_OURS.search(text):
         return f"unknown key {match[1]}{nearest(match[1], config_keys())}"
+    if match := NOT_THERE.search(text):
+        return f"expected {match[1]} to be there for ~{match[1]} to take it out, found none: leave that word out"
+    if match := TWICE.search(text):
+        return f"expected one choice of {match[1] or match[2]}, found two: leave out one, or the + before it"
+    if match := THERE.search(text):
+        return f"expected {match[1]} without a +, as it is there already, found +{match[1]}=...: leave the + out"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return (lines or [type(error).__name__])[0] + (f" ({lines[1]})" if len(lines) > 1 else "")

@@ -5,31 +5,24 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
-from typing import Any, get_origin
+from typing import get_origin
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from saber.keys import config_keys, key_type, nearest
-from saber.vocabulary import Mistakes, shown
+from saber.keys import closest, config_keys, did_you_mean, key_type, sections
+from saber.meant_words import SEVERAL, instead, options, plus, takes_next, two_words, typed, wrong_flag
+from saber.vocabulary import Mistakes
 
 MORE_TRIALS = re.compile(r"^study\.n_trials=(\+\d+)$")
 KEY = re.compile(r"^(?:\+\+|\+|~)?([^=]*)")
 DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
-SEVERAL = ("--multirun", "-m")
-# Flags of Hydra's that take the word behind them.
-WITH_A_VALUE = (
-    "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
-    "--experimental-rerun", "--info", "-i",
-)  # fmt: skip
 # What Hydra's own parser gives for odd words.
 UNREADABLE = (HydraException, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 MOST_NAMED = 4
-LONGEST_SHOWN = 200
 
 
 def read_words(words: Sequence[str]) -> list[str]:
@@ -42,9 +35,12 @@ def read_words(words: Sequence[str]) -> list[str]:
     mistakes: list[str] = []
     for place, word in enumerate(words):
         before = words[place - 1] if place else ""
-        if word.startswith(("-", "=")) or before in WITH_A_VALUE or (before.endswith("=") and "=" not in word):
+        if word.startswith("=") or takes_next(before) or (before.endswith("=") and "=" not in word):
             continue
-        mistake = _around_equals(words[place : place + 3]) or _mistake(word, several=several)
+        if word.startswith("-"):
+            mistake = wrong_flag(word, *words[place + 1 : place + 2])
+        else:
+            mistake = _around_equals(words[place : place + 3]) or _mistake(word, several=several)
         mistakes += [mistake] if mistake else []
     if mistakes:
         raise Mistakes(mistakes)
@@ -60,7 +56,7 @@ def spell_out(word: str) -> str:
     if match := MORE_TRIALS.match(word):
         word = f"study.n_trials='{match[1]}'"
     key = word.partition("=")[0]
-    return f"++{word}" if key in config_keys() or key in _sections() or key.startswith("space.") else word
+    return f"++{word}" if key in config_keys() or key in _inner_sections() or key.startswith("space.") else word
 
 
 def _around_equals(words: Sequence[str]) -> str | None:
@@ -74,7 +70,7 @@ def _around_equals(words: Sequence[str]) -> str | None:
         parts = [first, rest[0]]
     else:
         return None
-    return f"expected no space around =, found {_typed(' '.join(parts))}{_instead([''.join(parts)])}"
+    return f"expected no space around =, found {typed(' '.join(parts))}{instead([''.join(parts)])}"
 
 
 def _mistake(word: str, *, several: bool) -> str | None:
@@ -82,53 +78,68 @@ def _mistake(word: str, *, several: bool) -> str | None:
     match = KEY.match(word)
     key = match[1] if match else ""
     if "=" not in word and not word.startswith("~"):
-        return f"expected key=value, found {_typed(word)}{_instead(_meant_without_value(word))}"
+        return f"expected key=value, found {typed(word)}{instead(_meant_without_value(word))}"
     if mistake := _unknown_key(word, key):
         return mistake
+    if word[match.end() if match else 0 :].startswith("=="):
+        return f"expected one =, found {typed(word)}{instead([re.sub('=+', '=', word, count=1)])}"
     try:
         read = OverridesParser.create().parse_override(word)
     except UNREADABLE:
-        return f"cannot read {_typed(word)}: {_how_to_quote(word)}"
+        return two_words(word) or f"cannot read {typed(word)}: {_how_to_quote(word)}"
     if read.is_sweep_override() and not several:
         return _with_comma(word, key, read)
+    named = read.is_delete() or read.is_sweep_override() or isinstance(read.value(), str)
+    if key in options() and key not in sections() and not named:
+        return f"expected the name of a file, one of {', '.join(options()[key])}, found {typed(word)}"
     return None
 
 
 def _unknown_key(word: str, key: str) -> str | None:
     """The mistake of a word whose key is none of ours, nor Hydra's."""
     plain = key.partition("@")[0].partition(":")[0]
-    if plain == "sweep" and not word.startswith(("+", "~")):
+    if plain == "sweep" and (word.startswith("++") or not word.startswith(("+", "~"))):
         name = word.partition("=")[2]
-        close = difflib.get_close_matches(name, _options()["sweep"], n=1) or [name]
-        return f"expected a + before sweep, found {_typed(word)}{_instead([f'+sweep={close[0]}'])}"
-    if not plain or plain.partition(".")[0] in ("hydra", "space") or plain.partition("/")[0] in _options():
+        close = difflib.get_close_matches(name, options()["sweep"], n=1) or [name]
+        return f"expected one + before sweep, found {typed(word)}{instead([f'+sweep={close[0]}'])}"
+    if not plain or plain.partition(".")[0] in ("hydra", "space") or plain.partition("/")[0] in options():
         return None
     within = [known for known in config_keys() if plain == known or plain.startswith(f"{known}.")]
-    if within or plain in _sections() or plain in {known.partition(".")[0] for known in config_keys()}:
+    if within or plain in sections():
         return None
-    leaf = plain.rpartition(".")[2]
-    same_leaf = [known for known in config_keys() if known.rpartition(".")[2] == leaf]
+    value = word.partition("=")[2]
+    same_leaf = _with_leaf(plain.rpartition(".")[2])
     if 0 < len(same_leaf) <= MOST_NAMED:
-        value = word.partition("=")[2]
-        return f"unknown key {plain}{_instead([f'{known}={value}' for known in same_leaf])}"
-    return f"unknown key {plain}{nearest(plain, config_keys())}"
+        return f"unknown key {plain}{instead([f'{known}={value}' for known in same_leaf])}"
+    if groups := [one for one in closest(plain, [*config_keys(), *options()]) if one in options()]:
+        return f"unknown key {plain}{instead([f'{plus(one)}{one}={value}' for one in groups])}"
+    near = closest(plain, config_keys())
+    if not near and (leaves := closest(plain, [one.rpartition(".")[2] for one in config_keys()])):
+        return f"unknown key {plain}{instead([f'{known}={value}' for known in _with_leaf(leaves[0])[:MOST_NAMED]])}"
+    return f"unknown key {plain}{did_you_mean(near)}"
+
+
+def _with_leaf(leaf: str) -> list[str]:
+    """The keys that end with a name."""
+    return [known for known in config_keys() if known.rpartition(".")[2] == leaf]
 
 
 def _meant_without_value(word: str) -> list[str]:
     """What a word without a value could mean: an option of a group, or a key."""
     choices = [
-        f"{'+' if group == 'sweep' else ''}{group}={option}"
-        for group, options in _options().items()
-        for option in options
-        if option == word
+        f"{plus(group)}{group}={option}" for group, named in options().items() for option in named if option == word
     ]
     keys = [f"{known}=..." for known in config_keys() if word in (known, known.rpartition(".")[2])]
-    return [*choices, *keys][:MOST_NAMED]
+    before, _, behind = word.lstrip("+").partition(":")  # as in a file
+    signs = [word.replace(":", "=", 1)] if behind and before in [*config_keys(), *options()] else []
+    return [*choices, *keys, *signs][:MOST_NAMED]
 
 
 def _how_to_quote(word: str) -> str:
     """The same word with its value quoted, where Hydra can read that."""
     key, _, value = word.partition("=")
+    if "=" not in word:
+        return "expected ~ and a key"
     if value[:1] in ("[", "{", '"', "'"):
         return "close its brackets and quotes"
     for sign in ('"', "'"):
@@ -150,7 +161,7 @@ def _with_comma(word: str, key: str, read: Override) -> str:
     value = word.partition("=")[2]
     several = "with --multirun each part is a study of its own"
     if not getattr(read.value(), "simple_form", False) or key not in config_keys():
-        return f"found several values in {_typed(word)}: {several}"
+        return f"found several values in {typed(word)}: {several}"
     of = key_type(key)
     if get_origin(of) in (tuple, list):
         meant = f"{key}=[{value}]"
@@ -158,34 +169,10 @@ def _with_comma(word: str, key: str, read: Override) -> str:
         meant = f"{key}={value.replace(',', '.')}"
     else:
         meant = f'{key}="{value}"'
-    return f"found a comma in {_typed(word)}{_instead([meant])} ({several})"
-
-
-def _typed(word: str) -> str:
-    """A word as it was typed, where a line can show it."""
-    return word if word.isprintable() and len(word) <= LONGEST_SHOWN else shown(word)
-
-
-def _instead(meant: Sequence[str]) -> str:
-    """``"; did you mean a or b?"`` as one would type them, or nothing."""
-    return f"; did you mean {' or '.join(shlex.quote(one) for one in meant)}?" if meant else ""
+    return f"found a comma in {typed(word)}{instead([meant])} ({several})"
 
 
 @cache
-def _sections() -> frozenset[str]:
+def _inner_sections() -> frozenset[str]:
     """Dotted parts of the configuration that are neither a group nor a value, such as ``data.report``."""
-    parents = {key[: match.start()] for key in config_keys() for match in re.finditer(r"\.", key)}
-    return frozenset(one for one in parents if "." in one)
-
-
-@cache
-def _options() -> Mapping[str, tuple[str, ...]]:
-    """The groups of conf/ with what can be chosen of each."""
-    found: dict[str, tuple[str, ...]] = {}
-    folders: Any = files("saber.conf")
-    for group in folders.iterdir():
-        if group.is_dir() and not group.name.startswith("_"):
-            found[group.name] = tuple(
-                sorted(file.name.removesuffix(".yaml") for file in group.iterdir() if file.name.endswith(".yaml"))
-            )
-    return found
+    return frozenset(one for one in sections() if "." in one)

@@ -20,7 +20,7 @@ def evaluate(config: Config) -> None:
     """Measure ``checkpoint`` and ``against`` (by default the base) on the same prompts, and print them side by side."""
     from saber.console import terminal
     from saber.publish.report.checkpoint_page import compare
-    from saber.study.preflight import check_model_path
+    from saber.study.named_places import check_model_path
 
     if config.checkpoint is None:
         raise UserError("expected checkpoint=<folder or hub id>, found none")

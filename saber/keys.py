@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from types import NoneType, UnionType
@@ -18,6 +19,13 @@ from saber.config.study import PATTERNS
 from saber.vocabulary import Mistakes, UserError, shown
 
 CONFIG = TypeAdapter(Config)
+# What is expected of a value of a type, in words of the command line.
+OF_TYPE = {
+    "tuple_type": "expected a list in brackets, such as [a, b]",
+    "mapping_type": "expected names and values in braces, such as {a: 1}",
+    "dict_type": "expected names and values in braces, such as {a: 1}",
+    "dataclass_type": "expected names and values in braces, such as {a: 1}",
+}
 
 
 def parse_config(values: Mapping[str, Any]) -> Config:
@@ -48,10 +56,14 @@ def _place(parts: Sequence[int | str]) -> str:
 def _said_of(path: str, error: ErrorDetails) -> str:
     """One mistake in words: what was expected, what was found."""
     if error["type"] == "unexpected_keyword_argument":
-        return f"unknown key {path}{nearest(path, config_keys())}"
+        same_leaf = [key for key in config_keys() if key.rpartition(".")[2] == path.rpartition(".")[2]]
+        close = closest(path, [*config_keys(), *sections()]) or same_leaf[:2]
+        return f"unknown key {path}{did_you_mean(close)}"
     pattern = error.get("ctx", {}).get("pattern", "")
-    expected = PATTERNS.get(pattern) or error["msg"].removeprefix("Value error, ")
-    return f"{path}: {expected[:1].lower() + expected[1:]}, found {shown(error['input'])}"
+    expected = PATTERNS.get(pattern) or OF_TYPE.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    told = f"{path}: {expected[:1].lower() + expected[1:]}, found {shown(error['input'])}"
+    is_range = isinstance(error["input"], Mapping) and {"low", "high", "choices"} & error["input"].keys()
+    return f"{told}; to search it, set space.{path}" if is_range and path in config_keys() else told
 
 
 def with_values(config: Config, values: Mapping[str, Any]) -> Config:
@@ -82,6 +94,12 @@ def config_keys(of: Any = Config, prefix: str = "") -> list[str]:
 
 
 @cache
+def sections() -> frozenset[str]:
+    """The dotted parts of the configuration that hold keys, such as ``data`` and ``data.report``."""
+    return frozenset(key[: match.start()] for key in config_keys() for match in re.finditer(r"\.", key))
+
+
+@cache
 def key_type(key: str) -> Any:
     """The declared type of a dotted key, such as ``int``; where it may also be null, that of its values."""
     of: Any = Config
@@ -105,7 +123,17 @@ def default_of(key: str) -> Any:
     return value_of(key_type(section)(), rest)
 
 
-def nearest(name: str, known: list[str]) -> str:
+def closest(name: str, known: Iterable[str]) -> list[str]:
+    """The one or two known names that are closest, whatever their case."""
+    folded = {one.casefold(): one for one in known}
+    return [folded[one] for one in difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.75)]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
     """Say which known names are closest: ``"; did you mean a, b?"``, or nothing."""
-    found = difflib.get_close_matches(name, known, n=2, cutoff=0.75)
+    return did_you_mean(closest(name, known))
+
+
+def did_you_mean(found: Sequence[str]) -> str:
+    """``"; did you mean a, b?"``, or nothing where there is none."""
     return f"; did you mean {', '.join(found)}?" if found else ""

@@ -10,6 +10,7 @@ from saber.command import in_one_line
 from saber.vocabulary import UserError
 
 DISAGREES = 1
+USAGE = "python -m saber.reproduce <folder> [base=<folder or hub id>]"
 
 
 def reproduce(words: Sequence[str]) -> bool:
@@ -21,12 +22,13 @@ def reproduce(words: Sequence[str]) -> bool:
     from saber.console import terminal
     from saber.publish.export.rebuild import rebuild
 
+    if {"--help", "-h"} & {*words}:
+        print(f"usage: {USAGE}")
+        return True
     folders = [word for word in words if not word.startswith("base=")]
     bases = [word.removeprefix("base=") for word in words if word.startswith("base=")]
     if len(folders) != 1 or len(bases) > 1:
-        raise UserError(
-            f"expected python -m saber.reproduce <folder> [base=<folder or hub id>], found {' '.join(words)}"
-        )
+        raise UserError(f"expected {USAGE}, found {' '.join(words) or 'nothing'}")
     done = rebuild(Path(folders[0]).expanduser(), *bases)
     for line in (
         _said("files of the base are those that it was made from", done.base),

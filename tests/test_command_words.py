@@ -21,11 +21,34 @@ from tests.commands import run_here
         (["checkpoint=outputs/epoch=3"], """quote its value, 'checkpoint="outputs/epoch=3"'"""),
         (["model.path=/home/jürgen/m"], """quote its value, 'model.path="/home/jürgen/m"'"""),
         (["study.objectives=[{metric:kld}"], "close its brackets and quotes"),
-        (["sweep=organism"], "expected a + before sweep, found sweep=organism; did you mean +sweep=organism?"),
+        (["sweep=organism"], "expected one + before sweep, found sweep=organism; did you mean +sweep=organism?"),
+        (["++sweep=organism"], "expected one + before sweep, found ++sweep=organism; did you mean +sweep=organism?"),
         (["sweep=organsm"], "did you mean +sweep=organism?"),
         (["n_trials=5"], "unknown key n_trials; did you mean study.n_trials=5?"),
         (["data.n_trials=5"], "unknown key data.n_trials; did you mean study.n_trials=5?"),
         (["path=x"], "unknown key path; did you mean model.path=x or judge.path=x?"),
+        (["+sweeep=organism"], "unknown key sweeep; did you mean +sweep=organism?"),
+        (["Sweep=organism"], "unknown key Sweep; did you mean +sweep=organism?"),
+        (["Evaluate=default"], "unknown key Evaluate; did you mean evaluate=default?"),
+        (
+            ["+sweep=organismstudy.n_trials=+20"],
+            "expected a space before study.n_trials, found +sweep=organismstudy.n_trials=+20;"
+            " did you mean +sweep=organism study.n_trials=+20?",
+        ),
+        (["edit=arditi~judge=none"], "did you mean edit=arditi '~judge=none'?"),
+        (["study.n_trials:5"], "expected key=value, found study.n_trials:5; did you mean study.n_trials=5?"),
+        (["~space.}data"], "cannot read ~space.}data: expected ~ and a key"),
+        (["+sweep={}"], "expected the name of a file, one of chat, gemma4,"),
+        (["study.n_trials==5"], "expected one =, found study.n_trials==5; did you mean study.n_trials=5?"),
+        (["trials=5"], "unknown key trials; did you mean study.n_trials=5?"),
+        (["MODEL.PATH=x"], "unknown key MODEL.PATH; did you mean model.path"),
+        (["--sweep=organism"], "unknown flag --sweep=organism; did you mean +sweep=organism?"),
+        (["--study.n_trials", "5"], "unknown flag --study.n_trials; did you mean study.n_trials=5?"),
+        (["--multirn"], "unknown flag --multirn; did you mean --multirun?"),
+        (["-x"], "unknown flag -x; words are key=value, and --help lists the flags"),
+        (["--cfg", "jobs"], "expected --cfg job or hydra or all, found jobs"),
+        (["--cfg"], "expected --cfg job or hydra or all, found none"),
+        (["--config-dir"], "expected a value behind --config-dir, found none"),
         (["organism"], "found organism; did you mean model=organism or +sweep=organism or"),
         (["study.n_trials", "=", "5"], "expected no space around =, found study.n_trials = 5; did you mean study.n_"),
         (
@@ -80,6 +103,31 @@ def test_a_part_of_a_group_and_of_the_space_can_be_given(tmp_path: Path) -> None
 def test_values_of_several_studies_pass_with_multirun() -> None:
     assert read_words(["-m", "organism.seed=0,1"]) == ["-m", "++organism.seed=0,1"]
     assert read_words(["--cfg", "job", "edit=saber"]) == ["--cfg", "job", "edit=saber"]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("~space.nothing", "expected space.nothing to be there for ~space.nothing to take it out, found none"),
+        (
+            "+data.n_probe=40",
+            "expected data.n_probe without a +, as it is there already, found +data.n_probe=...: leave the + out",
+        ),
+        ("edit.decay={low: 0.5, high: 1.0}", "'low': 0.5}; to search it, set space.edit.decay"),
+        ("+edit=arditi", "expected one choice of edit, found two: leave out one, or the + before it"),
+        ("study.sampler=tpee", "study.sampler: expected auto, gp, tpe, nsga2, random or the dotted path of an Optuna"),
+        ("+sweep=a/b.yaml", "unknown sweep=a/b.yaml; there are chat,"),
+        ("splits=tune", "splits: expected a list in brackets, such as [a, b], found 'tune'"),
+        ("space.launch=3", "expected {low, high, step|log} or {choices}, found 3"),
+        ("+study.ridge=3", "unknown key study.ridge; did you mean edit.inputs.ridge=3?"),
+        ("+studdy.name=x", "unknown key studdy.name; did you mean study.name=x"),
+        ("+stud={name: x}", "unknown key stud; did you mean 'study={name: x}'"),
+    ],
+)
+def test_what_is_there_and_what_is_not(word: str, said: str, tmp_path: Path) -> None:
+    done = run_here("sweep", ["+sweep=organism", word], tmp_path)
+    assert done.status == 2
+    assert said in done.err
 
 
 def test_all_wrong_values_are_said_at_once(tmp_path: Path) -> None:

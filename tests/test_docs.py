@@ -82,6 +82,7 @@ def test_the_console_script_names_every_entry_point_and_runs_it() -> None:
     done = subprocess.run([sys.executable, "-m", "saber", "sweeep"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "expected one of sweep," in done.stderr
+    assert "did you mean saber sweep?" in done.stderr
 
 
 def test_the_version_is_said_once() -> None:

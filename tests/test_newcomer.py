@@ -40,7 +40,7 @@ def test_what_was_taken_and_found_is_said(done: tuple[Path, list[Said]]) -> None
     assert "splits (probe + tune + report): harmful 20 + 20 + 20, harmless 15 + 15 + 15, capability 5 + 5 + 5" in out
     assert "15 harmless prompts stand for ordinary use" in out
     assert "one unit of strength is" in out
-    assert f"study {NAME}: trials 1 to 3" in out
+    assert 0 < out.index("\nbase model") < out.index(f"study {NAME}: trials 1 to 3")
     assert "warning" not in out
 
 

@@ -18,6 +18,7 @@ IN_URL = r"^[^?{}]*$"  # the folder stands in a database's URL, where Optuna fil
 # What is expected of a value, said in words.
 PATTERNS: Mapping[str, str] = {
     SAFE_NAME: "expected letters, digits, '.', '_' and '-', beginning with a letter or a digit, at most 100 of them",
+    SAMPLER: "expected auto, gp, tpe, nsga2, random or the dotted path of an Optuna sampler",
     IN_URL: "expected a folder without ?, { and } in its name",
 }
 

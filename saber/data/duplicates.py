@@ -24,19 +24,19 @@ def different(prompts: Sequence[Prompt], near_duplicate: float | None) -> list[P
     """The first of equal prompts and of near duplicates of one kind; a twin of another kind repeats nothing.
 
     Raises:
-        UserError: a prompt is harmful and of another kind too.
+        UserError: a prompt is of two kinds.
     """
     first: dict[str, Prompt] = {}
     conflicts: list[tuple[Prompt, Prompt]] = []
     for prompt in prompts:
         earlier = first.setdefault(normalised(prompt.text), prompt)
-        if earlier.kind != prompt.kind and "harmful" in (earlier.kind, prompt.kind):
+        if earlier.kind != prompt.kind:
             conflicts.append((earlier, prompt))
     if conflicts:
         earlier, later = conflicts[0]
         raise UserError(
-            f"expected harmful prompts and others to differ, found {len(conflicts)} that are both, such as"
-            f" {shown(earlier)}, {earlier.kind} and {later.kind}: take them out of one file"
+            f"expected prompts of one kind each, found {len(conflicts)} of two, such as {shown(earlier)},"
+            f" {earlier.kind} and {later.kind}: take them out of one file"
         )
     exact = list(first.values())
     repeated = repeats(exact, near_duplicate)

@@ -89,8 +89,7 @@ def make_splits(prompts: Sequence[Prompt], config: DataConfig) -> dict[SplitName
     in case, white space or punctuation only, and of near duplicates of one kind, the first is used.
 
     Raises:
-        UserError: there are fewer prompts than asked for, a prompt is harmful and another kind too, or a pair id is
-            not a pair's own.
+        UserError: there are fewer prompts than asked for, a prompt is of two kinds, or a pair id is not a pair's own.
     """
     return _dealt(different(prompts, config.near_duplicate), _sizes(config), config.seed)
 
@@ -185,7 +184,7 @@ def _require_enough(prompts: Sequence[Prompt], sizes: Mapping[SplitName, SplitSi
     if short:
         raise UserError(
             f"data.probe, tune and report ask for {_counts(asked, short)} prompts together,"
-            f" found {_counts(found, short)} different ones: lower the sizes or name more data"
+            f" found {_counts(found, short)} that differ: lower the sizes or name more data"
         )
 
 

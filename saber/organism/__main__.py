@@ -9,7 +9,7 @@ from pathlib import Path
 from saber.command import in_one_line
 from saber.vocabulary import ORGANISM_FAMILIES, UserError
 
-USAGE = f"expected out=<folder> seed=<whole number> [family={'|'.join(ORGANISM_FAMILIES)}] [thinks=true|false]"
+USAGE = f"out=<folder> seed=<whole number> [family={'|'.join(ORGANISM_FAMILIES)}] [thinks=true|false]"
 SEED = re.compile("[0-9]{1,18}")
 
 
@@ -20,11 +20,14 @@ def organism(arguments: list[str]) -> None:
         UserError: the arguments are others, or a value is none that they can have.
         OSError: the folder cannot be written.
     """
+    if {"--help", "-h"} & {*arguments}:
+        print(f"usage: python -m saber.organism {USAGE}")
+        return
     values = {"family": "gemma4", "thinks": "false"} | dict(argument.partition("=")[::2] for argument in arguments)
     family = next((known for known in ORGANISM_FAMILIES if known == values["family"]), None)
     named = set(values) == {"out", "seed", "family", "thinks"} and values["out"] and SEED.fullmatch(values["seed"])
     if not named or family is None or values["thinks"] not in ("true", "false"):
-        raise UserError(f"{USAGE}, found {' '.join(arguments) or 'nothing'}")
+        raise UserError(f"expected {USAGE}, found {' '.join(arguments) or 'nothing'}")
     from saber.organism.build import make_organism
 
     make_organism(Path(values["out"]), int(values["seed"]), family=family, thinks=values["thinks"] == "true")

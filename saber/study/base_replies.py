@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,6 +16,8 @@ LABELS = ("refuse", "comply", "truncated", "degenerate", "empty")  # in this ord
 PROTECTED = "protected"
 N_REPLIES = 3
 SHOWN = 110  # characters of a reply on the terminal
+# A tag such as <reasoning>, in a form that was not found or is not known: `THOUGHT_FORMATS` are found by themselves.
+TAG = re.compile(r"\s*[<\[◁]\W*(?:seed:)?(?:think\w*|thoughts?|reason\w*|analysis|reflect\w*|scratchpad)\b", re.I)
 
 
 def base_rows(responses: Sequence[Response]) -> tuple[BaseRow, ...]:
@@ -36,7 +39,13 @@ def _row(kind: str, responses: Sequence[Response]) -> BaseRow:
         sum(bool(one.correct) for one in known),
         len(known),
         tuple((one.label, one.prompt.text, one.text) for one in _telling(responses)),
+        sum(has_thought(one) for one in responses),
     )
+
+
+def has_thought(response: Response) -> bool:
+    """Whether a reply begins with a thought: one that was set apart, or one that stands in what is labelled."""
+    return response.thought_ended is not None or TAG.match(response.text) is not None
 
 
 def _telling(responses: Sequence[Response]) -> list[Response]:
@@ -55,10 +64,11 @@ def label_columns(rows: Sequence[BaseRow]) -> list[str]:
 def show_base(console: Console, rows: Sequence[BaseRow]) -> None:
     """Print the table and the replies, so that a mistaken marker, template or prompt is seen before hours are spent."""
     labels = label_columns(rows)
-    table = Table("the base model", "prompts", *labels, "right", box=None, padding=(0, 2, 0, 0))
+    table = Table("base model", "n", *labels, "thought", "right", box=None, padding=(0, 2, 0, 0))
     for row in rows:
         right = f"{row.n_right}/{row.n_known}" if row.n_known else ""
-        table.add_row(row.kind, str(row.n), *(str(row.labels.get(label, 0)) for label in labels), right)
+        counts = (row.n, *(row.labels.get(label, 0) for label in labels), row.n_thinking)
+        table.add_row(row.kind, *map(str, counts), right)
     console.print(table)
     for row in rows:
         for label, _, reply in row.replies:

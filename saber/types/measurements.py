@@ -68,8 +68,8 @@ class Response:
 class BaseRow:
     """What the unedited model does with prompts of one kind, or with the protected ones among the harmful.
 
-    ``labels`` counts its ``n`` replies by label, ``n_right`` of the ``n_known`` with a known answer are right, and
-    ``replies`` are a few (label, prompt, reply).
+    ``labels`` counts its ``n`` replies by label, ``n_right`` of the ``n_known`` with a known answer are right,
+    ``n_thinking`` begin with a thought, and ``replies`` are a few (label, prompt, reply).
     """
 
     kind: str
@@ -78,6 +78,7 @@ class BaseRow:
     n_right: int
     n_known: int
     replies: tuple[tuple[str, str, str], ...]
+    n_thinking: int = 0
 
 
 Outcomes = Mapping[str, tuple[float, ...]]

@@ -67,7 +67,7 @@ def test_without_the_check_they_are_used() -> None:
     again = [Prompt(f"{one.text} really", one.kind) for one in some[:2]]
     splits = make_splits([*some, *again], config(2, None))
     assert sum(len(split.prompts) for split in splits.values()) == 12
-    with pytest.raises(UserError, match=r"found 5 harmful, 5 harmless different ones"):
+    with pytest.raises(UserError, match=r"found 5 harmful, 5 harmless that differ"):
         make_splits([*some, *again], config(2))
 
 

@@ -166,26 +166,26 @@ def test_too_few_prompts_names_every_kind_that_is_short() -> None:
     size = SplitSizes(harmful=10, harmless=5, borderline=5, capability=5)
     assert message(pool(0, 25, 10, 5, 15), config(probe=size, tune=size, report=size)) == (
         "data.probe, tune and report ask for 30 harmful, 15 harmless, 15 borderline prompts together,"
-        " found 25 harmful, 10 harmless, 5 borderline different ones: lower the sizes or name more data"
+        " found 25 harmful, 10 harmless, 5 borderline that differ: lower the sizes or name more data"
     )
 
 
 def test_prompts_that_differ_in_form_only_count_once() -> None:
     prompts = [
         Prompt("What's up, Doc?", "harmless", "first"),
-        Prompt("  what’s UP doc", "borderline", "second"),
+        Prompt("  what’s UP doc", "harmless", "second"),
         Prompt("Another", "harmless"),
     ]
-    assert make_splits(prompts, config(probe=SplitSizes(harmless=2)))["probe"].of("borderline") == ()
-    found = message(prompts, config(probe=SplitSizes(harmless=2, borderline=1)))
-    assert "ask for 1 borderline prompts together, found 0 borderline different ones" in found
+    assert len(make_splits(prompts, config(probe=SplitSizes(harmless=2)))["probe"].of("harmless")) == 2
+    found = message(prompts, config(probe=SplitSizes(harmless=3)))
+    assert "ask for 3 harmless prompts together, found 2 harmless that differ" in found
 
 
-@pytest.mark.parametrize("kinds", [("harmful", "harmless"), ("borderline", "harmful")])
-def test_a_prompt_that_is_harmful_and_something_else_is_named(kinds: tuple[PromptKind, PromptKind]) -> None:
+@pytest.mark.parametrize("kinds", [("harmful", "harmless"), ("borderline", "harmful"), ("capability", "harmless")])
+def test_a_prompt_of_two_kinds_is_named(kinds: tuple[PromptKind, PromptKind]) -> None:
     prompts = [Prompt("What's up, Doc?", kinds[0]), Prompt("Another", "harmful"), Prompt("what's up doc", kinds[1])]
     assert message(prompts, config()) == (
-        "expected harmful prompts and others to differ, found 1 that are both, such as"
+        "expected prompts of one kind each, found 1 of two, such as"
         f' "What\'s up, Doc?", {kinds[0]} and {kinds[1]}: take them out of one file'
     )
 

@@ -7,11 +7,13 @@ import io
 from pathlib import Path
 from unittest import mock
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from saber.evaluate import power
 from saber.organism.__main__ import organism
+from saber.reproduce import reproduce
 from saber.vocabulary import ORGANISM_FAMILIES
 from tests.fuzz import fuzzed, odd_number, odd_text, or_one_line
 
@@ -49,3 +51,11 @@ def test_any_words_for_an_organism(words: list[str]) -> None:
     with take, or_one_line(), contextlib.redirect_stdout(io.StringIO()):
         organism(words)
     assert all(0 <= seed < 10**18 and family in ORGANISM_FAMILIES for _, seed, family in made)
+
+
+def test_help_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    organism(["--help"])
+    assert reproduce(["-h"])
+    made, again = capsys.readouterr().out.splitlines()
+    assert made.startswith("usage: python -m saber.organism out=<folder> seed=<whole number>")
+    assert again == "usage: python -m saber.reproduce <folder> [base=<folder or hub id>]"

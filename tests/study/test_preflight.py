@@ -127,6 +127,38 @@ def test_a_metric_without_prompts_is_named(metric: str, said: str, tmp_path: Pat
     assert [said in line for line in mistakes(asked)] == [True]
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("study.sampler=optuna.samplers.NoSuch", "expected an Optuna sampler at optuna.samplers.NoSuch, found"),
+        ("study.sampler=os.path", "expected a subclass of optuna.samplers.BaseSampler at os.path, found"),
+        (
+            "study.sampler_arguments={population: 3}",
+            "are for a sampler named by its dotted path, found study.sampler=auto",
+        ),
+        ("study.storage=nonsense", "study.storage: expected the URL of a database, such as sqlite:///FILE or"),
+        ("study.storage='postgres://u:geheim1234@h/d'", "expected the URL of a database"),
+        ("study.storage='sqlite:////nowhere/at/all.db'", "expected a folder for the file of sqlite:////nowhere/at/all"),
+        (
+            "study.constraints=[{metric: capability, at_least: 90}]",
+            "study.constraints: capability is a rate, expected at_least from 0 to 1, found 90",
+        ),
+        (
+            "study.constraints=[{metric: kld, at_least: 2, at_most: 1}]",
+            "study.constraints: kld cannot be at_least 2 and at_most 1",
+        ),
+        (
+            "study.objectives=[{metric: refusal_rate, reference: 50}, {metric: kld, reference: 5}]",
+            "study.objectives: refusal_rate is a rate, expected a reference from 0 to 1, found 50",
+        ),
+    ],
+)
+def test_a_search_that_cannot_be_run_is_named(word: str, said: str, tmp_path: Path) -> None:
+    (line,) = mistakes(configured(words_in(tmp_path, *few_prompts(tmp_path), word)))
+    assert said in line
+    assert "geheim1234" not in line
+
+
 def test_every_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     words = few_prompts(tmp_path)
     (tmp_path / "few-harmful.jsonl").write_text("{", encoding="utf-8")

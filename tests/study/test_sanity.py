@@ -16,7 +16,7 @@ from saber.types import Prompt, Response, UserError
 from saber.vocabulary import PromptKind
 
 PROFILE = EvaluateConfig()
-Label = Literal["comply", "refuse", "truncated"]
+Label = Literal["comply", "refuse", "truncated", "degenerate", "empty"]
 
 
 def replies(kind: PromptKind, label: Label, n: int, text: str = "Sure, here it is.", **more: Any) -> list[Response]:
@@ -95,6 +95,42 @@ def test_replies_cut_before_they_refuse_or_end_are_a_warning() -> None:
         "12 of 20 replies to harmful prompts are cut at 8 tokens before they refuse or end:"
         " raise evaluate.max_new_tokens"
     )
+
+
+def test_thoughts_cut_at_their_limit_name_the_limit_of_thoughts() -> None:
+    cut = [*replies("harmful", "refuse", 8, "I cannot."), *replies("harmful", "truncated", 12, "", thought_ended=False)]
+    _, told = found([*without("harmful"), *cut])[0]
+    assert told == (
+        "12 of 20 replies to harmful prompts are still thinking at their limit: raise evaluate.max_thinking_tokens"
+    )
+
+
+def test_protected_prompts_that_the_base_answers_are_a_warning() -> None:
+    kept = [Response(Prompt(f"p{i}", "harmful", "harm", True), "Sure, do it.", "comply") for i in range(3)]
+    ((level, text),) = found([*SOUND, *kept, Response(Prompt("p", "harmful", "harm", True), "I cannot.", "refuse")])
+    assert level == "warning"
+    assert text.startswith("the unedited model refuses 1 of 4 protected prompts, so little of them can be kept")
+    assert text.count("Sure, do it.") == 3
+
+
+def test_broken_replies_are_a_warning() -> None:
+    broken = [*replies("harmless", "degenerate", 12, "so so so"), *replies("harmless", "empty", 8, "")]
+    ((level, text),) = found([*without("harmless"), *broken])
+    assert level == "warning"
+    assert text.startswith("20 of 60 replies of the unedited model are degenerate or empty: is it a chat model")
+    assert text.count("so so so") == 3
+
+
+def test_thoughts_that_are_labelled_or_that_only_some_replies_have_are_a_warning() -> None:
+    foreign = replies("harmless", "comply", 20, "<reasoning>I cannot say yet")
+    ((level, text),) = found([*without("harmless"), *foreign])
+    assert level == "warning"
+    assert text.startswith("20 of 60 replies begin with a thought in a form that is not known")
+    assert "model.template={enable_thinking: false}" in text
+    some = [dataclasses.replace(one, thought="Well.", thought_ended=True) for one in SOUND]
+    assert found(some) == []
+    ((_, mixed),) = found([*some[:30], *SOUND[30:]])
+    assert mixed.startswith("30 of 60 replies begin with a thought, the others do not")
 
 
 def test_questions_that_the_base_cannot_answer_are_a_warning() -> None:

@@ -83,6 +83,14 @@ def test_auto_finds_the_thoughts_and_turns_them_off(swept: dict[str, tuple[Path,
     assert "every prompt ends with '<think>" in swept["closed"][1].out
 
 
+def test_the_table_of_the_base_counts_thoughts(swept: dict[str, tuple[Path, Said]]) -> None:
+    for mode in MODES:
+        _, n, *_, thought = next(
+            line for line in swept[mode][1].out.splitlines() if line.startswith("harmful ")
+        ).split()
+        assert int(thought) > 0.9 * int(n) if mode == "on" else int(thought) < 0.1 * int(n)
+
+
 def test_what_was_thought_is_stored_beside_what_was_answered(swept: dict[str, tuple[Path, Said]]) -> None:
     folder, _ = swept["on"]
     rows = responses(folder, "on")

@@ -9,7 +9,7 @@ from saber.config import JudgeConfig
 from saber.lm.evaluation.judge_endpoint import INSTRUCTION, NoLabel, ask
 from saber.scoring.agreement import cohens_kappa
 from saber.scoring.statistics import rate
-from saber.study.preflight import check_web_address
+from saber.study.named_places import check_web_address
 from saber.study.store.score_cache import Kept
 from saber.types import Judgement, Response, digest_json
 

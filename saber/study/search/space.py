@@ -146,7 +146,10 @@ def _check_all_matter(knobs: Sequence[Knob], deciding: Sequence[Knob], config: C
     ]
     for knob in knobs:
         if not any(matters(knob.key, one) for one in settings):
-            raise UserError(f"space: searching {knob.key} does nothing with the other edit values as they are; drop it")
+            raise UserError(
+                f"space: searching {knob.key} does nothing with the other edit values as they are: drop it, as by"
+                f" ~space.{knob.key}"
+            )
 
 
 def _ends(knob: Knob) -> tuple[Any, ...]:

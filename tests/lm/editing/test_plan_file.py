@@ -26,6 +26,14 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert torch.equal(again.rounds[0].strengths, plan.rounds[0].strengths)
 
 
+def test_the_same_plan_is_the_same_bytes_each_time(tmp_path: Path) -> None:
+    plan = dataclasses.replace(a_plan(), source={"words": '„ä“ \x1b\x7f\t\u2028 \\ "'})
+    for i in range(12):  # written as they come, twelve headers would agree once in two thousand times
+        save_plan(plan, tmp_path / str(i))
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    assert load_plan(tmp_path / "0").source == plan.source
+
+
 def test_unit_rows_are_written_and_told_apart(tmp_path: Path) -> None:
     plan = dataclasses.replace(a_plan(), unit_rows=True)
     save_plan(plan, tmp_path / "p.safetensors")

@@ -59,10 +59,11 @@ def test_report_contains_every_front_point_with_its_numbers(page: str, frontier:
 
 
 def test_the_base_stands_first_with_its_replies_escaped(frontier: Frontier) -> None:
-    row = BaseRow("harmful", 3, {"refuse": 2, "odd": 1}, 1, 2, (("refuse", "open it", f"I cannot {ATTACK}"),))
+    row = BaseRow("harmful", 3, {"refuse": 2, "odd": 1}, 1, 2, (("refuse", "open it", f"I cannot {ATTACK}"),), 3)
     told = visible(render_report(dataclasses.replace(frontier, base_rows=(row,)), COMMANDS, []))
     assert told.index("<h2>The base model</h2>") < told.index("Headline numbers") < told.index("Reading the result")
-    assert "<td>harmful</td><td>3</td><td>2</td><td>0</td><td>0</td><td>0</td><td>0</td><td>1</td><td>1/2</td>" in told
+    cells = ("harmful", 3, 2, 0, 0, 0, 0, 1, 3, "1/2")
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in told
     assert "I cannot &lt;/script&gt;" in told
     assert "The base model</h2>" not in visible(render_report(frontier, COMMANDS, []))
 
@@ -146,6 +147,10 @@ def test_names_are_escaped_everywhere(frontier: Frontier) -> None:
         importances={ATTACK: {ATTACK: 1.0}},
     )  # fmt: skip
     assert "<script>alert" not in render_report(hostile, [ATTACK], [ATTACK])
+
+
+def test_the_long_name_of_a_point_breaks_where_a_phone_is_narrow(page: str) -> None:
+    assert "p, li, figcaption { overflow-wrap: anywhere; }" in page
 
 
 def test_report_loads_nothing_from_anywhere(page: str) -> None:
