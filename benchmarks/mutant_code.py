@@ -47,7 +47,7 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
             other = copy.deepcopy(tree)
             place = list(ast.walk(other))[at]
             place.__dict__.update(changed.__dict__)
-            place.__class__ = changed.__class__  # type: ignore[assignment]  # a node of another kind in its place
+            place.__class__ = changed.__class__
             before, after = ast.unparse(node), ast.unparse(place)
             if before != after:
                 source = ast.unparse(ast.fix_missing_locations(other))

@@ -1,6 +1,6 @@
 """Mutation testing of the numerics: change one sign at a time and see whether a test notices.
 
-``python -m benchmarks.mutants 12 0`` takes twelve mutants of each file of ``saber/scoring`` and ``saber/method``, drawn
+``python benchmarks/mutants.py 12 0`` takes twelve mutants of each file of ``saber/scoring`` and ``saber/method``, drawn
 with seed 0; ``0`` takes all, and files may be named behind the seed. Tests are collected once, in one process; each
 mutant is a fork of it, in which the tests that call the changed function run, the quickest first, until one fails.
 """
@@ -22,8 +22,7 @@ from pathlib import Path
 from types import CodeType
 
 import pytest
-
-from benchmarks.mutant_code import ROOT, Mutant, imported_functions, module_of, mutants_of, put_in_place
+from mutant_code import ROOT, Mutant, imported_functions, module_of, mutants_of, put_in_place
 
 ROOMS = ("scoring", "method")
 TIMES_AS_LONG, AT_LEAST_S = 5, 20  # as its tests take on the code as it is: a mutant that takes longer is killed

@@ -39,7 +39,8 @@ def saber(options: argparse.Namespace, dtype: str, same: bool) -> Saber:
     bench = open_bench(config)
     if same:
         bench = only(bench, ("harmful", "harmless"), {})
-    return Saber(f"saber, {dtype}, {'same measurements' if same else 'default protocol'}", config, bench, in_memory())
+    measures = "same measurements" if same else "default protocol"
+    return Saber(f"saber, {dtype}, {measures}", bench.config, bench, in_memory())
 
 
 def in_memory() -> optuna.Study:

@@ -125,7 +125,7 @@ def shipped_weights() -> Mapping[str, Weights]:
     """
     stated = json.loads(_weights_text())
     if stated["rules"] != rules_digest():
-        raise ValueError("rules/weights.json was learnt under other rules: run python -m benchmarks.label_training")
+        raise ValueError("rules/weights.json was learnt under other rules: run python benchmarks/label_training.py")
     return {name: parsed_weights(stated[name]) for name in ("pair", "reply")}
 
 
