@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -53,6 +54,7 @@ class Clock:
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The same function, counted to a part."""
 
+        @wraps(function)  # its signature says which caches the model takes
         def run(*args: Any, **kwargs: Any) -> Any:
             with self.inside(part):
                 return function(*args, **kwargs)
