@@ -37,7 +37,7 @@ from saber.study.store.storage import open_database
 from saber.study.trial_result import TrialResult
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, UserError
 
-N_STATEMENTS = 250  # that a plain run gives its database
+N_STATEMENTS = 159  # that a plain run gives its database
 KNOWN = [{"edit.alpha_base": 0.9, "edit.global_top_k": 3}, {"edit.alpha_base": 0.1, "edit.global_top_k": 2}]
 SPACE = {"edit.alpha_base": {"low": 0.0, "high": 1.0}, "edit.global_top_k": {"low": 1, "high": 9}}
 Evaluate = Callable[[Sequence[Config]], list[TrialResult]]

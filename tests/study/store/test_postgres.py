@@ -199,10 +199,10 @@ def test_what_was_committed_without_an_answer_is_not_done_twice(place: str, url:
         (3, "FAIL", {}),
     ]
     assert sum("is away" in line for line in said) >= 15
-    read = optuna.load_study(
-        study_name="s", storage=RDBStorage(storage.engine.url.render_as_string(False))
-    ).get_trials()
+    database = RDBStorage(storage.engine.url.render_as_string(hide_password=False))
+    read = optuna.load_study(study_name="s", storage=database).get_trials()
     assert [vars(t) for t in study.trials] == [vars(t) for t in read]
+    database.engine.dispose()
     storage.engine.dispose()
 
 
