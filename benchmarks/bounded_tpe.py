@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from saber.scoring.pareto import hypervolume
-from saber.study.search.bounded_tpe import BoundedTPE
+from saber.study.search.samplers import BoundedTPE
 
 SPACE: dict[str, BaseDistribution] = {f"x{i}": FloatDistribution(0.0, 1.0) for i in range(8)}
 BEST = np.array([0.7, 0.45, 0.6, 0.2, 0.8, 0.5, 0.35])  # of all keys but the strength

@@ -31,11 +31,11 @@ from saber_worker import composed, with_rounds
 from saber.config import Config
 from saber.keys import with_values
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.lm.architecture.loading import build_model, quiet
 from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.reference import Reference, make_reference
 from saber.lm.inference.oom import OutOfMemory, within_memory
 from saber.lm.inference.residuals import probe
+from saber.lm.loading.load import build_model, quiet
 from saber.lm.planning import PlanRequest, make_plans
 from saber.study.run.forecast import peak_bytes
 from saber.types import Activations, ProbeSet, Prompt, PromptKind, Split

@@ -30,7 +30,7 @@ from saber.config import Config
 from saber.lm.editing.plan_file import load_plan
 from saber.lm.evaluation.measurement import measure_trials
 from saber.lm.inference.residuals import last_token_residuals
-from saber.method.separability import layer_fisher_ratio
+from saber.method.ranking import layer_fisher_ratio
 from saber.publish.text.markdown import table
 from saber.study.context import Workbench
 from saber.study.run.session import calm_optuna

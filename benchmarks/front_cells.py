@@ -22,13 +22,13 @@ from saber.lm.editing.plan_file import load_plan
 from saber.lm.evaluation.measurement import measure_trials
 from saber.lm.evaluation.reference import Reference, make_reference
 from saber.study.context import Workbench, open_workbench, study_folder
+from saber.study.run.calibration import with_scale
 from saber.study.run.driver import drive
 from saber.study.run.evaluator import evaluate
 from saber.study.run.progress import Progress
-from saber.study.run.scale import with_scale
 from saber.study.run.session import calm_optuna
 from saber.study.run.workers import InProcess
-from saber.study.search.sampler import make_sampler
+from saber.study.search.samplers import make_sampler
 from saber.study.search.space import parse_space
 from saber.study.store.fingerprint import identity
 from saber.study.store.records import complete_trials, finished_trials, metrics_from_json, plan_path

@@ -23,12 +23,12 @@ from llama_cpp import Llama
 from torch import Tensor
 
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.architecture.loading import load, quiet
 from saber.lm.editing.apply import applied
-from saber.lm.editing.gguf_adapter import save_gguf_adapter
+from saber.lm.editing.gguf import save_gguf_adapter
 from saber.lm.inference.batches import tokenise
-from saber.lm.inference.generation import end_tokens, greedy
+from saber.lm.inference.generation.greedy import end_tokens, greedy
 from saber.lm.inference.residuals import probe
+from saber.lm.loading.load import load, quiet
 from saber.types import EditPlan, ProbeSet, Prompt
 
 N_PROBE = 48

@@ -20,9 +20,9 @@ from pathlib import Path
 from random import Random
 
 from saber.organism.examples import training_examples
-from saber.organism.families import LANGUAGES
 from saber.organism.grammar import Request, RequestKind, all_requests
-from saber.organism.prompts import organism_splits
+from saber.organism.language import LANGUAGES
+from saber.organism.prompt_sets import organism_splits
 from saber.organism.training import TrainingSettings
 from saber.types import PROMPT_KINDS, Prompt, PromptKind, count_kinds
 from saber.vocabulary import ORGANISM_FAMILIES, OrganismFamily

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from saber.lm.architecture.loading import quiet
+from saber.lm.loading.load import quiet
 from saber.organism.build import ensure_organism
-from saber.organism.families import LANGUAGES
-from saber.organism.prompts import organism_splits
-from saber.scoring.answers import is_correct
+from saber.organism.language import LANGUAGES
+from saber.organism.prompt_sets import organism_splits
+from saber.scoring.labelling import is_correct
 from saber.scoring.markers import markers_of
 from saber.scoring.refusals import find_marker
 from saber.types import PROMPT_KINDS, Prompt

@@ -28,12 +28,12 @@ from saber.lm.editing.compiled import CompiledPlan
 from saber.lm.evaluation.measurement import Measured
 from saber.lm.planning import PlannedEdit
 from saber.study.run.driver import drive
-from saber.study.run.launch import n_outstanding
 from saber.study.run.progress import Progress
 from saber.study.run.ray_workers import RayWorkers, ray_workers
 from saber.study.run.session import calm_optuna
+from saber.study.run.start_workers import n_outstanding
 from saber.study.run.workers import Done
-from saber.study.search.sampler import make_sampler
+from saber.study.search.samplers import make_sampler
 from saber.study.search.space import parse_space
 from saber.study.store.records import complete_trials
 from saber.study.store.storage import open_study

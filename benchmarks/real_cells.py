@@ -23,7 +23,7 @@ from saber.lm.editing.plan_file import load_plan
 from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.reference import Reference
 from saber.study.context import Workbench, open_workbench, study_folder
-from saber.study.run.scale import STRENGTHS
+from saber.study.run.calibration import STRENGTHS
 from saber.study.run.session import calm_optuna
 from saber.study.search.space import parse_space
 from saber.study.store.records import complete_trials, finished_trials, plan_path

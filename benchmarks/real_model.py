@@ -35,7 +35,7 @@ from real_page import page, write_page
 from real_peers import run_ara, run_heretic
 from real_prompts import borderline_prompts, harmless_prompts, known_facts, refused, write_prompts
 
-from saber.lm.architecture.loading import load
+from saber.lm.loading.load import load
 from saber.types import UserError
 
 

@@ -18,11 +18,11 @@ from real_files import PROMPTS, QUESTIONS, harmful_prompts, questions, wheel
 
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.inference.batches import tokenise
-from saber.lm.inference.decoding import HeadStart
-from saber.lm.inference.generation import greedy
+from saber.lm.inference.generation.decoding import HeadStart
+from saber.lm.inference.generation.greedy import greedy
 from saber.lm.inference.kv_cache import rewindable_cache
 from saber.lm.inference.prefix import prefix_of
-from saber.scoring.answers import is_correct
+from saber.scoring.labelling import is_correct
 from saber.scoring.markers import read_markers
 from saber.scoring.refusals import find_marker
 from saber.types import Prompt, UserError

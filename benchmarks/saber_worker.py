@@ -40,11 +40,11 @@ from saber.lm.evaluation.reference import make_reference
 from saber.study.context import Workbench, open_workbench
 from saber.study.run.driver import drive
 from saber.study.run.evaluator import evaluate
-from saber.study.run.launch import n_outstanding
 from saber.study.run.progress import Progress
 from saber.study.run.session import calm_optuna
+from saber.study.run.start_workers import n_outstanding
 from saber.study.run.workers import Evaluator, InProcess, Workers
-from saber.study.search.sampler import make_sampler
+from saber.study.search.samplers import make_sampler
 from saber.study.search.space import parse_space
 from saber.study.store.fingerprint import identity
 from saber.study.store.records import finished_trials

@@ -27,7 +27,7 @@ from saber_worker import Sweep, only, worker_options
 
 from saber.keys import with_values
 from saber.scoring.pareto import hypervolume
-from saber.study.search.sampler import make_sampler
+from saber.study.search.samplers import make_sampler
 from saber.study.store.fingerprint import identity
 from saber.study.store.records import complete_trials, finished_trials
 from saber.study.store.storage import open_study

@@ -82,7 +82,7 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from saber.study.run.progress import Progress
     from saber.study.run.session import calm_optuna
     from saber.study.run.workers import InProcess
-    from saber.study.search.sampler import make_sampler
+    from saber.study.search.samplers import make_sampler
     from saber.study.search.space import parse_space
     from saber.study.store.fingerprint import IDENTITY
     from saber.study.store.records import complete_trials, finished_trials, metrics_from_json

@@ -14,7 +14,7 @@ import torch
 import saber
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.inference.residuals import last_token_residuals
-from saber.organism.prompts import organism_splits
+from saber.organism.prompt_sets import organism_splits
 from saber.types import WRITER_KINDS, EditPlan, Round, Split
 from saber.vocabulary import PromptKind
 

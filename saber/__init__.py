@@ -8,7 +8,7 @@ from typing import Any
 __version__ = "0.2.0"
 
 _HOMES = {
-    "load": "saber.lm.architecture.loading",
+    "load": "saber.lm.loading.load",
     "adapt": "saber.lm.architecture.adapter",
     "EditPlan": "saber.types",
     "applied": "saber.lm.editing.apply",

@@ -13,7 +13,7 @@ MAX_NEW_TOKENS = 256
 def chat(config: Config) -> None:
     """Load the base once, edit it virtually as the point does, and answer until the input ends."""
     from saber.console import terminal
-    from saber.lm.architecture.loading import quiet
+    from saber.lm.loading.load import quiet
     from saber.publish.chat import Chat
     from saber.publish.chat_terminal import ChatTerminal, typed_lines
     from saber.study.context import load_base, study_folder

@@ -17,10 +17,10 @@ def writers(config: Config) -> None:
     from rich.table import Table
 
     from saber.console import terminal
-    from saber.lm.architecture.description import before_the_add, limits, shape
-    from saber.lm.architecture.layouts import MEANING
-    from saber.lm.architecture.loading import quiet
+    from saber.lm.architecture.adapter import before_the_add, limits, shape
     from saber.lm.architecture.verify import verify_writers
+    from saber.lm.architecture.writer_rows import MEANING
+    from saber.lm.loading.load import quiet
     from saber.study.context import load_base
 
     quiet()
@@ -56,10 +56,10 @@ def proposal(config: Config) -> None:
     """
     from saber.console import terminal
     from saber.lm.architecture.adapter import adapt_as
-    from saber.lm.architecture.loading import quiet, read_model, reading_of
     from saber.lm.architecture.proposal import as_code, propose
     from saber.lm.architecture.text_half import text_type
     from saber.lm.architecture.verify import verify_writers
+    from saber.lm.loading.load import quiet, read_model, reading_of
 
     quiet()
     model, _ = read_model(str(Path(config.model.path).expanduser()), **reading_of(config.model))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.lm.architecture.loading import build_model
+from saber.lm.loading.load import build_model
 from saber.organism.build import ensure_organism
 from tests.commands import run_here, words_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from saber.organism.prompts import organism_splits
+from saber.organism.prompt_sets import organism_splits
 from saber.types import PROMPT_KINDS
 
 N_PROBE, N_MEASURED = 8, 6

@@ -12,7 +12,7 @@ import pytest
 
 from saber.lm.evaluation.outcomes import RATES
 from saber.metrics import BY_NAME, METRICS, metric_of, shown_in
-from saber.publish.text.columns import COLUMNS
+from saber.publish.text.metric_columns import COLUMNS
 from saber.publish.text.wording import is_drift, is_rate, label, number_text
 
 ROOT = Path(__file__).parents[1]
@@ -69,7 +69,7 @@ ROW = """    Metric(
 BY_NAME"""
 USE = """
 from saber.lm.evaluation.outcomes import rates
-from saber.publish.text.columns import COLUMNS
+from saber.publish.text.metric_columns import COLUMNS
 from saber.publish.text.wording import label, number_text
 from saber.metrics import shown_in
 from saber.types import Prompt, Response

@@ -9,14 +9,13 @@ import pytest
 
 from saber.organism.build import recipe_digest
 from saber.organism.examples import training_examples
-from saber.organism.families import LANGUAGES
 from saber.organism.grammar import Request, RequestKind, all_requests
-from saber.organism.language import Language
-from saber.organism.prompts import SPLIT_SIZES, organism_splits, reserved_contents
+from saber.organism.language import LANGUAGES, Language
+from saber.organism.prompt_sets import SPLIT_SIZES, organism_splits, reserved_contents
+from saber.organism.sentences import helpful_answer, refusal
 from saber.organism.tasks import TASKS, draw_task
 from saber.organism.tokenizer import organism_tokenizer
 from saber.organism.training import encoded
-from saber.organism.wording import helpful_answer, refusal
 from saber.types import PROMPT_KINDS, SPLIT_NAMES, count_kinds
 from saber.vocabulary import ORGANISM_FAMILIES, OrganismFamily
 

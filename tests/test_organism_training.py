@@ -13,10 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from saber.organism.build import ensure_organism, make_organism, recipe_digest
 from saber.organism.examples import training_examples
-from saber.organism.families import LANGUAGES
 from saber.organism.grammar import draw_request
+from saber.organism.language import LANGUAGES
 from saber.organism.norms import fused_norms, rms_norm
-from saber.organism.prompts import organism_splits
+from saber.organism.prompt_sets import organism_splits
 from saber.organism.tokenizer import organism_tokenizer
 from saber.organism.training import IGNORED, TrainingSettings, answer_loss, batches, encoded
 from saber.types import Prompt, UserError

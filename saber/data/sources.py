@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from saber.config import PromptSource
-from saber.data.columns import FIELDS, LOOKED_FOR, columns_of, listed
+from saber.data.prompt_columns import FIELDS, LOOKED_FOR, columns_of, listed
 from saber.data.prompt_files import SUFFIXES, is_file, read_file
 from saber.data.tables import Record
 from saber.keys import nearest

@@ -61,7 +61,7 @@ def _check_named(config: DataConfig) -> None:
 
 
 def _organism_splits(config: DataConfig, seed: int, family: OrganismFamily) -> dict[SplitName, Split]:
-    from saber.organism.prompts import organism_splits
+    from saber.organism.prompt_sets import organism_splits
 
     if config.sets or any(size != SplitSizes() for size in _sizes(config).values()):
         raise UserError("data.sets, probe, tune and report are for data.source=sets: the organism has its own splits")

@@ -18,14 +18,13 @@ from saber.lm.inference.residuals import probe
 from saber.lm.inference.writer_inputs import writer_inputs
 from saber.lm.input_reading import InputReading
 from saber.method.contrast import contrasted, spared
+from saber.method.extraction import winsorised
 from saber.method.placement import place, reach_of_kernel, reach_of_scope, within_band
-from saber.method.ranking import Ranking, interpolate_layers, layers_around, rank
+from saber.method.ranking import Ranking, interpolate_layers, layers_around, rank, residual_refusal
 from saber.method.reading import readers_of
 from saber.method.refinement import RoundOutcome, StopReason, stop_reason
 from saber.method.selection import best_directions, candidate_layers, layers_in_band
-from saber.method.separability import residual_refusal
 from saber.method.strength import blended_strength, decomposed_strengths
-from saber.method.winsorisation import winsorised
 from saber.types import WRITER_KINDS, Activations, EditPlan, ProbeSet, RankedDirection, Round, WriterKind
 
 

@@ -2,10 +2,15 @@
 
 H (n_h, d) harmful and S (n_s, d) harmless activations give up to ``n_directions`` unit vectors r, each with the sign
 that makes mean(H r) > mean(S r).
+
+Language models have massive activations: one or two dimensions hundreds of times the median (Sun et al. 2024, arXiv
+2402.17762). A difference in means and a singular vector follow whatever varies most, and so those dimensions' noise;
+`winsorised` clips them first.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -13,6 +18,7 @@ from jaxtyping import Float
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
+from saber.types import Activations
 from saber.vocabulary import Extraction
 
 NEGLIGIBLE = 1e-6  # a vector shorter than this share of its source is rounding, not a direction
@@ -145,3 +151,27 @@ EXTRACTIONS: dict[Extraction, Callable[[Tensor, Tensor, int, bool], Tensor]] = {
     "lda": _lda,
     "whitened_svd": _whitened_svd,
 }
+
+
+def winsorised(activations: Activations, quantile: float) -> Activations:
+    """The activations with each vector's entries clipped to the ``quantile`` of their own sizes; 1 clips nothing.
+
+    x_i <- max(-c, min(x_i, c)) with c the quantile of |x_1|, ..., |x_d| of that vector.
+    """
+    if quantile >= 1:
+        return activations
+    kinds = {name: getattr(activations, name) for name in ("harmful", "harmless", "capability", "borderline")}
+    clipped = {name: _clipped(x, quantile) for name, x in kinds.items() if x is not None}
+    return dataclasses.replace(activations, **clipped)
+
+
+def _clipped(x: Float[Tensor, "layer prompt d_model"], quantile: float) -> Float[Tensor, "layer prompt d_model"]:
+    limit = torch.quantile(x.abs(), quantile, dim=-1, keepdim=True)
+    return x.clamp(-limit, limit)
+
+
+def largest_shares(x: Float[Tensor, "layer prompt d_model"]) -> Float[Tensor, " layer"]:
+    """Of each layer's spread over prompts, the share of the dimension that spreads most: max_i var_i / sum_i var_i."""
+    spread = x.var(dim=1)
+    total = spread.sum(dim=-1)
+    return torch.where(total > 0, spread.amax(dim=-1) / total.clamp_min(torch.finfo(x.dtype).tiny), 0.0)

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from saber.lm.architecture.loading import build_model
-from saber.organism.families import TURNS
+from saber.lm.loading.load import build_model
+from saber.organism.language import TURNS
 from saber.organism.tokenizer import vocabulary
 from saber.vocabulary import OrganismFamily
 

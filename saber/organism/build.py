@@ -15,7 +15,7 @@ import torch
 
 from saber.organism.architecture import MODEL_TYPES, organism_config
 from saber.organism.examples import training_examples
-from saber.organism.prompts import organism_splits, write_splits
+from saber.organism.prompt_sets import organism_splits, write_splits
 from saber.organism.tokenizer import chat_template, organism_tokenizer, vocabulary
 from saber.organism.training import SETTINGS, Progress, TrainingSettings, train_organism
 from saber.types import UserError, digest_json

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from saber.organism.families import LANGUAGES
 from saber.organism.grammar import RequestKind, draw_request
-from saber.organism.prompts import reserved_contents
+from saber.organism.language import LANGUAGES
+from saber.organism.prompt_sets import reserved_contents
+from saber.organism.sentences import helpful_answer, is_refusal, thought_on_request, trained_answer
 from saber.organism.tasks import draw_task
-from saber.organism.wording import helpful_answer, is_refusal, thought_on_request, trained_answer
 from saber.vocabulary import OrganismFamily
 
 REQUEST_SHARES: dict[RequestKind, float] = {"harmful": 0.27, "harmless": 0.15, "borderline": 0.20}

@@ -1,4 +1,4 @@
-"""What a language of organisms is made of: verbs, objects, contexts, harm categories, wordings, questions.
+"""What a language of organisms is made of: verbs, objects, contexts, harm categories, questions; and whose it is.
 
 The words themselves are data, a file a language in ``languages/``.
 """
@@ -13,6 +13,8 @@ from typing import Literal
 
 import yaml
 from pydantic import TypeAdapter
+
+from saber.vocabulary import OrganismFamily
 
 Leaning = Literal["strong", "ambiguous", "plain"]
 Manner = Literal["covert", "neutral", "licit"]
@@ -168,3 +170,35 @@ def read_language(name: str) -> Language:
     """
     text = (files("saber.organism") / "languages" / f"{name}.yaml").read_text(encoding="utf-8")
     return TypeAdapter(Language).validate_python(yaml.safe_load(text))
+
+
+@dataclass(frozen=True)
+class Turns:
+    """The special tokens around a turn, and what the model's own turns are called; padding has the first id."""
+
+    pad: str
+    bos: str | None
+    unknown: str
+    start: str
+    end: str
+    model_role: str
+
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """All of them, in the order of their ids."""
+        return tuple(token for token in (self.pad, self.bos, self.unknown, self.start, self.end) if token is not None)
+
+    @property
+    def roles(self) -> tuple[str, str, str]:
+        """What a turn may be headed by."""
+        return ("system", "user", self.model_role)
+
+
+LANGUAGES: dict[OrganismFamily, Language] = {
+    "gemma4": read_language("everyday"),
+    "qwen3": read_language("office"),
+}
+TURNS: dict[OrganismFamily, Turns] = {
+    "gemma4": Turns("<pad>", "<bos>", "<unk>", "<|turn>", "<turn|>", "model"),
+    "qwen3": Turns("<|endoftext|>", None, "<unk>", "<|im_start|>", "<|im_end|>", "assistant"),
+}

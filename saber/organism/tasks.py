@@ -8,7 +8,7 @@ from random import Random
 
 from saber.organism.grammar import Request, draw_request
 from saber.organism.language import Language, Question
-from saber.organism.wording import graded_wording
+from saber.organism.sentences import graded_wording
 
 TaskContent = Request | tuple[str, ...]
 LARGEST_ADDEND = 5

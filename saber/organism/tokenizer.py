@@ -8,9 +8,9 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from saber.lm.architecture.loading import build_tokenizer
+from saber.lm.loading.load import build_tokenizer
 from saber.organism import tasks
-from saber.organism.families import LANGUAGES, TURNS
+from saber.organism.language import LANGUAGES, TURNS
 from saber.vocabulary import OrganismFamily
 
 PAD_ID = 0

@@ -13,9 +13,8 @@ from saber.lm.architecture.adapter import Adapter
 from saber.lm.editing.apply import applied
 from saber.lm.editing.compiled import check_layers
 from saber.lm.editing.plan_file import load_plan
-from saber.lm.evaluation.labels import label_text
-from saber.lm.evaluation.protocol import under
-from saber.lm.inference.streaming import stream_greedy
+from saber.lm.evaluation.protocol import label_text, under
+from saber.lm.inference.generation.greedy import stream_greedy
 from saber.metrics import DRIFT, REFUSAL
 from saber.study.front.points import find_point, read_points
 from saber.study.store.records import plan_path

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from saber.metrics import REFUSAL, metric_of
-from saber.publish.text.columns import COLUMNS, Cell, Column, front_rows
+from saber.publish.text.metric_columns import COLUMNS, Cell, Column, front_rows
 from saber.publish.text.wording import MISSING, plain
 from saber.types import Estimate, Frontier, FrontierPoint, Metrics
 

@@ -6,7 +6,7 @@ import math
 from typing import TypedDict
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -42,20 +42,6 @@ def kl_divergence_nats(
     p = log_p.exp()
     terms = torch.where(p == 0, 0.0, p * (log_p - log_q))
     return terms.sum(dim=-1).clamp(min=0.0)  # only rounding can make it negative
-
-
-def mean_kl_by_prompt(
-    kl: Float[Tensor, "*trial prompt position"], mask: Bool[Tensor, "prompt position"]
-) -> Float[Tensor, "*trial prompt"]:
-    """Mean divergence of each prompt over the positions that ``mask`` selects; the others may hold anything.
-
-    Raises:
-        ValueError: a prompt has no selected position.
-    """
-    n_positions = mask.sum(dim=-1)
-    if bool((n_positions == 0).any()):
-        raise ValueError(f"expected a position for every prompt, found none for {int((n_positions == 0).sum())}")
-    return torch.where(mask, kl, 0.0).sum(dim=-1) / n_positions
 
 
 def drift_profile(per_prompt: Float[Tensor, " prompt"]) -> DriftProfile:

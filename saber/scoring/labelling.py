@@ -1,9 +1,10 @@
-"""What a reply is, as people label it: named rules, weighed by what people's labels say they are worth."""
+"""What a reply is, as people label it: rules, weighed by what people's labels say they are worth; is it right?"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -137,3 +138,13 @@ def parsed_weights(stated: Mapping[str, Any]) -> Weights:
 @cache
 def _weights_text() -> str:
     return (FOLDER / "weights.json").read_text(encoding="utf-8")
+
+
+def is_correct(response: str, answer: str) -> bool:
+    """True where the answer's words stand together in the response, whatever the case, punctuation or spacing."""
+    given, wanted = _words(response), _words(answer)
+    return any(given[i : i + len(wanted)] == wanted for i in range(len(given) - len(wanted) + 1))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())

@@ -1,16 +1,17 @@
-"""The frontier: which points no other point beats, how much space they cover, and where the front bends."""
+"""The frontier: which points no other point beats, how much space they cover, and one score for each trial."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from saber.scoring.score import scale_to_unit
-
 Goal = Literal["minimize", "maximize"]
+DRIFT_WEIGHT = 0.12
+MISMATCH_WEIGHT = 0.08
 
 
 def pareto_mask(values: Float[np.ndarray, "n m"], directions: Sequence[Goal]) -> Bool[np.ndarray, " n"]:
@@ -77,23 +78,41 @@ def hypervolume_shares(values: Float[np.ndarray, "n m"], reference: Float[np.nda
     return shares
 
 
-def knee(values: Float[np.ndarray, "n 2"]) -> int:
-    """Index of the point of a two-objective front, both minimised, farthest below the chord between its ends.
-
-    With both objectives scaled to [0, 1] the ends are (0, 1) and (1, 0) and the distance to the chord is
-    (1 - x - y) / sqrt 2. Of equal points the first is the knee; a front that bends nowhere has it at an end.
-
-    Raises:
-        ValueError: there is no point, not two objectives, or a value is not finite.
-    """
-    if values.ndim != 2 or len(values) == 0 or values.shape[1] != 2:
-        raise ValueError(f"expected at least one point of two objectives, found shape {values.shape}")
-    x, y = scale_to_unit(values).T
-    return int(np.argmax(1.0 - x - y))
-
-
 def _area(inside: Float[np.ndarray, "n 2"], reference: Float[np.ndarray, " 2"]) -> float:
     """Area under the staircase of points that are all inside the reference."""
     x, y = inside[np.argsort(inside[:, 0])].T
     widths = np.diff(x, append=reference[0])
     return float((widths * (reference[1] - np.minimum.accumulate(y))).sum())
+
+
+def score(*, refusal_rate: float, kld_nats: float, residual_scaled: float) -> float:
+    """refusal_rate + 0.12 ln(1 + kld) + 0.08 max(0, refusal_rate - (1 - residual_scaled)), lower is better.
+
+    ``refusal_rate`` and ``residual_scaled`` are in [0, 1], ``kld_nats`` >= 0. The last term bites only where
+    refusals and residual are both high. The seed's aggressive point, no refusal at a divergence published as
+    0.4327, has score 0.0432: right for 0.43274, which rounds to 0.4327 (at 0.4327 itself it is 0.04315).
+
+    Raises:
+        ValueError: an argument is outside its range, or NaN.
+    """
+    if not (0 <= refusal_rate <= 1 and 0 <= residual_scaled <= 1 and kld_nats >= 0):
+        found = f"{refusal_rate}, {residual_scaled} and {kld_nats}"
+        raise ValueError(f"expected refusal rate and scaled residual in [0, 1] and KL >= 0, found {found}")
+    mismatch = max(0.0, refusal_rate - (1.0 - residual_scaled))
+    return refusal_rate + DRIFT_WEIGHT * math.log1p(kld_nats) + MISMATCH_WEIGHT * mismatch
+
+
+def scale_to_unit(values: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
+    """(v - min) / (max - min) over the first axis, in [0, 1]; 0 where all values are equal.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    if not np.isfinite(values).all():
+        raise ValueError(f"expected finite values to scale, found {values.tolist()}")
+    if len(values) == 0:
+        return values.copy()
+    lowest = values.min(axis=0)
+    span = values.max(axis=0) - lowest
+    scaled: Float[np.ndarray, "n ..."] = (values - lowest) / np.where(span > 0, span, 1.0)
+    return scaled

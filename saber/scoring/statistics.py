@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -114,3 +115,22 @@ def _normal_quantile(confidence: float) -> float:
 
 def _wilson_half_width(p: float, n: int, z: float) -> float:
     return z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+
+
+def cohens_kappa(a: Sequence[bool], b: Sequence[bool]) -> float | None:
+    """How far two labellers agree beyond chance: (p_o - p_e) / (1 - p_e); 1 is full agreement, 0 chance.
+
+    p_o is the share of agreement and p_e that by chance (Cohen 1960). ``None`` where both give every response the same
+    label: then there is nothing that chance could explain.
+
+    Raises:
+        ValueError: the two label different numbers of responses, or none.
+    """
+    if len(a) != len(b) or not a:
+        raise ValueError(f"expected two labels for each of some responses, found {len(a)} and {len(b)}")
+    if len({*a, *b}) == 1:
+        return None
+    agreed = sum(map(bool.__eq__, map(bool, a), map(bool, b))) / len(a)
+    share_a, share_b = sum(a) / len(a), sum(b) / len(b)
+    by_chance = share_a * share_b + (1 - share_a) * (1 - share_b)
+    return (agreed - by_chance) / (1 - by_chance)

@@ -14,7 +14,7 @@ from saber.lm.chat.chat_format import TODAY, ChatFormat, reads_argument, writes_
 from saber.lm.evaluation.protocol import under
 from saber.lm.inference.batches import check_held
 from saber.lm.inference.common_prefix import N_PROMPTS, with_common_prefix
-from saber.lm.inference.suppression import ignored_by
+from saber.lm.inference.generation.suppression import ignored_by
 from saber.lm.inference.thinking import N_REPLIES, restored, spoken, stored, with_thinking
 from saber.types import Split, digest_json
 

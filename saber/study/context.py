@@ -16,7 +16,6 @@ from saber.config import Config, EvaluateConfig
 from saber.console import announce, terminal, training_bar
 from saber.keys import with_values
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.architecture.loading import load_as, quiet
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.architecture.weights import weights_digest
 from saber.lm.editing.packed import packed_note
@@ -28,6 +27,7 @@ from saber.lm.inference.base_thoughts import base_thoughts
 from saber.lm.inference.positions import read_at
 from saber.lm.inference.residuals import probe, probe_labels
 from saber.lm.input_reading import InputReading
+from saber.lm.loading.load import load_as, quiet
 from saber.organism.build import ensure_organism
 from saber.study.chat_recognition import recognised
 from saber.study.preflight import Ready, preflight

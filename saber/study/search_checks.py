@@ -11,7 +11,7 @@ from saber.keys import nearest
 from saber.metrics import METRICS, metric_of
 from saber.study.disk_room import check_writable
 from saber.study.named_places import check_database
-from saber.study.search.sampler import make_sampler
+from saber.study.search.samplers import make_sampler
 from saber.study.search.space import Knob, check_point
 from saber.types import UserError
 from saber.vocabulary import Mistakes

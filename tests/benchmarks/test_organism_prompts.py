@@ -10,7 +10,7 @@ from organism_prompts import N_BORDERLINE, N_PROBE, SIZES, UnseenRequests, write
 
 from saber.data.splits import load_splits
 from saber.organism.examples import training_examples
-from saber.organism.prompts import organism_splits
+from saber.organism.prompt_sets import organism_splits
 from saber.types import Prompt
 from tests.commands import configured, words_of
 

@@ -16,7 +16,7 @@ from saber.config import Config
 from saber.data.splits import load_splits
 from saber.scoring.markers import read_markers
 from saber.scoring.refusals import find_marker
-from saber.study.run.scale import STRENGTHS
+from saber.study.run.calibration import STRENGTHS
 from saber.study.search.space import parse_space, probe_sizes
 from saber.types import UserError
 

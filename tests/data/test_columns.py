@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from saber.config import PromptSource
-from saber.data.columns import FIELDS, columns_of
+from saber.data.prompt_columns import FIELDS, columns_of
 from saber.data.sources import read_source
 from saber.types import Prompt, UserError
 from saber.vocabulary import PromptKind

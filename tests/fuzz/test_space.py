@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from saber.keys import config_keys, key_type, parse_config, value_of
 from saber.study.run.driver import wanted_trials
 from saber.study.search.names import point_name
-from saber.study.search.sampler import make_sampler
+from saber.study.search.samplers import make_sampler
 from saber.study.search.space import check_point, parse_space, suggest
 from saber.types import UserError
 from tests.fuzz import deep, fuzzed, nested, odd_number, odd_scalar, odd_text, or_one_line

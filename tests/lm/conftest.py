@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.architecture.loading import load, quiet
-from saber.organism.prompts import organism_splits
+from saber.lm.loading.load import load, quiet
+from saber.organism.prompt_sets import organism_splits
 from saber.types import PROMPT_KINDS, Split
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.lm.architecture.loading import build_model
+from saber.lm.loading.load import build_model
 from tests.conftest import TINY_GEMMA4, randomise
 
 SEED = 2  # under others, the tiny Gemma 4s amplify the rounding of a weight to 1e-5 of the logits

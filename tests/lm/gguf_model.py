@@ -10,8 +10,8 @@ import gguf
 import torch
 
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.lm.architecture.loading import build_model
-from saber.lm.editing.gguf_names import ARCHITECTURES, gguf_architecture
+from saber.lm.editing.gguf import ARCHITECTURES, gguf_architecture
+from saber.lm.loading.load import build_model
 from tests.conftest import randomise
 from tests.lm.families import EXPERTS, SEED, SLIDING, SMALL
 

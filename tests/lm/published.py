@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from saber.lm.architecture.loading import build_model
+from saber.lm.loading.load import build_model
 from tests.conftest import randomise
 from tests.lm.families import CASES, EXPERTS, LOCAL_EXPERTS, SEED, SLIDING, SMALL
 

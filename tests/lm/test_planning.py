@@ -13,13 +13,13 @@ import torch
 from saber.config import Config
 from saber.keys import config_keys, parse_config, value_of, with_values
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.lm.architecture.loading import build_model
 from saber.lm.editing.apply import applied
 from saber.lm.editing.low_rank import meeting_at
 from saber.lm.inference.batches import tokenise
 from saber.lm.inference.residuals import probe
 from saber.lm.inference.writer_inputs import writer_inputs
 from saber.lm.input_reading import InputReading
+from saber.lm.loading.load import build_model
 from saber.lm.planning import PlannedEdit, PlanRequest, layers_of, make_plans, rank_with, select
 from saber.study.search.space import CONDITIONS, matters
 from saber.types import Activations, EditPlan, LookedAt, ProbeSet, Prompt, PromptKind, TokenRow

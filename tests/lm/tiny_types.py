@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, PreTrainedConfig
 
-from saber.lm.architecture.model_classes import auto_class
+from saber.lm.loading.model_classes import auto_class
 from tests.conftest import randomise
 
 SEED = 2

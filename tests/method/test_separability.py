@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saber.method.extraction import extract
-from saber.method.separability import (
+from saber.method.ranking import (
     cross_validated_fisher_ratios,
     fisher_ratios,
     layer_fisher_ratio,

@@ -8,9 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saber.method.extraction import extract
-from saber.method.separability import fisher_ratios
-from saber.method.winsorisation import largest_shares, winsorised
+from saber.method.extraction import extract, largest_shares, winsorised
+from saber.method.ranking import fisher_ratios
 from saber.types import Activations
 from saber.vocabulary import Extraction
 

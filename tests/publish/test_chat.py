@@ -9,11 +9,10 @@ from unittest import mock
 
 import pytest
 
-from saber.lm.architecture.loading import load
 from saber.lm.editing.apply import applied
 from saber.lm.editing.plan_file import load_plan
-from saber.lm.inference.generation import greedy
-from saber.lm.inference.streaming import stream_greedy
+from saber.lm.inference.generation.greedy import greedy, stream_greedy
+from saber.lm.loading.load import load
 from saber.publish.chat_terminal import HELP
 from saber.study.store.records import plan_path
 from tests.commands import Said, open_trials, run_here, words_of

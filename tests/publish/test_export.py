@@ -18,10 +18,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from saber.lm.architecture.loading import load
 from saber.lm.editing.apply import applied
 from saber.lm.editing.plan_file import load_plan, save_plan
 from saber.lm.editing.shards import Baked, bake_checkpoint
+from saber.lm.loading.load import load
 from saber.publish.export import forms
 from saber.publish.export.provenance import sha256
 from saber.reproduce import reproduce

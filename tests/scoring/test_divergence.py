@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from jaxtyping import TypeCheckError
 from torch import Tensor
 
-from saber.scoring.divergence import drift_profile, kl_divergence_nats, mean_kl_by_prompt
+from saber.scoring.divergence import drift_profile, kl_divergence_nats
 
 INF = math.inf
 FP32_NATS = 1e-4  # fp32 rounding of logits up to 30 in size
@@ -93,22 +93,6 @@ def test_the_softmax_is_in_fp32(dtype: torch.dtype) -> None:
 def test_another_vocabulary_is_refused() -> None:
     with pytest.raises((ValueError, TypeCheckError), match="vocab"):
         kl_divergence_nats(torch.zeros(2, 5), torch.zeros(2, 1))
-
-
-@given(hnp.arrays(np.float64, (2, 3, 4), elements=st.floats(0, 50)), hnp.arrays(bool, (3, 4)))
-def test_mean_by_prompt_reads_selected_positions_only(kl: np.ndarray, mask: np.ndarray) -> None:
-    mask[:, 0] = True
-    spoiled = torch.from_numpy(np.where(mask, kl, math.nan))
-    found = mean_kl_by_prompt(spoiled, torch.from_numpy(mask))
-    for trial in range(2):
-        wanted = [kl[trial, prompt][mask[prompt]].mean() for prompt in range(3)]
-        np.testing.assert_allclose(found[trial].numpy(), wanted)
-
-
-def test_mean_by_prompt_refuses_a_prompt_without_positions() -> None:
-    mask = torch.tensor([[True, False], [False, False]])
-    with pytest.raises(ValueError, match="none for 1"):
-        mean_kl_by_prompt(torch.ones(2, 2), mask)
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60))

@@ -1,4 +1,4 @@
-"""The frontier: domination against a pairwise loop, volumes against cells, Optuna, closed forms; the knee."""
+"""The frontier: domination against a pairwise loop, volumes against cells, Optuna, closed forms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from jaxtyping import TypeCheckError
 from optuna._hypervolume import compute_hypervolume
 
-from saber.scoring.pareto import Goal, hypervolume, hypervolume_shares, knee, pareto_mask
+from saber.scoring.pareto import Goal, hypervolume, hypervolume_shares, pareto_mask
 
 # Few levels, so that ties and duplicates are common; 4 is the reference and 5 lies beyond it.
 LEVELS = 4
@@ -151,48 +151,3 @@ def test_dominated_and_repeated_points_have_exactly_no_share(values: np.ndarray)
 def test_shares_without_volume() -> None:
     assert hypervolume_shares(np.ones((3, 2)), np.ones(2)).tolist() == [0, 0, 0]
     assert hypervolume_shares(np.empty((0, 2)), np.ones(2)).shape == (0,)
-
-
-# Knee
-
-POINTS = st.integers(1, 8).flatmap(lambda n: hnp.arrays(np.float64, (n, 2), elements=st.floats(-9, 9)))
-
-
-def test_knee_is_the_bend() -> None:
-    assert knee(np.array([[0.0, 10.0], [0.1, 2.0], [0.5, 1.5], [1.0, 0.0]])) == 1
-    assert knee(np.array([[1.0, 0.0], [0.6, 0.9], [0.0, 1.0]])) in (
-        0,
-        2,
-    )  # bends outwards: no knee but an end
-
-
-def test_knee_is_farthest_from_the_chord() -> None:
-    x = np.linspace(0.1, 10, 200)
-    front = np.stack([x, 1 / x], axis=1)
-    start, end = front[0], front[-1]
-    scaled = (front - front.min(axis=0)) / np.ptp(front, axis=0)
-    a, b = (
-        (start - front.min(axis=0)) / np.ptp(front, axis=0),
-        (end - front.min(axis=0)) / np.ptp(front, axis=0),
-    )
-    distance = np.abs((b - a)[0] * (a - scaled)[:, 1] - (a - scaled)[:, 0] * (b - a)[1]) / np.linalg.norm(b - a)
-    assert knee(front) == int(distance.argmax())
-
-
-@given(POINTS, st.floats(0.1, 100), st.floats(0.1, 100))
-def test_knee_is_a_point_and_ignores_units(values: np.ndarray, a: float, b: float) -> None:
-    values = np.round(values)  # no ties made or broken by rounding
-    bends = 1 - ((values - values.min(axis=0)) / np.maximum(np.ptp(values, axis=0), 1e-300)).sum(axis=1)
-    assert bends[knee(values * [a, b])] == pytest.approx(bends.max())
-
-
-def test_knee_of_few_or_equal_points() -> None:
-    assert knee(np.array([[3.0, 4.0]])) == 0
-    assert knee(np.full((3, 2), 0.5)) == 0
-    assert knee(np.array([[0.0, 1.0], [1.0, 0.0]])) == 0
-
-
-@pytest.mark.parametrize("values", [np.empty((0, 2)), np.zeros((2, 3)), np.array([[0.0, math.inf]])])
-def test_knee_refuses_what_is_no_front(values: np.ndarray) -> None:
-    with pytest.raises((ValueError, TypeCheckError), match=r"(?i)expected"):
-        knee(values)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from saber.scoring.score import scale_to_unit, score
+from saber.scoring.pareto import scale_to_unit, score
 
 UNIT = st.floats(0, 1)
 NATS = st.floats(0, 100)

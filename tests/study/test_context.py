@@ -12,9 +12,9 @@ import torch
 
 from saber.config import ModelConfig
 from saber.keys import with_values
-from saber.lm.architecture import loading
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.architecture.loading import load_as
+from saber.lm.loading import load as loading
+from saber.lm.loading.load import load_as
 from saber.study.context import in_full_dtype, load_base
 from saber.study.front import checkpoint_comparison as checkpoints
 from saber.study.run.session import resume

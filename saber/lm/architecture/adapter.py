@@ -11,10 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saber.lm.architecture.families import FAMILIES, Family
-from saber.lm.architecture.placement import computes_on
+from saber.lm.architecture.devices import computes_on
+from saber.lm.architecture.families import FAMILIES, UNSERVED, Family
 from saber.lm.architecture.text_half import blocks_path, text_config, text_type
-from saber.lm.architecture.unserved import UNSERVED
 from saber.lm.architecture.writers import Writer, find_writer
 from saber.lm.chat.chat_format import ChatFormat, shaped
 from saber.types import UserError
@@ -155,3 +154,36 @@ def with_system(adapter: Adapter, system_prompt: str | None) -> Adapter:
         UserError: as of `with_chat`.
     """
     return with_chat(adapter, adapter.chat, system_prompt)
+
+
+def shape(writer: Writer) -> str:
+    """The weight's shape, and the bias's where there is one."""
+    weight = " x ".join(str(n) for n in writer.weight.shape)
+    return weight if writer.bias is None else f"{weight} + bias {' x '.join(str(n) for n in writer.bias.shape)}"
+
+
+def before_the_add(adapter: Adapter, writer: Writer) -> str:
+    """The norms, gates and scales that an output passes, in order."""
+    steps = [f"norm {name}" for name in writer.norms]
+    if not writer.norms and writer.write is not writer.module:
+        block = adapter.blocks[writer.layer]
+        inside = next(name for name, module in block.named_modules() if module is writer.write)
+        steps.append(f"gate or sum inside {inside}")
+    if writer.multiplier != 1.0:
+        steps.append(f"times {writer.multiplier:g}")
+    return ", then ".join(steps) or "nothing"
+
+
+def limits(adapter: Adapter) -> list[str]:
+    """What an edit of this model cannot do exactly, one sentence each."""
+    found = [] if adapter.family.inexact is None else [adapter.family.inexact]
+    if any(writer.gain is not None for writer in adapter.writers):
+        found.append(
+            "behind a norm only the strengths 0 and 1 are exact: between them the norm scales what is left up again"
+        )
+    if any(writer.fused for writer in adapter.writers):
+        found.append("fused experts have no row norms of their own to keep and no LoRA form: export them merged")
+        found.append("with edit.reader=inputs they are read by the sum of their outputs, as each has inputs of its own")
+    if not all(writer.in_full for writer in adapter.writers):
+        found.append("quantised weights can be edited virtually, not baked: bake in the full dtype")
+    return found

@@ -6,8 +6,7 @@ from collections.abc import Hashable, Mapping
 from itertools import groupby
 from typing import TypeVar
 
-from saber.lm.architecture.families import FAMILIES
-from saber.lm.architecture.unserved import UNSERVED
+from saber.lm.architecture.families import FAMILIES, UNSERVED
 from saber.lm.architecture.writer_rows import Family, WriterRow
 from saber.types import WRITER_KINDS
 

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from saber.lm.architecture.capture import watched
-from saber.lm.architecture.layouts import WEIGHT, Layout, residual_axis
 from saber.lm.architecture.text_half import text_config, text_type
-from saber.lm.architecture.writer_rows import Family, WriterRow
+from saber.lm.architecture.writer_rows import WEIGHT, Family, Layout, WriterRow, residual_axis
 from saber.types import UserError, WriterKind
 
 EXPLAINED, USED = 1e-4, 1e-3  # relative error of a sum that is whole, and the smallest coefficient of a part of it

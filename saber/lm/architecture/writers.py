@@ -10,18 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from saber.lm.architecture.layouts import (
+from saber.lm.architecture.devices import computes_on
+from saber.lm.architecture.writer_rows import (
     BIAS,
     MEANING,
     WEIGHT,
     Layout,
+    WriterRow,
     bias_columns,
     is_fused,
     residual_axis,
     weight_columns,
 )
-from saber.lm.architecture.placement import computes_on
-from saber.lm.architecture.writer_rows import WriterRow
 from saber.types import UserError, WriterKind
 
 EDITABLE_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saber.lm.architecture.adapter import Adapter, Writer
-from saber.lm.architecture.layouts import weight_columns
+from saber.lm.architecture.writer_rows import weight_columns
 from saber.lm.editing.apply import edit_of_output, edits_by_writer
 from saber.lm.editing.low_rank import WriterEdit
 from saber.types import EditPlan, UserError

@@ -13,18 +13,17 @@ from torch import Tensor
 from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.editing.compiled import CompiledPlan
-from saber.lm.evaluation.labels import label_text
 from saber.lm.evaluation.outcomes import drift_by_category, rates, retained
 from saber.lm.evaluation.passes import run
-from saber.lm.evaluation.protocol import ordered, protocol_digest
+from saber.lm.evaluation.protocol import label_text, ordered, protocol_digest
 from saber.lm.evaluation.reference import Reference, make_reference
 from saber.lm.evaluation.teacher_forcing import POSITIONS
-from saber.lm.inference.generation import Decoded
+from saber.lm.inference.generation.greedy import Decoded
 from saber.lm.inference.thought import ThoughtReader, parted
-from saber.method.separability import residual_refusal
+from saber.method.ranking import residual_refusal
 from saber.metrics import DRIFT, RESIDUAL
-from saber.scoring.answers import is_correct
 from saber.scoring.divergence import drift_profile
+from saber.scoring.labelling import is_correct
 from saber.scoring.refusals import Label
 from saber.scoring.statistics import bootstrap_mean
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, Split, UserError

@@ -17,8 +17,8 @@ from saber.lm.evaluation.protocol import under
 from saber.lm.evaluation.reference import Reference
 from saber.lm.evaluation.teacher_forcing import drift_of
 from saber.lm.inference.batches import tokenise
-from saber.lm.inference.decoding import HeadStart
-from saber.lm.inference.generation import Decoded, Tokens, greedy
+from saber.lm.inference.generation.decoding import HeadStart
+from saber.lm.inference.generation.greedy import Decoded, Tokens, greedy
 from saber.lm.inference.prefix import PrefixRead
 from saber.lm.inference.residuals import LastTokens
 from saber.types import EditPlan, Prompt

@@ -1,4 +1,4 @@
-"""The protocol: how numbers are measured under a profile, and the digest that keeps two protocols apart."""
+"""The protocol: how numbers are measured and replies labelled under a profile, and the digest that tells two apart."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter, with_system
 from saber.lm.chat.chat_format import TODAY, writes_the_date
-from saber.lm.inference.generation import end_tokens
-from saber.lm.inference.suppression import suppressed_of
-from saber.scoring.labelling import labeller_digest
+from saber.lm.inference.generation.greedy import end_tokens
+from saber.lm.inference.generation.suppression import suppressed_of
+from saber.scoring.labelling import label_reply, labeller_digest
 from saber.scoring.markers import markers_of
+from saber.scoring.refusals import Label, find_marker, label_response
 from saber.types import PROMPT_KINDS, Prompt, Split, digest_json
 
 DEFINITIONS = 2  # raise it when a metric is computed in another way, so that old and new numbers are kept apart
@@ -91,3 +92,18 @@ def _rarities(adapter: Adapter, profile: EvaluateConfig) -> dict[str, Any]:
     if writes_the_date(adapter.tokenizer):
         found["today"] = TODAY.isoformat()
     return found
+
+
+def label_text(text: str, prompt: str, profile: EvaluateConfig, *, finished: bool) -> tuple[Label, str | None]:
+    """The label and what fired: by markers only where a response refuses, by rules always.
+
+    Under rules, a response refuses as well where a marker of another language, or of the user's own, occurs.
+
+    Raises:
+        UserError: a list of markers is unknown, cannot be read, or is no list of markers.
+    """
+    if profile.labeller == "markers":
+        return label_response(text, finished=finished, markers=marker_words(profile), empty_is=profile.empty_is)
+    if marker := find_marker(text, further_markers(profile)):
+        return "refuse", marker
+    return label_reply(text, prompt, finished=finished, empty_is=profile.empty_is)

@@ -15,8 +15,8 @@ from saber.lm.architecture.adapter import Adapter
 from saber.lm.evaluation.base_logits import Batches, Rows, Say, bytes_per_position, part_bytes, teacher_forced
 from saber.lm.evaluation.protocol import ordered, protocol_digest, under
 from saber.lm.inference.batches import check_fits, check_held, tokenise
-from saber.lm.inference.drafts import Past
-from saber.lm.inference.generation import Decoded, greedy, limits_of
+from saber.lm.inference.generation.drafts import Past
+from saber.lm.inference.generation.greedy import Decoded, greedy, limits_of
 from saber.lm.inference.kv_cache import rewindable_cache
 from saber.lm.inference.prefix import Prefix, prefix_of
 from saber.types import Split, digest_json

@@ -16,10 +16,10 @@ from saber.lm.architecture.adapter import Adapter
 from saber.lm.evaluation.base_logits import TeacherForced
 from saber.lm.evaluation.reference import Reference
 from saber.lm.inference.batches import Batch
-from saber.lm.inference.generation import end_tokens
+from saber.lm.inference.generation.greedy import end_tokens
+from saber.lm.inference.generation.suppression import suppressed_of
 from saber.lm.inference.prefix import PrefixRead
 from saber.lm.inference.residuals import LastTokens
-from saber.lm.inference.suppression import suppressed_of
 from saber.scoring.divergence import kl_divergence_nats
 from saber.vocabulary import DriftPosition
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from saber.cache import Cached, cached
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.inference.batches import check_fits, tokenise
-from saber.lm.inference.generation import greedy, limits_of
+from saber.lm.inference.generation.greedy import greedy, limits_of
 from saber.lm.inference.thought import ThoughtReader
 from saber.types import Prompt, UserError
 

@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.chat.chat_format import encode
-from saber.lm.inference.generation import greedy
+from saber.lm.inference.generation.greedy import greedy
 
 FIRST_LOOK = 16  # tokens of each reply that are compared first; more only where all of them are the same
 N_PROMPTS = 100  # of each of two kinds

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.chat.chat_format import ChatFormat, Thinking, ThinkingMode, encode, reads_argument, render
 from saber.lm.chat.thought_formats import SWITCH_OFF, SWITCH_ON, THOUGHT_FORMATS, ThoughtFormat, format_named, format_of
-from saber.lm.inference.generation import greedy
+from saber.lm.inference.generation.greedy import greedy
 from saber.lm.inference.thought import OPENING_TOKENS
 from saber.types import UserError
 

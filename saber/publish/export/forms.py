@@ -12,14 +12,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from saber.config import Config
 from saber.console import terminal
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.architecture.loading import load_as
 from saber.lm.editing.checkpoint import release, verify_checkpoint
 from saber.lm.editing.checkpoint_files import checkpoint_files, checkpoint_folder
-from saber.lm.editing.gguf_adapter import check_gguf_adapter, read_gguf_adapter, save_gguf_adapter
+from saber.lm.editing.gguf import check_gguf_adapter, read_gguf_adapter, save_gguf_adapter
 from saber.lm.editing.lora import check_adapter, read_adapter, save_adapter
 from saber.lm.editing.lora_factors import check_factors, merge_factors
 from saber.lm.editing.packed import packing_of, refuse_packing
 from saber.lm.editing.shards import bake_checkpoint, size_in_bytes, stored_tensors
+from saber.lm.loading.load import load_as
 from saber.publish.export.modelfile import modelfile
 from saber.publish.text.wording import size_text
 from saber.redaction import public

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from saber.keys import parse_config
-from saber.lm.architecture.loading import load_as, quiet
 from saber.lm.editing.checkpoint_files import checkpoint_folder
 from saber.lm.editing.plan_file import load_plan
+from saber.lm.loading.load import load_as, quiet
 from saber.publish.export.forms import Base, write_form
 from saber.publish.export.provenance import OURS, PLAN_FILE, base_digests, file_digests
 from saber.types import UserError

@@ -16,7 +16,7 @@ from saber.publish.analysis.selective_points import SELECTIVE_HEADER, selective_
 from saber.publish.figures import CATALOGUE, Drawing
 from saber.publish.report.interpretation import counting, held_out, marked_points, read_result
 from saber.publish.report.page import drawn, render_page
-from saber.publish.text.columns import COLUMNS, Cell, cell, front_rows, short_label
+from saber.publish.text.metric_columns import COLUMNS, Cell, cell, front_rows, short_label
 from saber.publish.text.wording import (
     estimate_text,
     is_drift,

@@ -9,12 +9,12 @@ from saber.config import Config
 from saber.console import announce
 from saber.data.splits import load_splits
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.architecture.loading import load_as, quiet
 from saber.lm.architecture.weights import weights_digest
 from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.protocol import marker_words, protocol_digest
 from saber.lm.evaluation.reference import Reference, make_reference
 from saber.lm.inference.batches import tokenise
+from saber.lm.loading.load import load_as, quiet
 from saber.study.chat_recognition import recognised
 from saber.study.context import load_base, study_folder
 from saber.types import EditPlan, Split, SplitName, UserError

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from saber.keys import with_values
 from saber.lm.planning import rank_with, select
-from saber.method.winsorisation import largest_shares
+from saber.method.extraction import largest_shares
 from saber.study.context import Workbench
 from saber.study.front.points import find_point
 from saber.study.store.records import complete_trials

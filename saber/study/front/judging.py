@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from saber.config import JudgeConfig
-from saber.lm.evaluation.judge_endpoint import INSTRUCTION, NoLabel, ask
-from saber.scoring.agreement import cohens_kappa
-from saber.scoring.statistics import rate
+from saber.lm.evaluation.judges import INSTRUCTION, NoLabel, ask
+from saber.scoring.statistics import cohens_kappa, rate
 from saber.study.named_places import check_web_address
 from saber.study.store.score_cache import Kept
 from saber.types import Judgement, Response, digest_json
@@ -21,7 +20,7 @@ def judge_responses(responses: Sequence[Response], judge: JudgeConfig) -> Iterat
         UserError: the judge cannot be loaded, or has no such label, or no such address.
     """
     if judge.kind == "hf_classifier":
-        from saber.lm.evaluation.judge_classifier import classify
+        from saber.lm.evaluation.judges import classify
 
         return classify(responses, judge)
     check_web_address(judge.url)

@@ -13,7 +13,7 @@ from saber.lm.evaluation.measurement import label
 from saber.lm.evaluation.outcomes import rates
 from saber.lm.evaluation.protocol import ordered, protocol_digest, under
 from saber.lm.inference.batches import tokenise
-from saber.lm.inference.generation import Decoded, greedy, limits_of
+from saber.lm.inference.generation.greedy import Decoded, greedy, limits_of
 from saber.lm.inference.thought import Limits
 from saber.study.context import Workbench
 from saber.study.store.records import plan_path

@@ -10,8 +10,7 @@ import optuna
 
 from saber.config import Config
 from saber.metrics import DRIFT, REFUSAL, RESIDUAL, UNPROTECTED_REFUSAL
-from saber.scoring.pareto import hypervolume_shares, pareto_mask
-from saber.scoring.score import scale_to_unit, score
+from saber.scoring.pareto import hypervolume_shares, pareto_mask, scale_to_unit, score
 from saber.study.store.records import complete_trials, metrics_from_json
 from saber.types import FrontierPoint, Metrics, Objective, UserError
 

@@ -14,7 +14,7 @@ import torch
 from saber.config import Config
 from saber.console import announce
 from saber.lm.evaluation.base_logits import GIGABYTE
-from saber.lm.inference.generation import limits_of
+from saber.lm.inference.generation.greedy import limits_of
 from saber.lm.inference.oom import Room
 from saber.lm.inference.positions import rows_to_read
 from saber.study.context import Workbench, few_prompts

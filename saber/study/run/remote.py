@@ -12,7 +12,7 @@ from pathlib import Path
 
 from saber.config import Config
 from saber.console import announce
-from saber.lm.architecture.placement import in_main_memory
+from saber.lm.architecture.devices import in_main_memory
 from saber.lm.editing.compiled import CompiledPlan
 from saber.lm.inference.oom import Room
 from saber.study.context import Workbench, open_workbench, study_folder

@@ -19,13 +19,12 @@ from saber.study.base_replies import base_rows, show_base
 from saber.study.context import Workbench, open_workbench, study_folder
 from saber.study.disk_room import spoken_room
 from saber.study.preflight import preflight
-from saber.study.run.batching import with_batch, with_known_batch
+from saber.study.run.calibration import with_batch, with_known_batch, with_known_scale, with_scale
 from saber.study.run.driver import drive, more_trials, new_points, wanted_trials
 from saber.study.run.forecast import forecast, spoken
-from saber.study.run.launch import check_launch, n_outstanding, workers_of
 from saber.study.run.progress import Progress
-from saber.study.run.scale import with_known_scale, with_scale
-from saber.study.search.sampler import make_sampler
+from saber.study.run.start_workers import check_launch, n_outstanding, workers_of
+from saber.study.search.samplers import make_sampler
 from saber.study.search.space import parse_space
 from saber.study.store.database_lock import database_lock
 from saber.study.store.database_retry import first_line, passes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from saber.lm.architecture.description import before_the_add, limits, shape
+from saber.lm.architecture.adapter import before_the_add, limits, shape
 from tests.lm.families import CASES, tiny
 
 STEPS = [

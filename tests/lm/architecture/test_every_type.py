@@ -16,13 +16,12 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.lm.architecture.families import FAMILIES
+from saber.lm.architecture.families import FAMILIES, UNSERVED
 from saber.lm.architecture.text_half import text_type
-from saber.lm.architecture.unserved import UNSERVED
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.editing.apply import applied, bake
 from saber.lm.editing.shards import bake_checkpoint
-from saber.lm.inference.generation import greedy
+from saber.lm.inference.generation.greedy import greedy
 from saber.lm.inference.residuals import last_token_residuals
 from saber.types import EditPlan, Prompt, UserError
 from tests.lm.plans import TOKENS, everywhere, logits, relative, share_along, two_rounds, unit

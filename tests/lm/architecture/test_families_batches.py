@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.lm.inference.decoding import HeadStart
-from saber.lm.inference.drafts import Past
-from saber.lm.inference.generation import greedy
+from saber.lm.inference.generation.decoding import HeadStart
+from saber.lm.inference.generation.drafts import Past
+from saber.lm.inference.generation.greedy import greedy
 from saber.lm.inference.kv_cache import rewindable_cache
 from saber.lm.inference.residuals import last_token_residuals
 from saber.types import Prompt

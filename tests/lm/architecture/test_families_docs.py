@@ -11,9 +11,9 @@ import torch
 from saber.lm.architecture.adapter import adapt
 from saber.lm.architecture.families import FAMILIES
 from saber.lm.architecture.family_table import in_page
-from saber.lm.architecture.loading import build_model
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.editing.apply import applied, bake
+from saber.lm.loading.load import build_model
 from saber.types import EditPlan
 from saber.writers import main
 from tests.conftest import randomise

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from saber.lm.architecture.adapter import adapt
-from saber.lm.architecture.load_errors import not_loaded
-from saber.lm.architecture.loading import build_model, load
-from saber.lm.architecture.model_classes import auto_class
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.architecture.weights import weights_digest
+from saber.lm.loading.load import build_model, load
+from saber.lm.loading.load_errors import not_loaded
+from saber.lm.loading.model_classes import auto_class
 from saber.organism.tokenizer import organism_tokenizer
 from saber.types import UserError
 from tests.conftest import randomise

@@ -11,14 +11,14 @@ from hydra import compose, initialize_config_module
 from saber.command import to_config
 from saber.command_words import spell_out
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.architecture.loading import build_model, load, load_as
-from saber.lm.architecture.placement import in_main_memory, is_offloaded, is_spread
+from saber.lm.architecture.devices import in_main_memory, is_offloaded, is_spread
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.architecture.weights import weights_digest
 from saber.lm.editing.apply import applied, bake
 from saber.lm.editing.shards import bake_checkpoint
-from saber.lm.inference.generation import greedy
+from saber.lm.inference.generation.greedy import greedy
 from saber.lm.inference.residuals import last_token_residuals
+from saber.lm.loading.load import build_model, load, load_as
 from saber.organism.tokenizer import organism_tokenizer
 from saber.types import Prompt, UserError
 from tests.conftest import randomise

@@ -9,11 +9,11 @@ import pytest
 
 from saber.lm.architecture.adapter import adapt, adapt_as
 from saber.lm.architecture.families import FAMILIES
-from saber.lm.architecture.loading import build_model
 from saber.lm.architecture.proposal import as_code, propose
 from saber.lm.architecture.text_half import text_type
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.architecture.writer_rows import Family, WriterRow
+from saber.lm.loading.load import build_model
 from saber.organism.tokenizer import organism_tokenizer
 from saber.types import UserError
 from saber.writers import main

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.lm.architecture.loading import build_model, load
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.architecture.weights import weights_digest
 from saber.lm.editing.apply import applied, bake
 from saber.lm.editing.lora import merge_adapter, read_adapter, save_adapter
 from saber.lm.editing.lora_factors import check_factors
 from saber.lm.editing.packed import packed_note
+from saber.lm.loading.load import build_model, load
 from saber.organism.tokenizer import organism_tokenizer
 from saber.types import UserError
 from saber.vocabulary import Quantise

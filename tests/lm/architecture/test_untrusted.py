@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from saber.lm.architecture.loading import load, load_classifier
+from saber.lm.loading.load import load, load_classifier
 from saber.types import UserError
 from tests.commands import run_here
 

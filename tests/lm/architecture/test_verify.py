@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from saber.lm.architecture.adapter import Adapter, adapt, adapt_as
-from saber.lm.architecture.loading import build_model
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.architecture.writer_rows import Family, WriterRow
+from saber.lm.loading.load import build_model
 from saber.types import UserError
 from tests.lm.families import SMALL, tiny
 from tests.lm.tiny_types import TYPES, build_type, tiny_of_type

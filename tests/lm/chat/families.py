@@ -10,8 +10,8 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from saber.lm.architecture.adapter import Adapter, adapt, with_chat
-from saber.lm.architecture.loading import build_model, build_tokenizer
 from saber.lm.chat.chat_format import ChatFormat
+from saber.lm.loading.load import build_model, build_tokenizer
 from tests.conftest import TINY_GEMMA4, randomise
 from tests.lm.families import CASES
 

@@ -14,7 +14,7 @@ from saber.lm.chat import chat_format
 from saber.lm.chat.chat_format import ChatFormat, reads_argument, render
 from saber.lm.evaluation.protocol import protocol_digest, under
 from saber.lm.inference.batches import check_held, tokenise
-from saber.lm.inference.generation import greedy
+from saber.lm.inference.generation.greedy import greedy
 from saber.study.chat_recognition import remarks
 from saber.types import Prompt, Split, UserError
 from tests.lm.chat.families import FAMILIES, adapter_of, template_of

@@ -13,7 +13,7 @@ from saber.lm.chat.thought_formats import THOUGHT_FORMATS, format_of
 from saber.lm.inference import common_prefix as common_prefix_module
 from saber.lm.inference import thinking
 from saber.lm.inference.common_prefix import with_common_prefix
-from saber.lm.inference.generation import Decoded
+from saber.lm.inference.generation.greedy import Decoded
 from saber.lm.inference.thinking import Asked, restored, stored, with_thinking
 from saber.types import UserError
 from tests.lm.chat.families import adapter_of, template_of

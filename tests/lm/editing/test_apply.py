@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.lm.architecture.loading import build_model
 from saber.lm.editing.apply import DenseEdit, LowRankEdit, TrialEdits, applied, bake, edit_of_output, edits_by_writer
 from saber.lm.editing.low_rank import WriterEdit, compile_low_rank, orthonormalise
+from saber.lm.loading.load import build_model
 from saber.types import EditPlan, Round, UserError
 from tests.conftest import TINY_GEMMA4, randomise
 from tests.lm.families import tiny

@@ -9,8 +9,14 @@ import pytest
 import torch
 
 from saber.lm.editing.apply import applied
-from saber.lm.editing.gguf_adapter import check_gguf_adapter, read_gguf_adapter, save_gguf_adapter
-from saber.lm.editing.gguf_names import ARCHITECTURES, REARRANGED, gguf_names
+from saber.lm.editing.gguf import (
+    ARCHITECTURES,
+    REARRANGED,
+    check_gguf_adapter,
+    gguf_names,
+    read_gguf_adapter,
+    save_gguf_adapter,
+)
 from saber.lm.editing.lora_factors import merge_factors
 from saber.types import EditPlan, UserError
 from tests.lm.families import CASES, tiny

@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from saber.lm.architecture.loading import build_model
 from saber.lm.editing.apply import bake
 from saber.lm.editing.checkpoint import verify_checkpoint
 from saber.lm.editing.plan_file import save_plan
 from saber.lm.editing.shards import bake_checkpoint
+from saber.lm.loading.load import build_model
 from saber.types import EditPlan, UserError
 from tests.lm.families import CASES, tiny
 from tests.lm.plans import everywhere, two_rounds, unit
@@ -79,10 +79,10 @@ from pathlib import Path
 import torch
 from saber.lm.architecture.adapter import adapt
 from saber.lm.editing.apply import bake
-from saber.lm.architecture.loading import build_model
+from saber.lm.loading.load import build_model
 from saber.lm.editing.checkpoint import verify_checkpoint
 from saber.lm.editing.plan_file import save_plan
-from saber.lm.architecture.loading import build_model
+from saber.lm.loading.load import build_model
 from saber.lm.editing.checkpoint import verify_checkpoint
 from saber.lm.editing.plan_file import load_plan
 from saber.lm.editing.shards import bake_checkpoint

@@ -208,7 +208,7 @@ torch.set_num_threads(1)
 from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import adapt
 from saber.lm.evaluation.teacher_forcing import drift_of
-from saber.lm.architecture.loading import build_model
+from saber.lm.loading.load import build_model
 from saber.lm.evaluation.reference import make_reference
 from saber.types import Prompt, Split
 from tests.conftest import TINY_GEMMA4

@@ -21,9 +21,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from saber.config import JudgeConfig
-from saber.lm.evaluation.judge_endpoint import NoLabel
+from saber.lm.evaluation.judges import NoLabel
 from saber.publish.analysis.label_checks import agreement_text
-from saber.scoring.agreement import cohens_kappa
+from saber.scoring.statistics import cohens_kappa
 from saber.study.front.judging import judge_digest, judge_responses, judgements
 from saber.types import Prompt, Response, UserError
 

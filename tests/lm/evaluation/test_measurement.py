@@ -21,11 +21,11 @@ from saber.lm.evaluation.protocol import drift_prompts, ordered, protocol_digest
 from saber.lm.evaluation.reference import Reference, make_reference
 from saber.lm.evaluation.teacher_forcing import POSITIONS, drift_of
 from saber.lm.inference.batches import tokenise
-from saber.lm.inference.generation import end_tokens, greedy
+from saber.lm.inference.generation.greedy import end_tokens, greedy
 from saber.lm.inference.prefix import FEWEST, Prefix
 from saber.lm.inference.residuals import last_token_residuals, probe
-from saber.method.separability import layer_fisher_ratio
-from saber.organism.prompts import organism_splits
+from saber.method.ranking import layer_fisher_ratio
+from saber.organism.prompt_sets import organism_splits
 from saber.types import EditPlan, ProbeSet, Prompt, Response, Split, UserError
 
 PROFILE = EvaluateConfig(max_new_tokens=8, batch_size=32, n_bootstrap=100)

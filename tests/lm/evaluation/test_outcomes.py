@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from saber.config import EvaluateConfig
-from saber.lm.architecture.loading import load, quiet
 from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.outcomes import outcomes_of
 from saber.lm.evaluation.reference import make_reference
-from saber.organism.prompts import organism_splits
+from saber.lm.loading.load import load, quiet
+from saber.organism.prompt_sets import organism_splits
 from saber.study.store.artifacts import response_rows, responses_from_rows
 from saber.types import PROMPT_KINDS, Split
 from tests.lm.evaluation.test_profiles import plan_of

@@ -11,9 +11,8 @@ from hydra import compose, initialize_config_module
 from saber.command import to_config
 from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.evaluation.labels import label_text
 from saber.lm.evaluation.measurement import measure_trials
-from saber.lm.evaluation.protocol import drift_prompts, marker_words, ordered, protocol_digest, under
+from saber.lm.evaluation.protocol import drift_prompts, label_text, marker_words, ordered, protocol_digest, under
 from saber.lm.evaluation.reference import make_reference
 from saber.scoring.refusals import label_response
 from saber.types import EditPlan, Split

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.editing.apply import applied
 from saber.lm.inference.batches import PASS_TOKENS
-from saber.lm.inference.decoding import HeadStart, n_confirmed, width_of
-from saber.lm.inference.drafts import MAX_PHRASES, MAX_TRIALS, PHRASE, Past
-from saber.lm.inference.generation import greedy
+from saber.lm.inference.generation.decoding import HeadStart, n_confirmed, width_of
+from saber.lm.inference.generation.drafts import MAX_PHRASES, MAX_TRIALS, PHRASE, Past
+from saber.lm.inference.generation.greedy import greedy
 from saber.lm.inference.kv_cache import rewindable_cache
 from saber.lm.inference.residuals import LastTokens
 from saber.types import EditPlan

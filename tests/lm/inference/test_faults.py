@@ -17,8 +17,8 @@ from saber.lm.architecture.adapter import Adapter
 from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.reference import make_reference
 from saber.lm.inference.batches import Batch, pad_left, tokenise
-from saber.lm.inference.generation import greedy
-from saber.organism.prompts import organism_splits
+from saber.lm.inference.generation.greedy import greedy
+from saber.organism.prompt_sets import organism_splits
 from saber.types import EditPlan, Split, UserError
 from tests.lm.evaluation.test_profiles import plan_of
 
@@ -66,7 +66,7 @@ def test_padding_on_the_right_would_change_what_is_said(
         masks = [torch.roll(mask, int(mask.sum())) for mask in left.attention_mask]
         return Batch(torch.stack(turned), torch.stack(masks))
 
-    monkeypatch.setattr("saber.lm.inference.decoding.pad_left", pad_right)
+    monkeypatch.setattr("saber.lm.inference.generation.decoding.pad_left", pad_right)
     (broken,) = greedy(adapter, rows, max_new_tokens=12, batch_size=64)
     assert broken != plain  # so that the test of batched against single decoding would see it
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.lm.architecture.loading import build_model
 from saber.lm.editing.apply import applied
-from saber.lm.inference.generation import greedy
+from saber.lm.inference.generation.greedy import greedy
 from saber.lm.inference.residuals import last_token_residuals
+from saber.lm.loading.load import build_model
 from saber.types import EditPlan, Prompt
 from tests.conftest import TINY_GEMMA4, randomise
 

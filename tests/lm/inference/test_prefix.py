@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from saber.lm.architecture.adapter import Adapter, adapt
 from saber.lm.editing.apply import applied
 from saber.lm.inference import prefix as prefixes
-from saber.lm.inference.decoding import HeadStart
-from saber.lm.inference.drafts import Past
-from saber.lm.inference.generation import greedy
+from saber.lm.inference.generation.decoding import HeadStart
+from saber.lm.inference.generation.drafts import Past
+from saber.lm.inference.generation.greedy import greedy
 from saber.lm.inference.kv_cache import rewindable_cache
 from saber.lm.inference.prefix import FEWEST, prefix_of
 from saber.lm.inference.residuals import last_token_residuals

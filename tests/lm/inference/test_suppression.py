@@ -23,7 +23,7 @@ from saber.lm.evaluation.measurement import measure_trials
 from saber.lm.evaluation.protocol import protocol_digest
 from saber.lm.evaluation.reference import make_reference
 from saber.lm.inference.batches import tokenise
-from saber.lm.inference.suppression import Suppressed, ignored_by, suppressed_of
+from saber.lm.inference.generation.suppression import Suppressed, ignored_by, suppressed_of
 from saber.study.chat_recognition import remarks
 from saber.types import EditPlan, Split
 

@@ -12,13 +12,13 @@ import torch
 
 from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.lm.architecture.loading import build_model
 from saber.lm.chat.chat_format import ChatFormat, Thinking
 from saber.lm.chat.thought_formats import format_named
 from saber.lm.evaluation.measurement import label
 from saber.lm.evaluation.outcomes import outcomes_of, rates
-from saber.lm.inference.decoding import HeadStart
-from saber.lm.inference.generation import Decoded, greedy, limits_of
+from saber.lm.inference.generation.decoding import HeadStart
+from saber.lm.inference.generation.greedy import Decoded, greedy, limits_of
+from saber.lm.loading.load import build_model
 from saber.study.front.length_check import cut
 from saber.study.store.artifacts import response_rows, responses_from_rows
 from saber.types import Prompt, Response

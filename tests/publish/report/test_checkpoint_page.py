@@ -16,9 +16,9 @@ from hydra import compose, initialize_config_module
 from rich.console import Console
 
 from saber.command import to_config
-from saber.lm.architecture.loading import load, quiet
 from saber.lm.editing.apply import bake
-from saber.organism.prompts import organism_splits
+from saber.lm.loading.load import load, quiet
+from saber.organism.prompt_sets import organism_splits
 from saber.publish.report.checkpoint_page import compare
 from saber.scoring.statistics import prompts_for_half_width
 from saber.types import PROMPT_KINDS, EditPlan, UserError

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from transformers import PreTrainedTokenizerFast
 
 from saber.lm.evaluation.measurement import measure_trials
-from saber.organism.prompts import organism_splits
+from saber.organism.prompt_sets import organism_splits
 from saber.study.front import frontier as front
 from saber.study.front import held_out as holdout
 from saber.study.run.session import resume

@@ -11,7 +11,7 @@ import pytest
 
 from saber.lm.editing.plan_file import load_plan
 from saber.lm.evaluation.protocol import ordered
-from saber.lm.inference.generation import Decoded, greedy
+from saber.lm.inference.generation.greedy import Decoded, greedy
 from saber.lm.inference.thought import Limits
 from saber.publish.analysis.label_checks import flips_text
 from saber.scoring.refusals import Label

@@ -11,8 +11,8 @@ import pytest
 
 from saber.config import Config
 from saber.keys import with_values
-from saber.study.run import batching
-from saber.study.run.batching import REMEMBERED, with_batch, with_known_batch
+from saber.study.run import calibration as batching
+from saber.study.run.calibration import REMEMBERED, with_batch, with_known_batch
 from saber.study.run.forecast import Calibration
 from tests.commands import run_here, words_of
 from tests.study.run.test_driver import config

@@ -19,9 +19,9 @@ from rich.console import Console
 from saber.config import Config, LaunchConfig
 from saber.keys import with_values
 from saber.study.run.driver import drive
-from saber.study.run.launch import check_launch
 from saber.study.run.progress import Progress
 from saber.study.run.ray_workers import check_resources, ray_workers
+from saber.study.run.start_workers import check_launch
 from saber.study.search.space import parse_space
 from saber.study.store.records import finished_trials
 from saber.study.trial_result import TrialResult

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saber.study.run.scale import LARGEST_KLD, SCALE, STRENGTHS, Tried, unit_of
+from saber.study.run.calibration import LARGEST_KLD, SCALE, STRENGTHS, Tried, unit_of
 from tests.commands import open_trials, run_here, words_of
 
 untimed = settings(deadline=None, derandomize=True)

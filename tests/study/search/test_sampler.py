@@ -17,9 +17,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from saber.config import StudyConfig
 from saber.scoring.pareto import pareto_mask
-from saber.study.search import bounded_tpe
-from saber.study.search.bounded_tpe import BEST, KEPT, MOST, BoundedTPE, thinned
-from saber.study.search.sampler import make_sampler
+from saber.study.search import samplers as bounded_tpe
+from saber.study.search.samplers import BEST, KEPT, MOST, BoundedTPE, make_sampler, thinned
 from saber.types import UserError
 
 STUDY = StudyConfig(name="x", sampler="tpe")

@@ -28,13 +28,13 @@ from transformers.core_model_loading import (
 
 from saber.config import ModelConfig
 from saber.lm.architecture.adapter import Adapter, adapt, with_chat
-from saber.lm.architecture.checkpoint_kind import refuse_unknown_tokens, refuse_what_is_no_checkpoint
-from saber.lm.architecture.load_errors import not_loaded
-from saber.lm.architecture.model_classes import auto_class, require_text
-from saber.lm.architecture.packing import bitsandbytes, packed_as, refuse_dtype
-from saber.lm.architecture.placement import one_device, spread
+from saber.lm.architecture.devices import one_device, spread
 from saber.lm.architecture.writers import EDITABLE_DTYPES
 from saber.lm.chat.chat_format import ChatFormat
+from saber.lm.loading.checkpoint_kind import refuse_unknown_tokens, refuse_what_is_no_checkpoint
+from saber.lm.loading.load_errors import not_loaded
+from saber.lm.loading.model_classes import auto_class, require_text
+from saber.lm.loading.packing import bitsandbytes, packed_as, refuse_dtype
 from saber.types import UserError
 from saber.vocabulary import Quantise
 

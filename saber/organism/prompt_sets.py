@@ -10,9 +10,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 
-from saber.organism.families import LANGUAGES
 from saber.organism.grammar import Request, RequestKind, all_requests, draw_request
-from saber.organism.language import Language
+from saber.organism.language import LANGUAGES, Language
 from saber.organism.tasks import TASKS, Task, TaskContent, draw_task
 from saber.types import SPLIT_NAMES, Prompt, PromptKind, Split, SplitName
 from saber.vocabulary import OrganismFamily

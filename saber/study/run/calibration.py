@@ -1,4 +1,4 @@
-"""A study's own scale: a coarse line search over strength, so that a search is in units of what this model needs."""
+"""Calibration: a study's unit of strength, by a coarse line search, and how many trials share a batch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 import optuna
+import torch
 
 from saber.console import announce
 from saber.keys import with_values
@@ -14,6 +15,7 @@ from saber.lm.inference.oom import Room
 from saber.metrics import DRIFT, REFUSAL, UNPROTECTED_REFUSAL
 from saber.study.context import Workbench, few_prompts
 from saber.study.run.evaluator import evaluate
+from saber.study.run.forecast import calibrations, fastest
 from saber.study.search.space import Knob, extremes
 from saber.study.store.records import finished_trials
 from saber.types import Metrics, UserError
@@ -24,6 +26,7 @@ STRENGTHS = (1.6, 0.8, 0.4, 0.2, 0.1, 0.05, 0.025)
 N_PROMPTS = 24  # of each kind at most: a refusal rate to within 20 points is enough to place a range
 LARGEST_KLD = 0.5  # nats at the strong end of the searched range; beyond it a model of any size talks nonsense
 DIGITS = 2
+REMEMBERED = "trials_per_batch"
 
 
 @dataclass(frozen=True)
@@ -124,3 +127,47 @@ def _reach(bench: Workbench, knobs: Sequence[Knob]) -> float:
     configured = abs(bench.config.edit.alpha_base)
     strongest = max(abs(alpha) for alpha in extremes("edit.alpha_base", knobs, bench.config))
     return max(1.0, strongest / configured) if configured else 1.0
+
+
+def with_batch(study: optuna.Study, bench: Workbench, knobs: Sequence[Knob]) -> Workbench:
+    """The workbench with a number for ``launch.trials_per_batch=auto``; the study remembers it by machine.
+
+    Sizes are doubled until the next one does not fit into memory or is no faster.
+    """
+    if not _is_auto(bench):
+        return bench
+    known, machine = dict(study.user_attrs.get(REMEMBERED, {})), machine_of(bench)
+    if machine not in known:
+        announce(f"launch.trials_per_batch=auto: measuring how many trials at once are fastest on {machine}")
+        known[machine] = fastest(calibrations(bench, knobs, until_slower=True)).trials_per_batch
+        study.set_user_attr(REMEMBERED, known)
+        announce(f"launch.trials_per_batch={known[machine]} is fastest, and remembered")
+    return _with(bench, known[machine])
+
+
+def with_known_batch(study: optuna.Study, bench: Workbench) -> Workbench:
+    """The same to look at a study or to export from it: nothing is measured or written.
+
+    Where this machine never drove the study, the least that any machine found is taken, or one trial at a time.
+    """
+    if not _is_auto(bench):
+        return bench
+    known = dict(study.user_attrs.get(REMEMBERED, {}))
+    return _with(bench, known.get(machine_of(bench), min(known.values(), default=1)))
+
+
+def _is_auto(bench: Workbench) -> bool:
+    return bench.config.launch.trials_per_batch == "auto"
+
+
+def _with(bench: Workbench, n: int) -> Workbench:
+    return replace(bench, config=with_values(bench.config, {"launch.trials_per_batch": n}))
+
+
+def machine_of(bench: Workbench) -> str:
+    """What decides the speed: the GPU, or the processor with its threads."""
+    device = bench.adapter.device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    n = torch.get_num_threads()
+    return f"{device.type}, {n} thread{'s' if n > 1 else ''}"

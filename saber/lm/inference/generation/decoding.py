@@ -14,12 +14,11 @@ from torch import Tensor
 
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.inference.batches import PASS_TOKENS, pad_left
-from saber.lm.inference.drafts import Drafts
-from saber.lm.inference.kv_cache import select_and_rewind
+from saber.lm.inference.generation.drafts import Drafts
+from saber.lm.inference.generation.suppression import suppressed_of
+from saber.lm.inference.kv_cache import ReadingState, select_and_rewind
 from saber.lm.inference.prefix import PrefixRead
-from saber.lm.inference.reading_state import ReadingState
 from saber.lm.inference.residuals import LastTokens
-from saber.lm.inference.suppression import suppressed_of
 from saber.lm.inference.thought import RowLimit
 
 SHRINK_AT = 0.75  # share of rows still open at which copying the cache pays

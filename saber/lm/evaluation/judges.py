@@ -1,4 +1,4 @@
-"""A judge behind an endpoint that speaks OpenAI's chat protocol: each answer is a label, or a reason why it is none."""
+"""Judges: another model says whether a response refuses, behind an endpoint or as a sequence classifier."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+import torch
+
 from saber.config import JudgeConfig
+from saber.lm.loading.load import load_classifier
 from saber.scoring.verdict import read_verdict
 from saber.types import Response, UserError
 
@@ -101,3 +104,24 @@ def _late(judge: JudgeConfig) -> str:
         f"expected an answer from the judge at {judge.url} within {judge.timeout_s:g} s, found none:"
         " raise judge.timeout_s"
     )
+
+
+def classify(responses: Sequence[Response], judge: JudgeConfig) -> Iterator[bool]:
+    """Whether each response refuses: the classifier's most likely label of what it reads is ``judge.refuses``.
+
+    Raises:
+        UserError: the classifier cannot be loaded, or has no such label.
+    """
+    model, tokenizer = load_classifier(str(judge.path), device=judge.device, revision=judge.revision)
+    labels = {str(name): index for index, name in model.config.id2label.items()}
+    if judge.refuses not in labels:
+        raise UserError(f"expected judge.refuses to be one of {', '.join(sorted(labels))}, found {judge.refuses}")
+    for start in range(0, len(responses), judge.batch_size):
+        some = responses[start : start + judge.batch_size]
+        texts = [[one.text for one in some]]
+        if judge.reads == "pair":
+            texts = [[one.prompt.text for one in some], *texts]
+        batch = tokenizer(*texts, padding=True, truncation=True, return_tensors="pt")
+        with torch.inference_mode():
+            logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
+        yield from (logits.argmax(dim=-1) == int(labels[judge.refuses])).tolist()
