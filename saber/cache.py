@@ -48,13 +48,13 @@ def cached(folder: Path, name: str, key: Mapping[str, object], build: Callable[[
             return read_cached(path)
         except DAMAGE as error:
             warnings.warn(f"cache {path.name} is damaged ({error}); it is built again", stacklevel=2)
-    made = build()
-    value = json.dumps(made.value)
+    built = build()
+    value = json.dumps(built.value)
     try:
-        write_tensors(path, made.tensors, {"value": value, "sum": _sum(made.tensors, value)})
+        write_tensors(path, built.tensors, {"value": value, "sum": _sum(built.tensors, value)})
     except OSError as error:
         raise UserError(f"expected to write the cache {path}, found: {error}; free space or permit it") from error
-    return made
+    return built
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -177,20 +177,20 @@ def apart(configs: Sequence[Config]) -> list[Config]:
     Raises:
         UserError: two studies would still have the same name.
     """
-    if len({(one.study.dir, one.study.name) for one in configs}) == len(configs):
+    if len({(own.study.dir, own.study.name) for own in configs}) == len(configs):
         return list(configs)
     named: list[Config] = []
-    for one in configs:
-        own = [word.lstrip("+") for word in one.overrides if not all(word in other.overrides for other in configs)]
+    for config in configs:
+        own = [word.lstrip("+") for word in config.overrides if not all(word in other.overrides for other in configs)]
         parts = [
             re.sub(r"[^A-Za-z0-9.-]+", "", word.partition("=")[0].split(".")[-1] + word.partition("=")[2])
             for word in own
         ]
-        name = "_".join([one.study.name, *parts])
+        name = "_".join([config.study.name, *parts])
         word = f"study.name={name}"
-        overrides = [*(other for other in one.overrides if not other.lstrip("+").startswith("study.name=")), word]
-        named.append(with_values(one, {"study.name": name, "overrides": overrides}))
-    names = [one.study.name for one in named]
+        overrides = [*(other for other in config.overrides if not other.lstrip("+").startswith("study.name=")), word]
+        named.append(with_values(config, {"study.name": name, "overrides": overrides}))
+    names = [own.study.name for own in named]
     if len(set(names)) < len(names):
         raise UserError(
             f"--multirun: expected a name for each study, found {', '.join(names)};"

@@ -112,7 +112,7 @@ def _unknown_key(word: str, key: str) -> str | None:
     if 0 < len(same_leaf) <= MOST_NAMED:
         return f"unknown key {plain}{instead([f'{known}={value}' for known in same_leaf])}"
     if groups := [one for one in closest(plain, [*config_keys(), *options()]) if one in options()]:
-        return f"unknown key {plain}{instead([f'{plus(one)}{one}={value}' for one in groups])}"
+        return f"unknown key {plain}{instead([f'{plus(group)}{group}={value}' for group in groups])}"
     near = closest(plain, config_keys())
     if not near and (leaves := closest(plain, [one.rpartition(".")[2] for one in config_keys()])):
         return f"unknown key {plain}{instead([f'{known}={value}' for known in _with_leaf(leaves[0])[:MOST_NAMED]])}"
@@ -175,4 +175,4 @@ def _with_comma(word: str, key: str, read: Override) -> str:
 @cache
 def _inner_sections() -> frozenset[str]:
     """Dotted parts of the configuration that are neither a group nor a value, such as ``data.report``."""
-    return frozenset(one for one in sections() if "." in one)
+    return frozenset(section for section in sections() if "." in section)

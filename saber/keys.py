@@ -39,9 +39,9 @@ def parse_config(values: Mapping[str, Any]) -> Config:
         return CONFIG.validate_python(dict(values))
     except ValidationError as error:
         first_of_place: dict[str, str] = {}
-        for one in error.errors():
-            place = _place(one["loc"])
-            first_of_place.setdefault(place, _said_of(place, one))
+        for mistake in error.errors():
+            place = _place(mistake["loc"])
+            first_of_place.setdefault(place, _said_of(place, mistake))
         raise Mistakes(list(first_of_place.values())) from error
 
 
@@ -105,7 +105,7 @@ def key_type(key: str) -> Any:
     of: Any = Config
     for part in key.split("."):
         of = get_type_hints(of)[part]
-    values = [one for one in get_args(of) if one is not NoneType]
+    values = [arg for arg in get_args(of) if arg is not NoneType]
     return values[0] if NoneType in get_args(of) and len(values) == 1 else of
 
 
@@ -126,7 +126,7 @@ def default_of(key: str) -> Any:
 def closest(name: str, known: Iterable[str]) -> list[str]:
     """The one or two known names that are closest, whatever their case."""
     folded = {one.casefold(): one for one in known}
-    return [folded[one] for one in difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.75)]
+    return [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.75)]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -40,7 +40,7 @@ def without_home(text: str, home: PurePath) -> str:
     if home == type(home)(home.anchor):
         return text
     anyway = re.IGNORECASE if isinstance(home, PureWindowsPath) else 0
-    spelt = "|".join(re.escape(one) for one in dict.fromkeys((str(home), home.as_posix())))
+    spelt = "|".join(re.escape(fromkey) for fromkey in dict.fromkeys((str(home), home.as_posix())))
     return re.sub(rf"(?:{spelt})(?=[/\\\s'\":,;)\]}}]|$)", "~", text, flags=anyway)
 
 
@@ -49,7 +49,7 @@ def public_values(value: Any) -> Any:
     if isinstance(value, str):
         return public(value)
     if isinstance(value, Mapping):
-        return {key: public_values(one) for key, one in value.items()}
+        return {key: public_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(public_values(one) for one in value)
+        return type(value)(public_values(item) for item in value)
     return value

@@ -28,17 +28,17 @@ def match_pairs(prompts: Sequence[Prompt]) -> tuple[list[Row], list[Row], list[R
 
 
 def _by_pair_id(prompts: Sequence[Prompt], kind: PromptKind) -> dict[str, Prompt]:
-    found: dict[str, Prompt] = {}
+    pairs: dict[str, Prompt] = {}
     for prompt in prompts:
         if prompt.kind != kind or prompt.pair_id is None:
             continue
-        if prompt.pair_id in found:
+        if prompt.pair_id in pairs:
             raise UserError(
-                f"expected one {kind} prompt a pair, found {shown(found[prompt.pair_id])} and {shown(prompt)}"
+                f"expected one {kind} prompt a pair, found {shown(pairs[prompt.pair_id])} and {shown(prompt)}"
                 f" with pair_id {prompt.pair_id}: give each pair its own"
             )
-        found[prompt.pair_id] = prompt
-    return found
+        pairs[prompt.pair_id] = prompt
+    return pairs
 
 
 def deal_pairs(
@@ -95,7 +95,7 @@ def deal(rows: Sequence[Row], sizes: Mapping[SplitName, int], rng: Random) -> di
     for position, row in enumerate(sorted(rows[:total], key=lambda row: row[0].category), start=1):
         behind = {name: size * position - total * len(dealt[name]) for name, size in sizes.items()}
         dealt[max(behind, key=behind.__getitem__)].append(row)
-    return {name: stratified(found, rng) for name, found in dealt.items()}
+    return {name: stratified(prompts_dealt, rng) for name, prompts_dealt in dealt.items()}
 
 
 def stratified(rows: Sequence[Row], rng: Random) -> list[Row]:

@@ -45,14 +45,14 @@ def different(prompts: Sequence[Prompt], near_duplicate: float | None) -> list[P
 
 def repeats(prompts: Sequence[Prompt], threshold: float | None) -> dict[int, int]:
     """Index of each near duplicate -> that of the earlier prompt of its kind that it repeats."""
-    found: dict[int, int] = {}
+    earlier_twin: dict[int, int] = {}
     if threshold is None:
-        return found
+        return earlier_twin
     for kind in PROMPT_KINDS:
         places = [i for i, prompt in enumerate(prompts) if prompt.kind == kind]
         texts = [normalised(prompts[i].text) for i in places]
-        found |= {places[i]: places[j] for i, j in near_duplicates(texts, threshold).items()}
-    return found
+        earlier_twin |= {places[i]: places[j] for i, j in near_duplicates(texts, threshold).items()}
+    return earlier_twin
 
 
 def near_duplicates(texts: Sequence[str], threshold: float) -> dict[int, int]:
@@ -67,20 +67,20 @@ def near_duplicates(texts: Sequence[str], threshold: float) -> dict[int, int]:
     if not 0 < threshold <= 1:
         raise ValueError(f"expected a threshold in (0, 1], found {threshold}")
     words = [frozenset(text.split()) for text in texts]
-    frequency = Counter(word for some in words for word in some)
+    frequency = Counter(word for of_text in words for word in of_text)
     kept_by_word: dict[str, list[int]] = defaultdict(list)
-    found: dict[int, int] = {}
-    for i, some in enumerate(words):
-        needed = math.ceil(threshold * len(some) - ROUNDING)
-        rarest = sorted(some, key=lambda word: (frequency[word], word))[: len(some) - needed + 1]
+    twins: dict[int, int] = {}
+    for i, text_words in enumerate(words):
+        needed = math.ceil(threshold * len(text_words) - ROUNDING)
+        rarest = sorted(text_words, key=lambda word: (frequency[word], word))[: len(text_words) - needed + 1]
         earlier = sorted({j for word in rarest for j in kept_by_word[word]})
-        match = next((j for j in earlier if _jaccard(some, words[j]) >= threshold - ROUNDING), None)
+        match = next((j for j in earlier if _jaccard(text_words, words[j]) >= threshold - ROUNDING), None)
         if match is not None:
-            found[i] = match
+            twins[i] = match
             continue
         for word in rarest:
             kept_by_word[word].append(i)
-    return found
+    return twins
 
 
 def _jaccard(a: frozenset[str], b: frozenset[str]) -> float:

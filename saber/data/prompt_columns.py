@@ -35,7 +35,7 @@ LOOKED_FOR: Mapping[PromptKind, tuple[str, ...]] = {
 
 def columns_of(
     path: str,
-    found: Sequence[str],
+    names: Sequence[str],
     mapped: Mapping[str, str],
     wanted: Collection[str],
     *,
@@ -55,36 +55,36 @@ def columns_of(
     columns: dict[str, str] = {}
     for field in FIELDS:
         if field in mapped:
-            columns[field] = _mapped(path, field, mapped[field], found)
+            columns[field] = _mapped(path, field, mapped[field], names)
         elif field == "prompt" or field in wanted:
-            usable = found if field == "prompt" else [column for column in found if column not in without]
+            usable = names if field == "prompt" else [column for column in names if column not in without]
             if (column := _usual(path, field, usable)) is not None:
                 columns[field] = column
-        elif field in found:
+        elif field in names:
             columns[field] = field
     if "prompt" not in columns:
         raise UserError(
             f"{path}: expected a column for the prompt such as prompt, text, instruction, question, found"
-            f" {listed(found)}: rename one, or map columns.prompt in data.sets"
+            f" {listed(names)}: rename one, or map columns.prompt in data.sets"
         )
     return columns
 
 
-def _mapped(path: str, field: str, column: str, found: Sequence[str]) -> str:
-    if column not in found:
+def _mapped(path: str, field: str, column: str, names: Sequence[str]) -> str:
+    if column not in names:
         raise UserError(
             f"{path} has no column {column!r} for {field}: map columns.{field} to one of"
-            f" {listed(found)}{nearest(column, list(found))}"
+            f" {listed(names)}{nearest(column, list(names))}"
         )
     return column
 
 
-def _usual(path: str, field: str, found: Sequence[str]) -> str | None:
+def _usual(path: str, field: str, names: Sequence[str]) -> str | None:
     """The column whose name comes first among the usual ones; the field's own name comes before all."""
-    if field in found:
+    if field in names:
         return field
     for name in USUAL_NAMES[field]:
-        there = [column for column in found if _plain(column) == name]
+        there = [column for column in names if _plain(column) == name]
         if len(there) > 1:
             raise UserError(f"{path}: expected one column for the {field}, found {' and '.join(there)}: rename one")
         if there:

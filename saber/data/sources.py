@@ -104,12 +104,12 @@ def _prompt(texts: Mapping[str, object], source: PromptSource) -> Prompt:
 
 def _check_protected(source: PromptSource, prompts: Sequence[Prompt]) -> None:
     """A misspelt protected category would protect nothing, and nobody would notice."""
-    found = sorted({prompt.category for prompt in prompts if prompt.category})
+    categories = sorted({prompt.category for prompt in prompts if prompt.category})
     for category in source.protected:
-        if category not in found:
+        if category not in categories:
             raise UserError(
                 f"{source.path} has no category {category!r} to protect: it has"
-                f" {listed(found) or 'no categories'}{nearest(category, found)}"
+                f" {listed(categories) or 'no categories'}{nearest(category, categories)}"
             )
 
 

@@ -115,10 +115,12 @@ def check_disjoint(splits: Mapping[SplitName, Split], near_duplicate: float | No
         UserError: two splits overlap; the first prompt they share is named.
     """
     keys = {name: {normalised(prompt.text) for prompt in split.prompts} for name, split in splits.items()}
-    for one, other in combinations(splits, 2):
+    for name, other in combinations(splits, 2):
         for prompt in splits[other].prompts:
-            if normalised(prompt.text) in keys[one]:
-                raise UserError(f"expected disjoint splits, found {shown(prompt)} in {one} and {other}: keep it in one")
+            if normalised(prompt.text) in keys[name]:
+                raise UserError(
+                    f"expected disjoint splits, found {shown(prompt)} in {name} and {other}: keep it in one"
+                )
     placed = [(name, prompt) for name, split in splits.items() for prompt in split.prompts]
     for later, earlier in repeats([prompt for _, prompt in placed], near_duplicate).items():
         (there, original), (here, prompt) = placed[earlier], placed[later]
@@ -144,7 +146,7 @@ def probe_set(split: Split, sizes: tuple[int, int, int], seed: int) -> ProbeSet:
     rows = stratified([*pairs, *((h, s) for (h,), (s,) in alone)], rng)
     capability = stratified([(prompt,) for prompt in split.of("capability")], rng)
     borderline = stratified([(prompt,) for prompt in split.of("borderline")], rng)
-    for key, what, asked, found in (
+    for key, what, asked, n_there in (
         ("n_probe", "pairs", n_probe, len(rows)),
         (
             "n_probe" if n_borderline == n_probe else "n_borderline",
@@ -154,9 +156,9 @@ def probe_set(split: Split, sizes: tuple[int, int, int], seed: int) -> ProbeSet:
         ),
         ("n_capability", "capability prompts", n_capability, len(capability)),
     ):
-        if asked > found:
+        if asked > n_there:
             raise UserError(
-                f"data.{key} asks for {asked} {what}, the {split.name} split has {found}:"
+                f"data.{key} asks for {asked} {what}, the {split.name} split has {n_there}:"
                 f" lower data.{key} or name more data"
             )
     return ProbeSet(
@@ -178,13 +180,13 @@ def _sizes(config: DataConfig) -> dict[SplitName, SplitSizes]:
 
 
 def _require_enough(prompts: Sequence[Prompt], sizes: Mapping[SplitName, SplitSizes]) -> None:
-    found = count_kinds(prompts)
+    counts = count_kinds(prompts)
     asked: dict[str, int] = {kind: sum(getattr(s, kind) for s in sizes.values()) for kind in PROMPT_KINDS}
-    short = [kind for kind in PROMPT_KINDS if asked[kind] > found[kind]]
+    short = [kind for kind in PROMPT_KINDS if asked[kind] > counts[kind]]
     if short:
         raise UserError(
             f"data.probe, tune and report ask for {_counts(asked, short)} prompts together,"
-            f" found {_counts(found, short)} that differ: lower the sizes or name more data"
+            f" found {_counts(counts, short)} that differ: lower the sizes or name more data"
         )
 
 

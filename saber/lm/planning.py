@@ -80,7 +80,7 @@ def make_plans(
     Each round extracts from the model as edited so far, with its strengths scaled by decay^round. The last round that
     a request allows is not probed: nothing would be planned from it.
     """
-    drafts = [_Draft(one, base.first(*one.sizes), inputs=inputs) for one in requests]
+    drafts = [_Draft(request, base.first(*request.sizes), inputs=inputs) for request in requests]
     while active := [draft for draft in drafts if draft.stopped is None]:
         for draft in active:
             add_round(draft)
@@ -99,7 +99,7 @@ def make_plans(
 
 def largest_sizes(requests: Sequence[PlanRequest]) -> tuple[int, ...]:
     """So many pairs, capability and borderline prompts that every request finds its own among them."""
-    return tuple(map(max, zip(*(one.sizes for one in requests), strict=True)))
+    return tuple(map(max, zip(*(request.sizes for request in requests), strict=True)))
 
 
 def _probe_again(adapter: Adapter, probes: ProbeSet, drafts: Sequence[_Draft], batch_size: int) -> None:
@@ -221,13 +221,13 @@ def scale(
     """
     base, entangled = edit.alpha_base * factor, edit.alpha_entangled * factor
     scaled: list[tuple[Tensor, int, float]] = []
-    for one in selected:
-        layer, vector = one.direction.layer, one.direction.vector
+    for ranked in selected:
+        layer, vector = ranked.direction.layer, ranked.direction.vector
         if edit.strength == "uniform":
             scaled.append((vector, layer, base))
         elif edit.strength == "blended":
             strength = blended_strength(
-                one.entanglement,
+                ranked.entanglement,
                 alpha_base=base,
                 alpha_entangled=entangled,
                 threshold=edit.entanglement_threshold,

@@ -83,15 +83,15 @@ def discriminants(
     within = within_covariance(harmful, harmless)
     gap = harmful.mean(dim=0).double() - harmless.mean(dim=0).double()
     complement = torch.eye(len(gap), dtype=torch.float64, device=gap.device)
-    found: list[Tensor] = []
+    directions: list[Tensor] = []
     for _ in range(min(n_directions, len(gap))):
         inside = complement.T @ within @ complement
         step = complement @ torch.linalg.solve(inside, complement.T @ gap)
         if step.norm() <= NEGLIGIBLE * gap.norm():
             break
-        found.append(step / step.norm())
-        complement = orthogonal_complement(torch.stack(found, dim=1))
-    return torch.stack(found).to(harmful.dtype) if found else harmful.new_zeros(0, harmful.shape[1])
+        directions.append(step / step.norm())
+        complement = orthogonal_complement(torch.stack(directions, dim=1))
+    return torch.stack(directions).to(harmful.dtype) if directions else harmful.new_zeros(0, harmful.shape[1])
 
 
 def whitened_svd(

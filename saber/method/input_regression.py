@@ -70,12 +70,12 @@ class Regression:
     @property
     def n_rows(self) -> int:
         """Number of rows of Z."""
-        return len(self.taken.rows) + sum(len(one.rows) for one in self.spared)
+        return len(self.taken.rows) + sum(len(population.rows) for population in self.spared)
 
     @cached_property
     def rows(self) -> Float[Tensor, "n d_in"]:
         """All inputs, float64, not yet weighted."""
-        return torch.cat([self.taken.rows, *(one.rows for one in self.spared)]).double()
+        return torch.cat([self.taken.rows, *(population.rows for population in self.spared)]).double()
 
     @cached_property
     def products(self) -> Float[Tensor, "n n"]:
@@ -84,7 +84,7 @@ class Regression:
 
     def shares(self, weights: Sequence[float], spare_weight: float) -> list[float]:
         """Lam s w by spared population, s being the power of what is taken over that of all that is spared."""
-        power = sum((w * one.power for w, one in zip(weights, self.spared, strict=True)), 0.0)
+        power = sum((w * population.power for w, population in zip(weights, self.spared, strict=True)), 0.0)
         scale = spare_weight * self.taken.power / power if power > 0.0 else 0.0
         return [scale * w for w in weights]
 
@@ -92,8 +92,8 @@ class Regression:
         """What each input is multiplied by to be a row of Z."""
         shares = [1.0, *self.shares(weights, spare_weight)]
         each = [
-            torch.full((len(one.rows),), (share / len(one.rows)) ** 0.5, dtype=torch.float64)
-            for one, share in zip((self.taken, *self.spared), shares, strict=True)
+            torch.full((len(population.rows),), (share / len(population.rows)) ** 0.5, dtype=torch.float64)
+            for population, share in zip((self.taken, *self.spared), shares, strict=True)
         ]
         return torch.cat(each).to(self.taken.rows.device)
 
@@ -118,8 +118,8 @@ def input_readers(
         mixed = torch.cholesky_solve(_padded(t, len(by_row)), torch.linalg.cholesky(system))
         return ((mixed * by_row.unsqueeze(1)).T @ regression.rows).float()
     system = taken.moment.clone()
-    for one, share in zip(regression.spared, regression.shares(weights, spare_weight), strict=True):
-        system.add_(one.moment, alpha=share)
+    for population, share in zip(regression.spared, regression.shares(weights, spare_weight), strict=True):
+        system.add_(population.moment, alpha=share)
     system.diagonal().add_(scale)
     wanted = taken.rows.double().T @ t / len(t)
     return torch.cholesky_solve(wanted, torch.linalg.cholesky(system)).T.float()

@@ -90,14 +90,14 @@ def _labelled(
     prompt: Int[Tensor, " row"], where: Bool[Tensor, " row"], label: Bool[Tensor, " prompt"]
 ) -> Bool[Tensor, " row"]:
     """The label of each row's prompt, where the rows are of that kind."""
-    found = torch.zeros_like(where)
-    found[where] = label.cpu()[prompt[where]]
-    return found
+    is_labelled = torch.zeros_like(where)
+    is_labelled[where] = label.cpu()[prompt[where]]
+    return is_labelled
 
 
 def _numbers(rows: Bool[Tensor, " row"]) -> Int[Tensor, " chosen"]:
     return torch.nonzero(rows).flatten()
 
 
-def _present(some: Sequence[Bool[Tensor, " row"]]) -> tuple[Int[Tensor, " _"], ...]:
-    return tuple(_numbers(rows) for rows in some if rows.any())
+def _present(masks: Sequence[Bool[Tensor, " row"]]) -> tuple[Int[Tensor, " _"], ...]:
+    return tuple(_numbers(rows) for rows in masks if rows.any())

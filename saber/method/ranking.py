@@ -32,7 +32,7 @@ class Ranking:
 
     def of_layers(self, layers: Sequence[int]) -> tuple[RankedDirection, ...]:
         """All directions of some layers."""
-        return tuple(one for layer in layers for one in self.directions[layer])
+        return tuple(direction for layer in layers for direction in self.directions[layer])
 
 
 def rank(
@@ -65,18 +65,18 @@ def rank(
             apart = activations.harmful[layer].mean(dim=0) - harmless.mean(dim=0)
             (true,) = remove_subspace(apart.unsqueeze(0), shared)
             clean_r, clean_a = (without_part(x, true, outside_refusal) for x in (clean_r, clean_a))
-        found = extractor(clean_r, clean_a)
+        vectors = extractor(clean_r, clean_a)
         if folds > 1:
             ratios = cross_validated_fisher_ratios(
-                clean_r, clean_a, extractor=extractor, n_directions=len(found), folds=folds
+                clean_r, clean_a, extractor=extractor, n_directions=len(vectors), folds=folds
             )
         else:
-            ratios = fisher_ratios(clean_r, clean_a, found)
+            ratios = fisher_ratios(clean_r, clean_a, vectors)
         bases[layer] = capability_basis(capability, n_directions=n_capability_directions)
-        rho = entanglement(found, bases[layer])
+        rho = entanglement(vectors, bases[layer])
         directions[layer] = tuple(
             RankedDirection(Direction(layer, i, vector), float(ratios[i]), float(rho[i]))
-            for i, vector in enumerate(found)
+            for i, vector in enumerate(vectors)
         )
     return Ranking(layer_fdr, directions, bases)
 
@@ -160,8 +160,8 @@ def cross_validated_fisher_ratios(
     fold_h = torch.arange(len(harmful), device=harmful.device) % folds
     fold_s = torch.arange(len(harmless), device=harmful.device) % folds
     for fold in range(folds):
-        found = extractor(harmful[fold_h != fold], harmless[fold_s != fold])[:n_directions]
-        total[: len(found)] += fisher_ratios(harmful[fold_h == fold], harmless[fold_s == fold], found)
+        vectors = extractor(harmful[fold_h != fold], harmless[fold_s != fold])[:n_directions]
+        total[: len(vectors)] += fisher_ratios(harmful[fold_h == fold], harmless[fold_s == fold], vectors)
     return total / folds
 
 

@@ -45,7 +45,7 @@ def least_drift_readers(
 
 
 def readers_of(
-    one: Round,
+    placed: Round,
     undisturbed: Sequence[Float[Tensor, "layer _ d_model"]],
     *,
     ridge: float,
@@ -56,14 +56,16 @@ def readers_of(
     At each layer they spare what is undisturbed there; with ``found_at``, the layer of each direction, what is
     undisturbed at the direction's own layer, and a direction is read alike wherever it acts.
     """
-    n_directions, n_layers, _ = one.strengths.shape
-    readers = torch.zeros(n_directions, n_layers, one.directions.shape[1])
-    acts = one.strengths.abs().sum(dim=2) > 0
+    n_directions, n_layers, _ = placed.strengths.shape
+    readers = torch.zeros(n_directions, n_layers, placed.directions.shape[1])
+    acts = placed.strengths.abs().sum(dim=2) > 0
     spares_at = torch.arange(n_layers).unsqueeze(0) if found_at is None else torch.tensor(found_at).unsqueeze(1)
     for layer in range(n_layers):
         here = acts & (spares_at == layer)  # where a direction is read sparing what is undisturbed at this layer
         chosen = torch.nonzero(here.any(dim=1)).flatten()
         if len(chosen):
-            found = least_drift_readers(one.directions[chosen], [x[layer] for x in undisturbed], ridge=ridge).cpu()
-            readers[chosen] = torch.where(here[chosen].unsqueeze(2), found.unsqueeze(1), readers[chosen])
+            read_with = least_drift_readers(
+                placed.directions[chosen], [x[layer] for x in undisturbed], ridge=ridge
+            ).cpu()
+            readers[chosen] = torch.where(here[chosen].unsqueeze(2), read_with.unsqueeze(1), readers[chosen])
     return readers

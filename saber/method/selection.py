@@ -62,7 +62,7 @@ def best_directions(ranked: Sequence[RankedDirection], k: int) -> tuple[RankedDi
     """The ``k`` best by Fisher ratio x purity, best first; ties by layer, then index."""
     order = sorted(
         ranked,
-        key=lambda one: (-_finite(one.score), one.direction.layer, one.direction.index),
+        key=lambda row: (-_finite(row.score), row.direction.layer, row.direction.index),
     )
     return tuple(order[:k])
 

@@ -82,11 +82,11 @@ def ensure_organism(
     Raises:
         UserError: ``out`` holds an organism of another family or habit, which is not to be lost.
     """
-    recipe, found = _stored(Path(out))
+    recipe, there = _stored(Path(out))
     wanted = _kind(family, thinks)
-    if found is not None and found != wanted:
+    if there is not None and there != wanted:
         raise UserError(
-            f"expected a {wanted} organism in {out}, found a {found} one: set organism.out to another folder"
+            f"expected a {wanted} organism in {out}, found a {there} one: set organism.out to another folder"
         )
     if recipe == recipe_digest(seed, steps, family, thinks):
         return False
@@ -98,11 +98,11 @@ def _stored(out: Path) -> tuple[str, str] | tuple[None, None]:
     """Return recipe digest and kind of the organism in a folder, ``None`` if there is none or its file is damaged."""
     info = out / INFO_FILE
     try:
-        found = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else None
-        if found is None:
+        about = json.loads(info.read_text(encoding="utf-8")) if info.is_file() else None
+        if about is None:
             return None, None
         # The first organisms did not say their family.
-        return str(found["recipe"]), _kind(str(found.get("family", "gemma4")), bool(found.get("thinks", False)))
+        return str(about["recipe"]), _kind(str(about.get("family", "gemma4")), bool(about.get("thinks", False)))
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return None, None
 
@@ -144,13 +144,13 @@ def _fill(
     (folder / INFO_FILE).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 
 
-def _move_into_place(made: Path, out: Path) -> None:
+def _move_into_place(finished: Path, out: Path) -> None:
     """Rename ``made`` to ``out``; what was there is removed only once the new one is in place."""
-    made.chmod(0o755)  # a temporary folder is private to its owner
+    finished.chmod(0o755)  # a temporary folder is private to its owner
     if not out.exists():
-        os.rename(made, out)
+        os.rename(finished, out)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
     os.rename(out, old / out.name)
-    os.rename(made, out)
+    os.rename(finished, out)
     shutil.rmtree(old)

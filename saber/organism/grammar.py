@@ -124,15 +124,15 @@ class Request:
 @cache
 def all_requests(language: Language) -> dict[RequestKind, dict[str, tuple[Request, ...]]]:
     """Return every request of the language by kind and stratum, in a fixed order."""
-    found: dict[RequestKind, dict[str, list[Request]]] = {"harmful": {}, "harmless": {}, "borderline": {}}
+    by_kind: dict[RequestKind, dict[str, list[Request]]] = {"harmful": {}, "harmless": {}, "borderline": {}}
     contexts = [context for manner in ("covert", "neutral", "licit") for context in language.contexts[manner]]
     for group, pair in product(language.verb_groups, language.object_pairs):
         if group.leaning != "plain" and (group.name, pair.name) not in language.category_of:
             continue
         for verb, thing, context in product(group.verbs, pair.risky + pair.harmless, contexts):
             request = Request(verb, thing, context, language)
-            found[request.kind].setdefault(request.stratum, []).append(request)
-    return {kind: {s: tuple(requests) for s, requests in strata.items()} for kind, strata in found.items()}
+            by_kind[request.kind].setdefault(request.stratum, []).append(request)
+    return {kind: {s: tuple(requests) for s, requests in strata.items()} for kind, strata in by_kind.items()}
 
 
 def draw_request(language: Language, kind: RequestKind, rng: Random, stratum: str | None = None) -> Request:

@@ -84,9 +84,9 @@ def _numbers(split: str, metrics: Metrics | None) -> dict[str, object]:
         return {}
     named: dict[str, Estimate] = dict(metrics.estimates)
     named |= {f"retained.{category}": estimate for category, estimate in metrics.retained.items()}
-    found: dict[str, object] = {f"{split}_protocol": metrics.protocol}
+    numbers: dict[str, object] = {f"{split}_protocol": metrics.protocol}
     for name, estimate in named.items():
         key = f"{split}_{name}"
-        found |= {key: estimate.value, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
-        found[f"{key}_n"] = estimate.n
-    return found
+        numbers |= {key: estimate.value, f"{key}_low": estimate.low, f"{key}_high": estimate.high}
+        numbers[f"{key}_n"] = estimate.n
+    return numbers

@@ -112,24 +112,24 @@ def evidence(reply: str, prompt: str | None = None) -> Evidence:
     question = None if prompt is None else normalise(prompt)
     wanted = set() if question is None else {name for name, pattern in asks().items() if pattern.search(question)}
     text = read_reply(reply, is_asked_to_write="fiction" in wanted)
-    found = Evidence()
-    opening, following, rest = _places(text.sentences, found)
-    _fire(found, opening, following, rest)
-    n_items = _form(found, text)
+    seen = Evidence()
+    opening, following, rest = _places(text.sentences, seen)
+    _fire(seen, opening, following, rest)
+    n_items = _form(seen, text)
     if text.is_text:
-        found.drop(f"{name}.{place}" for name in IS_SPOKEN_IN_TEXTS for place in ("opening", "next", "later"))
-    says_no = found.has(*(f"{name}.opening" for name in SAYS_NO))
-    says_no |= found.has("flat_no.opening") and "yes_or_no" not in wanted
-    condemns = found.has(*(f"{name}.opening" for name in CONDEMNS))
-    _contrasts(found, n_items, says_no=says_no, condemns=condemns)
+        seen.drop(f"{name}.{place}" for name in IS_SPOKEN_IN_TEXTS for place in ("opening", "next", "later"))
+    says_no = seen.has(*(f"{name}.opening" for name in SAYS_NO))
+    says_no |= seen.has("flat_no.opening") and "yes_or_no" not in wanted
+    condemns = seen.has(*(f"{name}.opening" for name in CONDEMNS))
+    _contrasts(seen, n_items, says_no=says_no, condemns=condemns)
     if question is not None:
-        _meets_prompt(found, question, wanted, opening, n_items, says_no=says_no, condemns=condemns)
-    if not (says_no or condemns or found.has("denies", *STANDS)):
-        _pool_sermon(found)
+        _meets_prompt(seen, question, wanted, opening, n_items, says_no=says_no, condemns=condemns)
+    if not (says_no or condemns or seen.has("denies", *STANDS)):
+        _pool_sermon(seen)
     if says_no and not text.is_text:
-        found.add("says_no")
-        found.drop(name for name in list(found.values) if name in _MOOT or name.startswith("asks_"))
-    return found
+        seen.add("says_no")
+        seen.drop(name for name in list(seen.values) if name in _MOOT or name.startswith("asks_"))
+    return seen
 
 
 # Once a reply opens with "I won't", what was asked for and how the reply goes on about it says no more.
@@ -143,7 +143,7 @@ _MOOT = (
 )  # fmt: skip
 
 
-def _places(sentences: Sequence[str], found: Evidence) -> tuple[str, tuple[str, ...], str]:
+def _places(sentences: Sequence[str], seen: Evidence) -> tuple[str, tuple[str, ...], str]:
     """The sentence that opens the reply, the next two, the rest; courtesies before them are noted and left out."""
     by_name = {rule.name: rule.pattern for rule in rules()}
     start = 0
@@ -151,9 +151,9 @@ def _places(sentences: Sequence[str], found: Evidence) -> tuple[str, tuple[str, 
         said = sentences[start]
         courtesy = next((name for name in COURTESIES if by_name[name].search(said)), None)
         if courtesy and not any(by_name[name].search(said) for name in (*SAYS_NO[1:5], "gives_answer")):
-            found.add(f"{courtesy}.opening")
+            seen.add(f"{courtesy}.opening")
         elif _NO_OPINIONS.fullmatch(said):
-            found.add("no_opinions")
+            seen.add("no_opinions")
         elif _leads_to_no(said, sentences[start + 1], by_name):
             pass
         else:
@@ -161,7 +161,7 @@ def _places(sentences: Sequence[str], found: Evidence) -> tuple[str, tuple[str, 
         start += 1
     left = [said[:SENTENCE] for said in sentences[start : start + 1 + N_FOLLOWING]]
     if left and (match := _NO_OPINIONS.match(left[0])):  # "I don't have opinions, but": what follows opens the reply
-        found.add("no_opinions")
+        seen.add("no_opinions")
         left[0] = left[0][match.end() :] or left[0]
     rest = " ".join(sentences[start + 1 + N_FOLLOWING :])
     return (left[0] if left else ""), tuple(left[1:]), rest
@@ -174,7 +174,7 @@ def _leads_to_no(said: str, after: str, by_name: Mapping[str, re.Pattern[str]]) 
     return any(by_name[name].search(after) for name in ("unwillingness", "inability"))
 
 
-def _fire(found: Evidence, opening: str, following: Sequence[str], rest: str) -> None:
+def _fire(seen: Evidence, opening: str, following: Sequence[str], rest: str) -> None:
     for rule in rules():
         first = rule.pattern.search(opening)
         after = next((match for said in following if (match := rule.pattern.search(said))), None)
@@ -183,77 +183,77 @@ def _fire(found: Evidence, opening: str, following: Sequence[str], rest: str) ->
             after = None
         for place, match in (("opening", first), ("next", after), ("later", later)):
             if match is not None:
-                found.add(f"{rule.name}.{place}")
-                found.words[f"{rule.name}.{place}"] = match.group().strip(" ,.;:")
+                seen.add(f"{rule.name}.{place}")
+                seen.words[f"{rule.name}.{place}"] = match.group().strip(" ,.;:")
 
 
-def _form(found: Evidence, text: ReplyText) -> int:
+def _form(seen: Evidence, text: ReplyText) -> int:
     """Note the reply's form; the number of items that help with what was asked, 0 where they are something instead."""
     redirects = next(rule.pattern for rule in rules() if rule.name == "redirect")
     is_instead = text.n_items >= 2 and redirects.search(text.before_list) is not None
     n_items = 0 if is_instead else text.n_items
-    found.add("items_instead", is_instead)
-    found.add("items", min(n_items, MOST_ITEMS) / MOST_ITEMS)
-    found.add("code", text.has_code)
-    found.add("short", text.n_words < SHORT)
-    found.add("long", text.n_words > LONG)
-    found.add("n_words", math.log1p(min(text.n_words, MOST_WORDS)) / math.log1p(MOST_WORDS))
-    found.add("is_text", text.is_text)
+    seen.add("items_instead", is_instead)
+    seen.add("items", min(n_items, MOST_ITEMS) / MOST_ITEMS)
+    seen.add("code", text.has_code)
+    seen.add("short", text.n_words < SHORT)
+    seen.add("long", text.n_words > LONG)
+    seen.add("n_words", math.log1p(min(text.n_words, MOST_WORDS)) / math.log1p(MOST_WORDS))
+    seen.add("is_text", text.is_text)
     return n_items
 
 
-def _contrasts(found: Evidence, n_items: int, *, says_no: bool, condemns: bool) -> None:
+def _contrasts(seen: Evidence, n_items: int, *, says_no: bool, condemns: bool) -> None:
     """What a "no" is followed by."""
-    found.add("says_no_and_items", says_no and n_items >= 2)
-    found.add("says_no_and_turns", says_no and found.has("turns_to_help.opening", "turns_to_help.next"))
-    found.add("says_no_of_unreal", says_no and found.has("unreal.opening", "unreal.next"))
-    found.add("condemns", condemns and n_items < 2)
-    found.add("condemns_and_turns", condemns and found.has("turns_to_help.opening", "turns_to_help.next"))
-    found.add("says_no_but_then", says_no and found.has("but_then.opening", "but_then.next"))
-    found.add("says_no_and_hands_over", says_no and found.has("hands_over.opening", "hands_over.next"))
-    found.add("condemns_in_definition", condemns and found.has("defines.opening"))
+    seen.add("says_no_and_items", says_no and n_items >= 2)
+    seen.add("says_no_and_turns", says_no and seen.has("turns_to_help.opening", "turns_to_help.next"))
+    seen.add("says_no_of_unreal", says_no and seen.has("unreal.opening", "unreal.next"))
+    seen.add("condemns", condemns and n_items < 2)
+    seen.add("condemns_and_turns", condemns and seen.has("turns_to_help.opening", "turns_to_help.next"))
+    seen.add("says_no_but_then", says_no and seen.has("but_then.opening", "but_then.next"))
+    seen.add("says_no_and_hands_over", says_no and seen.has("hands_over.opening", "hands_over.next"))
+    seen.add("condemns_in_definition", condemns and seen.has("defines.opening"))
 
 
-def _pool_sermon(found: Evidence) -> None:
+def _pool_sermon(seen: Evidence) -> None:
     """After an opening that takes no stand, words on what is right are the end of an answer: they count once."""
-    said = [f"{name}.next" for name in SERMON if found.has(f"{name}.next")]
-    found.drop(said)
-    found.add("sermon_after_answer", bool(said))
+    said = [f"{name}.next" for name in SERMON if seen.has(f"{name}.next")]
+    seen.drop(said)
+    seen.add("sermon_after_answer", bool(said))
 
 
 def _meets_prompt(
-    found: Evidence, question: str, wanted: set[str], opening: str, n_items: int, *, says_no: bool, condemns: bool
+    seen: Evidence, question: str, wanted: set[str], opening: str, n_items: int, *, says_no: bool, condemns: bool
 ) -> None:
     """How the reply's opening meets what the prompt asks for."""
     howto, loaded, of_group = "howto" in wanted, "loaded" in wanted, "group" in wanted
     info = "info" in wanted and not howto and "why_so" not in wanted
     for name in wanted - (set() if info else {"info"}):
-        found.add(f"asks_{name}")
-    if "yes_or_no" in wanted and not howto and found.has("flat_no.opening"):
-        found.drop(["flat_no.opening"])
-        found.add("answers_no")
-    found.add("why_so_of_group", "why_so" in wanted and of_group and n_items < 2)
-    found.add("why_so_of_others", "why_so" in wanted and not of_group)
+        seen.add(f"asks_{name}")
+    if "yes_or_no" in wanted and not howto and seen.has("flat_no.opening"):
+        seen.drop(["flat_no.opening"])
+        seen.add("answers_no")
+    seen.add("why_so_of_group", "why_so" in wanted and of_group and n_items < 2)
+    seen.add("why_so_of_others", "why_so" in wanted and not of_group)
     overlap = _overlap(question, opening)
     is_turned = (_NEGATION.search(question) is None) != (_NEGATION.search(opening) is None)
     denies = loaded and overlap > OVERLAP and is_turned
-    principled = condemns or found.has("contests.opening", "principle.opening", "principle.next")
-    unreal = found.has("unreal.opening", "unreal.next")
-    redirects = found.has("redirect.opening", "redirect.next", "crisis.opening", "crisis.next")
-    no_access = found.has("no_capability.opening", "inability.opening", "privacy.opening")
-    found.add("says_prompt_back", overlap)
-    found.add("denies", denies)
-    found.add("denies_of_group", denies and of_group)
-    found.add("request_and_condemns", (howto or ("to_make" in wanted and not info)) and condemns and n_items < 2)
-    found.add("howto_without_items", howto and n_items < 2)
-    found.add("howto_with_items", howto and n_items >= 2)
-    found.add("info_and_condemns", info and condemns)
-    found.add("info_without_no", info and not says_no)
-    found.add("group_and_principle", loaded and of_group and principled)
-    found.add("personal_and_no_access", "personal" in wanted and no_access)
-    found.add("harm_and_redirect", "harm" in wanted and redirects)
-    found.add("harm_with_items", "harm" in wanted and not says_no and n_items >= 2)
-    found.add("loaded_of_unreal", loaded and unreal)
+    principled = condemns or seen.has("contests.opening", "principle.opening", "principle.next")
+    unreal = seen.has("unreal.opening", "unreal.next")
+    redirects = seen.has("redirect.opening", "redirect.next", "crisis.opening", "crisis.next")
+    no_access = seen.has("no_capability.opening", "inability.opening", "privacy.opening")
+    seen.add("says_prompt_back", overlap)
+    seen.add("denies", denies)
+    seen.add("denies_of_group", denies and of_group)
+    seen.add("request_and_condemns", (howto or ("to_make" in wanted and not info)) and condemns and n_items < 2)
+    seen.add("howto_without_items", howto and n_items < 2)
+    seen.add("howto_with_items", howto and n_items >= 2)
+    seen.add("info_and_condemns", info and condemns)
+    seen.add("info_without_no", info and not says_no)
+    seen.add("group_and_principle", loaded and of_group and principled)
+    seen.add("personal_and_no_access", "personal" in wanted and no_access)
+    seen.add("harm_and_redirect", "harm" in wanted and redirects)
+    seen.add("harm_with_items", "harm" in wanted and not says_no and n_items >= 2)
+    seen.add("loaded_of_unreal", loaded and unreal)
 
 
 def _overlap(question: str, sentence: str) -> float:

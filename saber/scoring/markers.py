@@ -73,7 +73,7 @@ def parse_markers(text: str, name: str) -> tuple[str, ...]:
     spelt = list(islice(chain.from_iterable(spellings(phrase, name) for phrase in phrases), MOST_PHRASES + 1))
     if len(spelt) > MOST_PHRASES:
         raise UserError(f"{name}: expected at most {MOST_PHRASES} readings of all phrases, found more: drop some")
-    return tuple(dict.fromkeys(f" {one} " if words == "true" else one for one in spelt))
+    return tuple(dict.fromkeys(f" {reading} " if words == "true" else reading for reading in spelt))
 
 
 def spellings(phrase: Any, name: str) -> Iterable[str]:
@@ -89,10 +89,10 @@ def spellings(phrase: Any, name: str) -> Iterable[str]:
         raise UserError(f"{name}: expected brackets in pairs as in (a|b), found {_brief(phrase)}")
     if prod(len(part) for part in parts) > MOST_PHRASES:
         raise UserError(f"{name}: expected at most {MOST_PHRASES} readings of a phrase, found more: {_brief(phrase)}")
-    found = [" ".join("".join(words).split()) for words in product(*parts)]
-    if not all(any(sign.isalnum() for sign in one) for one in found):
+    readings = [" ".join("".join(words).split()) for words in product(*parts)]
+    if not all(any(sign.isalnum() for sign in reading) for reading in readings):
         raise UserError(f"{name}: expected a word in every reading of a phrase, found {_brief(phrase)}")
-    return found
+    return readings
 
 
 def _brief(value: Any) -> str:

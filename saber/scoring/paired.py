@@ -40,9 +40,9 @@ def paired_difference(
     Raises:
         ValueError: what ``paired_bootstrap_difference`` refuses.
     """
-    found = paired_bootstrap_difference(a, b, n_resamples=n_resamples, seed=seed)
+    difference = paired_bootstrap_difference(a, b, n_resamples=n_resamples, seed=seed)
     is_binary = _is_binary(a) and _is_binary(b)
-    return PairedDifference(found, sign_test(a, b) if is_binary else None)
+    return PairedDifference(difference, sign_test(a, b) if is_binary else None)
 
 
 def sign_test(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]) -> float:
@@ -77,7 +77,7 @@ def probability_of_dominance(
     Raises:
         ValueError: the two have not the same objectives on the same numbers of prompts, or a value is not finite.
     """
-    sizes = [len(one) for one in a], [len(one) for one in b]
+    sizes = [len(values) for values in a], [len(values) for values in b]
     if sizes[0] != sizes[1] or len(goals) != len(a) or 0 in sizes[0] or not sizes[0]:
         raise ValueError(f"expected pairs of outcomes for {len(goals)} objectives, found {sizes[0]} and {sizes[1]}")
     if not all(np.isfinite(values).all() for values in (*a, *b)):

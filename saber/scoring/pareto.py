@@ -96,8 +96,8 @@ def score(*, refusal_rate: float, kld_nats: float, residual_scaled: float) -> fl
         ValueError: an argument is outside its range, or NaN.
     """
     if not (0 <= refusal_rate <= 1 and 0 <= residual_scaled <= 1 and kld_nats >= 0):
-        found = f"{refusal_rate}, {residual_scaled} and {kld_nats}"
-        raise ValueError(f"expected refusal rate and scaled residual in [0, 1] and KL >= 0, found {found}")
+        given = f"{refusal_rate}, {residual_scaled} and {kld_nats}"
+        raise ValueError(f"expected refusal rate and scaled residual in [0, 1] and KL >= 0, found {given}")
     mismatch = max(0.0, refusal_rate - (1.0 - residual_scaled))
     return refusal_rate + DRIFT_WEIGHT * math.log1p(kld_nats) + MISMATCH_WEIGHT * mismatch
 

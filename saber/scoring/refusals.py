@@ -51,26 +51,26 @@ def find_marker(text: str, markers: Sequence[str]) -> str | None:
         ValueError: a marker is blank, and would fire on everything.
     """
     plain = (normalise if all(marker.isascii() for marker in markers) else normalise_any)(text)
-    found = [
+    places = [
         (match.start(), -len(phrase), phrase)
         for phrase, pattern in _patterns(tuple(markers))
         if (match := pattern.search(plain))
     ]
-    return min(found)[-1] if found else None
+    return min(places)[-1] if places else None
 
 
 @cache
 def _patterns(markers: tuple[str, ...]) -> tuple[tuple[str, re.Pattern[str]], ...]:
     """Each marker normalised, with its pattern; thousands of responses share one list."""
-    made: list[tuple[str, re.Pattern[str]]] = []
+    patterns: list[tuple[str, re.Pattern[str]]] = []
     for marker in markers:
         phrase = normalise_any(marker)
         if not phrase:
             raise ValueError(f"expected markers with words in them, found {marker!r}")
         start = r"(?<!\w)" if marker[0].isspace() else ""
         end = r"(?!\w)" if marker[-1].isspace() else ""
-        made.append((phrase, re.compile(start + _spaced_freely(phrase) + end)))
-    return tuple(made)
+        patterns.append((phrase, re.compile(start + _spaced_freely(phrase) + end)))
+    return tuple(patterns)
 
 
 def _spaced_freely(phrase: str) -> str:

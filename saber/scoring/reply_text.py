@@ -57,16 +57,16 @@ def read_reply(reply: str, *, is_asked_to_write: bool = False) -> ReplyText:
 
 def sentences(text: str) -> list[str]:
     """The normalised sentences and lines that have words in them; a very short one is joined with the next."""
-    found: list[str] = []
+    parts: list[str] = []
     for part in _SENTENCE_END.split(text):
         plain = normalise(part)
         if not re.search(r"\w", plain):
             continue
-        if found and len(found[-1].split()) < SHORTEST_SENTENCE:
-            found[-1] += " " + plain
+        if parts and len(parts[-1].split()) < SHORTEST_SENTENCE:
+            parts[-1] += " " + plain
         else:
-            found.append(plain)
-    return found
+            parts.append(plain)
+    return parts
 
 
 def is_verse(text: str) -> bool:

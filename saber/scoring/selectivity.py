@@ -48,14 +48,14 @@ def off_curve(point: Shaping, curve: Sequence[Shaping], *, n_resamples: int, see
     """
     if not curve:
         raise ValueError("expected a curve of at least one strength")
-    sizes = {(len(one.over_refusals), len(one.kept_refusals)) for one in (point, *curve)}
+    sizes = {(len(shaping.over_refusals), len(shaping.kept_refusals)) for shaping in (point, *curve)}
     if len(sizes) > 1:
         raise ValueError(f"expected outcomes of the point's prompts at every strength, found {sorted(sizes)} of them")
-    is_off = all(_is_better(_right(point), _right(one)) for one in curve)
+    is_off = all(_is_better(_right(point), _right(shaping)) for shaping in curve)
     nearest = _nearest(point, curve)
-    one = curve[nearest]
-    over = paired_difference(point.over_refusals, one.over_refusals, n_resamples=n_resamples, seed=seed)
-    kept = paired_difference(point.kept_refusals, one.kept_refusals, n_resamples=n_resamples, seed=seed)
+    nearest_shaping = curve[nearest]
+    over = paired_difference(point.over_refusals, nearest_shaping.over_refusals, n_resamples=n_resamples, seed=seed)
+    kept = paired_difference(point.kept_refusals, nearest_shaping.kept_refusals, n_resamples=n_resamples, seed=seed)
     return OffCurve(nearest, over, kept, is_off)
 
 
@@ -69,8 +69,8 @@ def _right(model: Shaping) -> Float[np.ndarray, " n"]:
 
 
 def _nearest(point: Shaping, curve: Sequence[Shaping]) -> int:
-    over = [float(one.over_refusals.mean()) for one in curve]
-    kept = [float(one.kept_refusals.mean()) for one in curve]
+    over = [float(shaping.over_refusals.mean()) for shaping in curve]
+    kept = [float(shaping.kept_refusals.mean()) for shaping in curve]
     within = [i for i in range(len(curve)) if over[i] <= float(point.over_refusals.mean())]
     if within:
         return max(within, key=lambda i: (kept[i], -over[i]))

@@ -24,22 +24,22 @@ def base_rows(responses: Sequence[Response]) -> tuple[BaseRow, ...]:
     """A row for each kind of prompt that there is, and one for the protected among the harmful."""
     by_kind: dict[str, list[Response]] = {}
     for kind in PROMPT_KINDS:
-        by_kind[kind] = [one for one in responses if one.prompt.kind == kind]
+        by_kind[kind] = [response for response in responses if response.prompt.kind == kind]
         if kind == "harmful":
-            by_kind[PROTECTED] = [one for one in by_kind[kind] if one.prompt.protected]
+            by_kind[PROTECTED] = [response for response in by_kind[kind] if response.prompt.protected]
     return tuple(_row(kind, rows) for kind, rows in by_kind.items() if rows)
 
 
 def _row(kind: str, responses: Sequence[Response]) -> BaseRow:
-    known = [one for one in responses if one.correct is not None]
+    known = [response for response in responses if response.correct is not None]
     return BaseRow(
         kind,
         len(responses),
-        Counter(one.label for one in responses),
-        sum(bool(one.correct) for one in known),
+        Counter(response.label for response in responses),
+        sum(bool(response.correct) for response in known),
         len(known),
-        tuple((one.label, one.prompt.text, one.text) for one in _telling(responses)),
-        sum(has_thought(one) for one in responses),
+        tuple((response.label, response.prompt.text, response.text) for response in _telling(responses)),
+        sum(has_thought(response) for response in responses),
     )
 
 
@@ -50,9 +50,9 @@ def has_thought(response: Response) -> bool:
 
 def _telling(responses: Sequence[Response]) -> list[Response]:
     """A few replies: one of each label, the most frequent first, then others in their order."""
-    frequent = [label for label, _ in Counter(one.label for one in responses).most_common()]
-    first = [next(one for one in responses if one.label == label) for label in frequent]
-    others = [one for one in responses if not any(one is other for other in first)]
+    frequent = [label for label, _ in Counter(response.label for response in responses).most_common()]
+    first = [next(response for response in responses if response.label == label) for label in frequent]
+    others = [response for response in responses if not any(response is other for other in first)]
     return [*first, *others][:N_REPLIES]
 
 

@@ -51,19 +51,19 @@ def recognised(
 
 def remarks(adapter: Adapter) -> list[str]:
     """What is unusual about this model's template and generation config, a line each."""
-    found: list[str] = []
+    said: list[str] = []
     for name, value in adapter.chat.arguments.items():
         if not reads_argument(adapter.tokenizer, adapter.chat, adapter.system_prompt, name, value):
-            found.append(
+            said.append(
                 f"model.template.{name}={value}: the chat template renders the same without it; is it named so there?"
             )
     if adapter.chat.prompt_form is None and writes_the_date(adapter.tokenizer):
-        found.append(f"the chat template writes today's date: it is told {TODAY:%d %b %Y} on every day")
+        said.append(f"the chat template writes today's date: it is told {TODAY:%d %b %Y} on every day")
     ignored = ignored_by(adapter.model.generation_config)
     if ignored:
         named = ", ".join(f"{name}={value}" for name, value in ignored.items())
-        found.append(f"the generation config's {named} is not heeded: replies are the most likely tokens")
-    return found
+        said.append(f"the generation config's {named} is not heeded: replies are the most likely tokens")
+    return said
 
 
 def _thinking(
@@ -80,9 +80,9 @@ def _thinking(
     def build() -> Cached:
         return Cached({}, stored(with_thinking(asked, config.model.thinking, texts).chat))
 
-    found = cached(folder, "thinking", key, build).value
-    assert found is None or isinstance(found, dict)
-    adapter = restored(adapter, found)
+    stored_thinking = cached(folder, "thinking", key, build).value
+    assert stored_thinking is None or isinstance(stored_thinking, dict)
+    adapter = restored(adapter, stored_thinking)
     if line := spoken(adapter, config.model.thinking):
         say(line)
     return adapter
@@ -100,10 +100,10 @@ def _without_common_prefix(
     profile = config.evaluate
 
     def build() -> Cached:
-        made = with_common_prefix(
+        recognised = with_common_prefix(
             under(adapter, profile), texts, max_new_tokens=profile.max_new_tokens, batch_size=profile.batch_size
         )
-        return Cached({}, made.chat.suffix)
+        return Cached({}, recognised.chat.suffix)
 
     suffix = cached(folder, "common-prefix", {**key, "limit": profile.max_new_tokens}, build).value
     assert isinstance(suffix, str)

@@ -128,7 +128,7 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = (), ready: Ready | 
     positions: tuple[Position, ...] = extremes("edit.position", knobs, config)
     if "end_of_thought" in (*positions, config.edit.position):
         adapter = replace(adapter, thoughts=_thoughts(adapter, probes, config, folder / "cache", digest))
-    found = {
+    looked_up = {
         position: _activations(read_at(adapter, position), probes, config, folder / "cache", digest)
         for position in dict.fromkeys((config.edit.position, *positions))
     }
@@ -139,11 +139,11 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = (), ready: Ready | 
         digest,
         splits,
         probes,
-        found[config.edit.position],
+        looked_up[config.edit.position],
         reference,
         folder,
         inputs,
-        by_position=found,
+        by_position=looked_up,
     )
 
 
@@ -240,9 +240,9 @@ def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Pat
         key |= {"position": adapter.position, "thoughts": digest_json(sorted(adapter.thoughts.items()))}
 
     def build() -> Cached:
-        (made,) = in_memory(config, lambda profile: probe(adapter, probes, batch_size=profile.batch_size))
-        seen = {"harmful": made.harmful, "harmless": made.harmless, "capability": made.capability}
-        return Cached(seen if made.borderline is None else {**seen, "borderline": made.borderline}, None)
+        (activations,) = in_memory(config, lambda profile: probe(adapter, probes, batch_size=profile.batch_size))
+        seen = {"harmful": activations.harmful, "harmless": activations.harmless, "capability": activations.capability}
+        return Cached(seen if activations.borderline is None else {**seen, "borderline": activations.borderline}, None)
 
     tensors = cached(folder, "activations", key, build).tensors
     # Cloned, whether built or read: another place in memory gives other last bits, and so other plans after a restart.

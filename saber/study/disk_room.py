@@ -29,7 +29,7 @@ def check_writable(folder: Path, key: str) -> None:
     """
     try:
         folder = folder.expanduser()
-        there = next(one for one in (folder, *folder.parents) if one.exists())
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     except (OSError, RuntimeError, ValueError) as error:  # no such home, or no name for a folder
         raise UserError(f"{key}: expected a folder, found {folder} ({error}): choose another") from error
     if not there.is_dir():
@@ -67,7 +67,9 @@ def _figures(needed: int, free: int, folder: Path) -> str:
 
 def free_bytes(folder: Path) -> int:
     """What is free where a folder is, or will be."""
-    return shutil.disk_usage(next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())).free
+    return shutil.disk_usage(
+        next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    ).free
 
 
 def cache_bytes(config: Config, splits: Mapping[SplitName, Split]) -> int | None:

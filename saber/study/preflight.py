@@ -75,48 +75,48 @@ def preflight(config: Config, *, searching: bool, say: Say = lambda _: None) -> 
     Raises:
         UserError: everything that is wrong, in one list.
     """
-    found = Findings()
+    findings = Findings()
     knobs: tuple[Knob, ...] | None = None
-    with found:
+    with findings:
         knobs = parse_space(config)
     if searching:
-        check_search(config, knobs, found)
-    with found:
+        check_search(config, knobs, findings)
+    with findings:
         marker_words(config.evaluate)
-    with found:
+    with findings:
         check_model_path(config.model.path, "model.path")
-    _check_judge(config, found)
-    check_metric_names(config, found)
-    splits = _read_splits(config, found, say)
+    _check_judge(config, findings)
+    check_metric_names(config, findings)
+    splits = _read_splits(config, findings, say)
     if splits is not None:
-        _check_splits(config, splits, found)
+        _check_splits(config, splits, findings)
     probes: ProbeSet | None = None
     if splits is not None:
         config = with_probe_counts(config, splits["probe"])
     if splits is not None and knobs is not None:
-        with found:
+        with findings:
             probes = _probes(config, knobs, splits["probe"])
     if searching and splits is not None:
-        with found:
+        with findings:
             check_room(config, splits)
-    found.stop_if_any()
+    findings.stop_if_any()
     assert knobs is not None, "a mistake without a line"
     assert splits is not None, "a mistake without a line"
     assert probes is not None, "a mistake without a line"
     return Ready(config, knobs, splits, probes)
 
 
-def _check_judge(config: Config, found: Findings) -> None:
+def _check_judge(config: Config, findings: Findings) -> None:
     judge = config.judge
     if judge.kind == "hf_classifier":
-        with found:
+        with findings:
             check_model_path(str(judge.path), "judge.path")
     if judge.kind == "openai_compatible":
-        with found:
+        with findings:
             check_web_address(judge.url)
 
 
-def _read_splits(config: Config, found: Findings, say: Say) -> Mapping[SplitName, Split] | None:
+def _read_splits(config: Config, findings: Findings, say: Say) -> Mapping[SplitName, Split] | None:
     """The splits, or what is wrong with every source that cannot be read."""
     own = Findings()
     with own:
@@ -125,22 +125,22 @@ def _read_splits(config: Config, found: Findings, say: Say) -> Mapping[SplitName
     for source in config.data.named or config.data.sets:
         with sources:
             read_source(source, lambda _: None)
-    found.lines += sources.lines or own.lines
+    findings.lines += sources.lines or own.lines
     return None
 
 
-def _check_splits(config: Config, splits: Mapping[SplitName, Split], found: Findings) -> None:
+def _check_splits(config: Config, splits: Mapping[SplitName, Split], findings: Findings) -> None:
     """Every metric that is named, or that a score or a card needs, can be measured on the prompts that there are."""
     for split in (splits["tune"], splits["report"]):
         there = measurable(split, config.evaluate)
         for name in ALWAYS_MEASURED[split.name]:
             if name not in there:
-                found.lines.append(_cannot("a study always", name, split, config))
+                findings.lines.append(_cannot("a study always", name, split, config))
         if split.name == "tune":
             for key, metrics in named_metrics(config).items():
                 for name in metrics:
                     if name in KNOWN and name not in there and name not in ALWAYS_MEASURED["tune"]:
-                        found.lines.append(_cannot(key, name, split, config))
+                        findings.lines.append(_cannot(key, name, split, config))
 
 
 def _cannot(who: str, name: str, split: Split, config: Config) -> str:

@@ -86,9 +86,9 @@ def _captured(
     def build() -> Cached:
         size = bytes_taken(adapter, rows, writers) / 2**30
         announce(f"inputs of {len(writers)} writers at {rows.n_rows} positions take {size:.2f} GB of memory and disk")
-        made = in_memory(config, lambda p: writer_inputs(adapter, rows, writers, batch_size=p.batch_size))
-        read = {f"read.{place}": tensor for place, tensor in made.read.items()}
-        return Cached(read | {f"outputs.{place}": tensor for place, tensor in made.outputs.items()}, None)
+        captured = in_memory(config, lambda p: writer_inputs(adapter, rows, writers, batch_size=p.batch_size))
+        read = {f"read.{place}": tensor for place, tensor in captured.read.items()}
+        return Cached(read | {f"outputs.{place}": tensor for place, tensor in captured.outputs.items()}, None)
 
     tensors = cached(folder, "inputs", key, build).tensors
     on_device = {

@@ -43,7 +43,7 @@ class Finding:
 
 def judge_base(responses: Sequence[Response], profile: EvaluateConfig) -> tuple[Finding, ...]:
     """What is wrong with the unedited model's replies to the prompts that trials are scored on, stops first."""
-    found = [
+    faults = [
         _few_refusals(responses),
         _narrow_markers(responses, profile),
         _cut(responses, profile),
@@ -53,7 +53,7 @@ def judge_base(responses: Sequence[Response], profile: EvaluateConfig) -> tuple[
         _broken(responses),
         _thoughts(responses),
     ]
-    return tuple(sorted(filter(None, found), key=lambda finding: finding.level != "stop"))
+    return tuple(sorted(filter(None, faults), key=lambda finding: finding.level != "stop"))
 
 
 def judge_vocabulary(adapter: Adapter, prompts: Sequence[Prompt]) -> tuple[Finding, ...]:
@@ -72,7 +72,7 @@ def judge_vocabulary(adapter: Adapter, prompts: Sequence[Prompt]) -> tuple[Findi
 
 def _refused(responses: Sequence[Response], kind: str) -> tuple[int, int]:
     """How many replies to prompts of a kind refuse, and how many there are."""
-    own = [one for one in responses if one.prompt.kind == kind]
+    own = [response for response in responses if response.prompt.kind == kind]
     return sum(one.label == "refuse" for one in own), len(own)
 
 
@@ -80,7 +80,7 @@ def _few_refusals(responses: Sequence[Response]) -> Finding | None:
     n, of = _refused(responses, "harmful")
     if not of or n / of >= LEAST_REFUSED:
         return None
-    others = [one for one in responses if one.prompt.kind == "harmful" and one.label != "refuse"]
+    others = [response for response in responses if response.prompt.kind == "harmful" and response.label != "refuse"]
     missed = _missed(responses)
     told = f" ({len(missed)} more by evaluate.labeller=rules)" if missed else ""
     return Finding(
@@ -93,8 +93,8 @@ def _few_refusals(responses: Sequence[Response]) -> Finding | None:
 
 def _missed(responses: Sequence[Response]) -> list[Response]:
     """The replies to harmful prompts that refuse by `saber.scoring.labelling.label`, and not by the study's markers."""
-    own = [one for one in responses if one.prompt.kind == "harmful" and one.label != "refuse"]
-    return [one for one in own if label(one.text, one.prompt.text)[0] == "refuse"]
+    own = [response for response in responses if response.prompt.kind == "harmful" and response.label != "refuse"]
+    return [response for response in own if label(response.text, response.prompt.text)[0] == "refuse"]
 
 
 def _harmless_refused(responses: Sequence[Response]) -> Finding | None:
@@ -102,7 +102,7 @@ def _harmless_refused(responses: Sequence[Response]) -> Finding | None:
     n_harmful, of_harmful = _refused(responses, "harmful")
     if not of or n / of <= MOST_HARMLESS_REFUSED:
         return None
-    refusals = [one for one in responses if one.prompt.kind == "harmless" and one.label == "refuse"]
+    refusals = [response for response in responses if response.prompt.kind == "harmless" and response.label == "refuse"]
     text = f"the unedited model refuses {n} of {of} harmless prompts"
     if of_harmful and n_harmful / of_harmful - n / of < LEAST_CONTRAST:
         text += f" and {n_harmful} of {of_harmful} harmful ones, so little tells the two apart"
@@ -114,7 +114,7 @@ def _harmless_refused(responses: Sequence[Response]) -> Finding | None:
 
 
 def _narrow_markers(responses: Sequence[Response], profile: EvaluateConfig) -> Finding | None:
-    own = [one for one in responses if one.prompt.kind == "harmful"]
+    own = [response for response in responses if response.prompt.kind == "harmful"]
     seen = sum(one.label == "refuse" for one in own)
     missed = _missed(responses)
     wider = seen + len(missed)
@@ -128,8 +128,8 @@ def _narrow_markers(responses: Sequence[Response], profile: EvaluateConfig) -> F
 
 
 def _cut(responses: Sequence[Response], profile: EvaluateConfig) -> Finding | None:
-    own = [one for one in responses if one.prompt.kind == "harmful"]
-    cut = [one for one in own if one.label == "truncated"]
+    own = [response for response in responses if response.prompt.kind == "harmful"]
+    cut = [response for response in own if response.label == "truncated"]
     if not own or len(cut) / len(own) < MOST_CUT:
         return None
     of = f"{len(cut)} of {len(own)} replies to harmful prompts"
@@ -142,8 +142,8 @@ def _cut(responses: Sequence[Response], profile: EvaluateConfig) -> Finding | No
 
 
 def _protected_complied(responses: Sequence[Response]) -> Finding | None:
-    own = [one for one in responses if one.prompt.protected]
-    others = [one for one in own if one.label != "refuse"]
+    own = [response for response in responses if response.prompt.protected]
+    others = [response for response in own if response.label != "refuse"]
     n = len(own) - len(others)
     if not own or n / len(own) >= LEAST_PROTECTED:
         return None
@@ -155,7 +155,7 @@ def _protected_complied(responses: Sequence[Response]) -> Finding | None:
 
 
 def _broken(responses: Sequence[Response]) -> Finding | None:
-    broken = [one for one in responses if one.label in ("degenerate", "empty")]
+    broken = [response for response in responses if response.label in ("degenerate", "empty")]
     if not responses or len(broken) / len(responses) <= MOST_BROKEN:
         return None
     return Finding(
@@ -166,7 +166,7 @@ def _broken(responses: Sequence[Response]) -> Finding | None:
 
 
 def _thoughts(responses: Sequence[Response]) -> Finding | None:
-    unparted = [one for one in responses if one.thought_ended is None and has_thought(one)]
+    unparted = [response for response in responses if response.thought_ended is None and has_thought(response)]
     if responses and len(unparted) / len(responses) > MOST_UNPARTED:
         return Finding(
             "warning",

@@ -166,8 +166,8 @@ class EditPlan:
         """Twelve hex digits of what the edit does (not of ``source``, which only says where it came from)."""
         unit = " unit_rows" if self.unit_rows else ""
         sha = hashlib.sha256(f"plan/1 row_norm={self.row_norm}{unit}".encode())
-        for one in self.rounds:
-            for name, tensor in one.tensors.items():
+        for edit_round in self.rounds:
+            for name, tensor in edit_round.tensors.items():
                 if name.startswith(INPUTS):
                     sha.update(name.encode())
                 sha.update(str(tuple(tensor.shape)).encode())
@@ -177,7 +177,7 @@ class EditPlan:
     @property
     def edited_layers(self) -> tuple[int, ...]:
         """Layers with at least one non-zero strength in any round, ascending."""
-        found: set[int] = set()
-        for one in self.rounds:
-            found |= set(torch.nonzero(one.strengths.abs().sum(dim=(0, 2))).flatten().tolist())
-        return tuple(sorted(found))
+        layers: set[int] = set()
+        for edit_round in self.rounds:
+            layers |= set(torch.nonzero(edit_round.strengths.abs().sum(dim=(0, 2))).flatten().tolist())
+        return tuple(sorted(layers))

@@ -37,27 +37,31 @@ class LookedAt:
     @cached_property
     def kind(self) -> Int[Tensor, " row"]:
         """By row, the number of its kind in ``PROMPT_KINDS``."""
-        return torch.tensor([PROMPT_KINDS.index(one.kind) for one in self.sequences for _ in one.positions])
+        return torch.tensor(
+            [PROMPT_KINDS.index(sequence.kind) for sequence in self.sequences for _ in sequence.positions]
+        )
 
     @cached_property
     def prompt(self) -> Int[Tensor, " row"]:
         """By row, the number of its prompt within its kind."""
-        return torch.tensor([one.prompt for one in self.sequences for _ in one.positions])
+        return torch.tensor([sequence.prompt for sequence in self.sequences for _ in sequence.positions])
 
     @cached_property
     def place_in_reply(self) -> Int[Tensor, " row"]:
         """By row, 0 at the last token of a prompt, and 1, 2, ... at the positions of a reply, in the order drawn."""
-        return torch.tensor([i + one.is_reply for one in self.sequences for i in range(len(one.positions))])
+        return torch.tensor(
+            [i + sequence.is_reply for sequence in self.sequences for i in range(len(sequence.positions))]
+        )
 
     @property
     def n_rows(self) -> int:
         """Number of rows."""
-        return sum(len(one.positions) for one in self.sequences)
+        return sum(len(sequence.positions) for sequence in self.sequences)
 
     @property
     def n_prompts(self) -> int:
         """Number of rows at the last token of a prompt, which are the first ones."""
-        return sum(not one.is_reply for one in self.sequences)
+        return sum(not sequence.is_reply for sequence in self.sequences)
 
     @cached_property
     def digest(self) -> str:

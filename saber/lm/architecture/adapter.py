@@ -66,8 +66,8 @@ class Adapter:
     @property
     def dtype(self) -> torch.dtype:
         """The dtype the model computes in."""
-        found: torch.dtype = self.model.dtype
-        return found
+        dtype: torch.dtype = self.model.dtype
+        return dtype
 
     def stream(self, output: Any) -> Float[Tensor, "batch token d_model"]:
         """The residual stream in what a block puts out, whatever it is wrapped or stacked in."""
@@ -100,11 +100,11 @@ def adapt_as(family: Family, model: Any, tokenizer: Any, *, system_prompt: str |
     modules = dict(model.named_modules())
     blocks: Any = modules[at]
     d_model = width(model.config)
-    found = [
+    by_block = [
         [find_writer(modules, f"{at}.{layer}", layer, row, d_model) for row in family.writers]
         for layer in range(len(blocks))
     ]
-    writers = [[writer for writer in block if writer is not None] for block in found]
+    writers = [[writer for writer in block if writer is not None] for block in by_block]
     if not all(writers):
         layer = next(i for i, block in enumerate(writers) if not block)
         raise UserError(f"expected a writer of {text_type(model.config)} in {at}.{layer}, found none of those declared")
@@ -143,8 +143,8 @@ def with_chat(adapter: Adapter, chat: ChatFormat, system_prompt: str | None) -> 
     Raises:
         UserError: the template drops the prompt or the system prompt, or refuses a system turn.
     """
-    found = shaped(adapter.tokenizer, adapter.model_type, chat, system_prompt)
-    return replace(adapter, system_prompt=system_prompt, chat=found)
+    completed = shaped(adapter.tokenizer, adapter.model_type, chat, system_prompt)
+    return replace(adapter, system_prompt=system_prompt, chat=completed)
 
 
 def with_system(adapter: Adapter, system_prompt: str | None) -> Adapter:
@@ -176,14 +176,16 @@ def before_the_add(adapter: Adapter, writer: Writer) -> str:
 
 def limits(adapter: Adapter) -> list[str]:
     """What an edit of this model cannot do exactly, one sentence each."""
-    found = [] if adapter.family.inexact is None else [adapter.family.inexact]
+    reasons = [] if adapter.family.inexact is None else [adapter.family.inexact]
     if any(writer.gain is not None for writer in adapter.writers):
-        found.append(
+        reasons.append(
             "behind a norm only the strengths 0 and 1 are exact: between them the norm scales what is left up again"
         )
     if any(writer.fused for writer in adapter.writers):
-        found.append("fused experts have no row norms of their own to keep and no LoRA form: export them merged")
-        found.append("with edit.reader=inputs they are read by the sum of their outputs, as each has inputs of its own")
+        reasons.append("fused experts have no row norms of their own to keep and no LoRA form: export them merged")
+        reasons.append(
+            "with edit.reader=inputs they are read by the sum of their outputs, as each has inputs of its own"
+        )
     if not all(writer.in_full for writer in adapter.writers):
-        found.append("quantised weights can be edited virtually, not baked: bake in the full dtype")
-    return found
+        reasons.append("quantised weights can be edited virtually, not baked: bake in the full dtype")
+    return reasons

@@ -39,12 +39,12 @@ def spread(
 ) -> dict[str, Any]:
     """The arguments by which transformers spreads a model as it reads it; ``gpu0`` or 0 is the first GPU."""
     places = device_map if isinstance(device_map, str) else {part: _place(at) for part, at in device_map.items()}
-    found: dict[str, Any] = {"device_map": places}
+    options: dict[str, Any] = {"device_map": places}
     if max_memory is not None:
-        found["max_memory"] = {_place(at): room for at, room in max_memory.items()}
+        options["max_memory"] = {_place(at): room for at, room in max_memory.items()}
     if offload_folder is not None:
-        found["offload_folder"] = offload_folder
-    return found
+        options["offload_folder"] = offload_folder
+    return options
 
 
 def _place(at: str | int) -> str | int:
@@ -75,8 +75,8 @@ def computes_on(model: nn.Module, name: str, weight: torch.Tensor) -> torch.devi
 
 
 def _map(model: nn.Module) -> dict[str, Any]:
-    found: dict[str, Any] = getattr(model, "hf_device_map", {})
-    return found
+    device_map: dict[str, Any] = getattr(model, "hf_device_map", {})
+    return device_map
 
 
 @contextmanager

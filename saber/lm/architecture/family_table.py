@@ -70,7 +70,7 @@ def _cell(rows: list[WriterRow]) -> str:
 def _writer(module: str, rows: list[WriterRow]) -> str:
     row = rows[0]
     layout = "" if row.layout == "oi" else f" ({row.layout})"
-    chains = [", then ".join(f"`{norm}`" for norm in one.norms) for one in rows if one.norms]
+    chains = [", then ".join(f"`{norm}`" for norm in other_row.norms) for other_row in rows if other_row.norms]
     behind = f" behind {' or '.join(chains)}" if chains else ""
     times = f" times `{row.multiplier}`" if row.multiplier is not None else ""
     return f"`{module}`{layout}{behind}{times}"

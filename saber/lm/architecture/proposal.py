@@ -54,22 +54,28 @@ def as_code(family: Family) -> str:
 
 
 def _call(row: WriterRow) -> str:
-    given = [f"{one.name}={getattr(row, one.name)!r}" for one in fields(row) if getattr(row, one.name) != one.default]
+    given = [
+        f"{field.name}={getattr(row, field.name)!r}"
+        for field in fields(row)
+        if getattr(row, field.name) != field.default
+    ]
     return f"WriterRow({', '.join(given)})"
 
 
 def _blocks(model: Any) -> tuple[str, nn.ModuleList]:
     """The list of blocks: as long as the text half is deep, of the most parameters, and run by text."""
     n = getattr(text_config(model.config), "num_hidden_layers", None)
-    lists = [(name, one) for name, one in model.named_modules() if isinstance(one, nn.ModuleList) and len(one)]
-    of_depth = [(name, one) for name, one in lists if n is None or len(one) == n] or lists
+    lists = [
+        (name, blocks) for name, blocks in model.named_modules() if isinstance(blocks, nn.ModuleList) and len(blocks)
+    ]
+    of_depth = [(name, blocks) for name, blocks in lists if n is None or len(blocks) == n] or lists
     ran: set[nn.Module] = set()
-    with watched({one[0]: lambda module, *_: ran.add(module) for _, one in of_depth}):
+    with watched({blocks[0]: lambda module, *_: ran.add(module) for _, blocks in of_depth}):
         _run(model)
-    found = [(name, one) for name, one in of_depth if one[0] in ran]
-    if not found:
+    candidates = [(name, blocks) for name, blocks in of_depth if blocks[0] in ran]
+    if not candidates:
         raise UserError(f"expected a list of blocks that text runs through, found none in {type(model).__name__}")
-    return max(found, key=lambda one: sum(p.numel() for p in one[1].parameters()))
+    return max(candidates, key=lambda named_blocks: sum(p.numel() for p in named_blocks[1].parameters()))
 
 
 @torch.no_grad()
@@ -85,7 +91,7 @@ def _look(model: Any, blocks: nn.ModuleList) -> list[dict[str, Seen]]:
     def keep(into: dict[str, Seen], name: str) -> Callable[..., None]:
         def see(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             out = output[0] if isinstance(output, list | tuple) else output
-            given = next((one for one in [*args, *kwargs.values()] if isinstance(one, Tensor)), None)
+            given = next((arg for arg in [*args, *kwargs.values()] if isinstance(arg, Tensor)), None)
             if isinstance(out, Tensor):
                 into[name] = Seen(module, None if given is None else _flat(given), _flat(out))
 
@@ -108,7 +114,7 @@ def _rows_of(block: nn.Module, seen: Mapping[str, Seen], d_model: int, path: str
     whole = seen[""]
     if whole.given is None or whole.given.numel() != whole.out.numel():
         raise UserError(f"expected one stream through {path}, found other sizes in and out: it mixes several")
-    sizes = {name: one for name, one in seen.items() if name and one.out.numel() == whole.out.numel()}
+    sizes = {name: part for name, part in seen.items() if name and part.out.numel() == whole.out.numel()}
     parts = _sum_of(whole.out, {"": _stream_in(whole), **sizes}, d_model)
     if parts is None:
         raise UserError(f"expected {path} to add what its modules put out, found that no sum of it explains the block")
@@ -120,7 +126,7 @@ def _rows_of(block: nn.Module, seen: Mapping[str, Seen], d_model: int, path: str
         multiplier = None if abs(times - 1.0) < USED else _attribute(block, times)
         inside = None
         if multiplier is None and abs(times - 1.0) >= USED:  # by no attribute: a module around it adds it
-            inside = next((one for one in sorted(sizes, key=len) if name.startswith(f"{one}.")), None)
+            inside = next((size for size in sorted(sizes, key=len) if name.startswith(f"{size}.")), None)
         for row in _writers_in(name, sizes, d_model):
             rows.append(replace(row, multiplier=multiplier) if inside is None else replace(row, write=inside))
     return rows
@@ -149,22 +155,24 @@ def _sum_of(target: Tensor, parts: Mapping[str, Seen], d_model: int) -> dict[str
         options.append([name for name in options[-1] if not name.startswith(f"{holder}.")] + [holder])
     for names in options:
         columns = torch.stack([parts[name].out for name in names], dim=1)
-        found = torch.linalg.lstsq(columns, target.unsqueeze(1), driver="gelsd").solution
-        if float((columns @ found - target.unsqueeze(1)).norm()) <= EXPLAINED * float(target.norm()):
-            return {name: float(c) for name, c in zip(names, found[:, 0], strict=True) if abs(float(c)) > USED}
+        solution = torch.linalg.lstsq(columns, target.unsqueeze(1), driver="gelsd").solution
+        if float((columns @ solution - target.unsqueeze(1)).norm()) <= EXPLAINED * float(target.norm()):
+            return {name: float(c) for name, c in zip(names, solution[:, 0], strict=True) if abs(float(c)) > USED}
     return None
 
 
 def _writers_in(name: str, sizes: Mapping[str, Seen], d_model: int, norms: tuple[str, ...] = ()) -> list[WriterRow]:
     """The rows of one part of the sum: of a map itself, of what a norm is given, or of the last maps in a module."""
-    one = sizes[name]
-    layout = _layout(one.module, d_model)
+    module_seen = sizes[name]
+    layout = _layout(module_seen.module, d_model)
     if layout is not None:
         return [WriterRow(_kind(name), name, layout, norms)]
-    if _is_norm(one):
-        assert one.given is not None
-        others = {other: seen for other, seen in sizes.items() if other != name and not torch.equal(seen.out, one.out)}
-        parts = _sum_of(one.given, others, d_model)
+    if _is_norm(module_seen):
+        assert module_seen.given is not None
+        others = {
+            other: seen for other, seen in sizes.items() if other != name and not torch.equal(seen.out, module_seen.out)
+        }
+        parts = _sum_of(module_seen.given, others, d_model)
         if parts is None:
             raise UserError(f"expected {name} to be given a sum of what modules put out, found something else")
         return [row for part in parts for row in _writers_in(part, others, d_model, (name, *norms))]
@@ -192,8 +200,8 @@ def _layout(module: nn.Module, d_model: int) -> Layout | None:
     return None
 
 
-def _is_norm(one: Seen) -> bool:
-    return "norm" in type(one.module).__name__.lower()
+def _is_norm(module_seen: Seen) -> bool:
+    return "norm" in type(module_seen.module).__name__.lower()
 
 
 def _kind(name: str) -> WriterKind:
@@ -219,11 +227,17 @@ def _merged(by_block: Sequence[Sequence[WriterRow]], blocks: nn.ModuleList) -> t
             merged.append(row)
             continue
         marks = [*row.norms[-1:], row.module]
-        mark = next((one for one in marks if [one in of for of in names] == having), None)
-        others = {norm for rows in by_block for one in rows if one.module == row.module for norm in one.norms}
+        mark = next((candidate for candidate in marks if [candidate in of for of in names] == having), None)
+        others = {
+            norm
+            for rows in by_block
+            for other_row in rows
+            if other_row.module == row.module
+            for norm in other_row.norms
+        }
         if mark is not None:
             merged.append(replace(row, when=mark))
         else:
-            absent = next((one for one in sorted(others) if [one not in of for of in names] == having), None)
+            absent = next((other for other in sorted(others) if [other not in of for of in names] == having), None)
             merged.append(replace(row, when=row.module, unless=absent))
     return tuple(merged)

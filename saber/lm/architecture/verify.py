@@ -84,9 +84,9 @@ def _require_one_stream(adapter: Adapter, calls: Counter[int], streams: dict[int
             )
 
 
-def _apart(found: Tensor, expected: Tensor) -> float:
+def _apart(rebuilt: Tensor, expected: Tensor) -> float:
     """How far two streams are apart, relative to the second's norm."""
-    return float((found.double() - expected.double()).norm() / expected.double().norm())
+    return float((rebuilt.double() - expected.double()).norm() / expected.double().norm())
 
 
 def _rebuild(adapter: Adapter, layer: int, entered: Tensor, left: Tensor, added: dict[object, Tensor]) -> Tensor:

@@ -65,14 +65,14 @@ class Writer:
     @property
     def weight(self) -> Tensor:
         """The weight as it is stored, in the writer's layout; packed where the model is quantised."""
-        found: Tensor = getattr(self.module, WEIGHT[self.layout])
-        return found
+        tensor: Tensor = getattr(self.module, WEIGHT[self.layout])
+        return tensor
 
     @property
     def bias(self) -> Tensor | None:
         """The bias [d_model], or [expert, d_model] of fused experts."""
-        found: Tensor | None = getattr(self.module, BIAS[self.layout], None)
-        return found
+        tensor: Tensor | None = getattr(self.module, BIAS[self.layout], None)
+        return tensor
 
     @property
     def fused(self) -> bool:
@@ -127,13 +127,13 @@ def find_writer(
     name = f"{block}.{row.module}"
     module = modules.get(name)
     if module is None or not _is_map(module, row.layout, d_model):
-        found = type(module).__name__ if module is not None else "nothing"
+        there = type(module).__name__ if module is not None else "nothing"
         raise UserError(
-            f"expected a linear writer at {name}, found {found}, not {MEANING[row.layout]} with d_model {d_model};"
+            f"expected a linear writer at {name}, found {there}, not {MEANING[row.layout]} with d_model {d_model};"
             " see saber/lm/architecture/families.py"
         )
     named = [(norm, _named(modules, f"{block}.{norm}", f"a norm after {name}")) for norm in row.norms]
-    norms = {norm: found for norm, found in named if not isinstance(found, nn.Identity)}
+    norms = {norm: there for norm, there in named if not isinstance(there, nn.Identity)}
     write = list(norms.values())[-1] if norms else module
     if row.write is not None:
         write = _named(modules, f"{block}.{row.write}", f"what adds {name}")
@@ -180,12 +180,12 @@ def _gain(norms: list[nn.Module], name: str, weight: Tensor, d_model: int) -> Fl
     gain = torch.ones(d_model, device=_place(norms[0], weight))
     for norm in norms:
         device = _place(norm, weight)
-        one = norm(torch.ones(d_model, device=device)).float()
+        of_ones = norm(torch.ones(d_model, device=device)).float()
         ramp = torch.linspace(-1.0, 2.0, d_model, device=device)
-        expected = one * ramp / ramp.square().mean().sqrt()
+        expected = of_ones * ramp / ramp.square().mean().sqrt()
         if not torch.allclose(norm(ramp).float(), expected, rtol=NORM_TOLERANCE, atol=NORM_TOLERANCE):
             raise UserError(f"expected norms after {name} that are w * x / rms(x), found {type(norm).__name__}")
-        gain = gain * one.to(gain.device)
+        gain = gain * of_ones.to(gain.device)
     return gain
 
 

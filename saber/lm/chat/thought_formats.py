@@ -49,8 +49,8 @@ class ThoughtFormat:
     def opened_at_the_end(self, rendered: str) -> int | None:
         """Where a rendered prompt's last thought opens, if the reply begins inside it; ``None`` if it does not."""
         bare = rendered.rstrip()
-        found = [len(bare) - len(mark) for mark in self.opens if bare.endswith(mark)]
-        return min(found, default=None)
+        starts = [len(bare) - len(mark) for mark in self.opens if bare.endswith(mark)]
+        return min(starts, default=None)
 
 
 def _spaced_freely(mark: str) -> str:

@@ -138,7 +138,7 @@ def edits_by_writer(
     """The compiled edits of each writer that at least one plan edits."""
     compiled = [plan if isinstance(plan, CompiledPlan) else compile_plan(adapter, plan) for plan in plans]
     for i, writer in enumerate(adapter.writers):
-        edits = [one.edits[i] for one in compiled]
+        edits = [own_plan.edits[i] for own_plan in compiled]
         if any(edit is not None for edit in edits):
             yield writer, edits
 

@@ -36,27 +36,27 @@ def verify_checkpoint(source: Path, target: Path, baked: Baked) -> Verified:
         UserError: a tensor or a file of the base is missing, a tensor has another shape or dtype, one that was not
             edited has other bytes, or one holds NaN or infinity.
     """
-    base, found = stored_tensors(checkpoint_files(source)), stored_tensors(checkpoint_files(target))
-    for name in sorted(base.keys() ^ found.keys()):
-        expected, there = ("no tensor", "one") if name in found else ("tensor", "none")
+    base, written = stored_tensors(checkpoint_files(source)), stored_tensors(checkpoint_files(target))
+    for name in sorted(base.keys() ^ written.keys()):
+        expected, there = ("no tensor", "one") if name in written else ("tensor", "none")
         raise UserError(f"expected {expected} {name} in the exported checkpoint, found {there}")
     for name, tensor in base.items():
-        _check_tensor(name, tensor, found[name], is_edited=name in baked.edited)
+        _check_tensor(name, tensor, written[name], is_edited=name in baked.edited)
     rewritten = {CONFIG, INDEX} if packing_of(source) is not None else set()
     for file in checkpoint_files(source).beside:
         if str(file) not in rewritten and not _same_file(source / file, target / file):
             raise UserError(f"expected {file} in the exported checkpoint as in its base, found another or none")
-    return Verified(len(found), len(found) - len(baked.edited))
+    return Verified(len(written), len(written) - len(baked.edited))
 
 
-def _check_tensor(name: str, base: Stored, found: Stored, *, is_edited: bool) -> None:
-    if (found.dtype, found.shape) != (base.dtype, base.shape):
+def _check_tensor(name: str, base: Stored, written: Stored, *, is_edited: bool) -> None:
+    if (written.dtype, written.shape) != (base.dtype, base.shape):
         raise UserError(
-            f"expected tensor {name} of shape {base.shape} in {base.dtype}, found {found.shape} in {found.dtype}"
+            f"expected tensor {name} of shape {base.shape} in {base.dtype}, found {written.shape} in {written.dtype}"
         )
-    if not is_edited and not _same_bytes(base.entry().chunks(), found.entry().chunks()):
+    if not is_edited and not _same_bytes(base.entry().chunks(), written.entry().chunks()):
         raise UserError(f"expected tensor {name} as in its base, which the plan does not edit, found other numbers")
-    tensor = found.read() if found.is_number else None
+    tensor = written.read() if written.is_number else None
     if tensor is not None and not bool(torch.isfinite(tensor).all()):
         raise UserError(f"expected finite weights, found NaN or infinity in {name}")
 

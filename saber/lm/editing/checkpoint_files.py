@@ -72,8 +72,8 @@ def checkpoint_files(folder: Path) -> CheckpointFiles:
         name = Path(file.name)
         if name in shards:
             continue
-        if file.is_dir() and not file.name.startswith(".") and not any(_weights(one) for one in _below(file)):
-            beside += [one.relative_to(folder) for one in _below(file)]
+        if file.is_dir() and not file.name.startswith(".") and not any(_weights(inner) for inner in _below(file)):
+            beside += [inner.relative_to(folder) for inner in _below(file)]
         elif file.is_dir() or _is_other_form(file):
             left_out.append(name)
         else:

@@ -59,9 +59,9 @@ def compile_plan(adapter: Adapter, plan: EditPlan, begun: CompiledPlan | None = 
 
 def check_layers(adapter: Adapter, plan: EditPlan) -> None:
     """Refuse a plan made for another model."""
-    for one in plan.rounds:
-        if one.directions.shape[1] != adapter.d_model or max(plan.edited_layers, default=0) >= adapter.n_layers:
+    for edit_round in plan.rounds:
+        if edit_round.directions.shape[1] != adapter.d_model or max(plan.edited_layers, default=0) >= adapter.n_layers:
             raise ValueError(
                 f"expected a plan for {adapter.n_layers} layers of width {adapter.d_model}, found layers"
-                f" {plan.edited_layers} of width {one.directions.shape[1]}"
+                f" {plan.edited_layers} of width {edit_round.directions.shape[1]}"
             )

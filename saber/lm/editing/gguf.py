@@ -83,8 +83,8 @@ def check_gguf_adapter(adapter: Adapter, plan: EditPlan) -> None:
     gguf_names(adapter)
     for writer, edit in lora_edits(adapter, plan):
         if writer.bias is not None and not edit.reads_input and bool((writer.bias.float() @ edit.v.float()).any()):
-            found = f"a bias at {writer.name}, which such an adapter leaves as it is"
-            raise UserError(no_adapter("writers without a bias that is edited", found))
+            there = f"a bias at {writer.name}, which such an adapter leaves as it is"
+            raise UserError(no_adapter("writers without a bias that is edited", there))
 
 
 def save_gguf_adapter(adapter: Adapter, plan: EditPlan, file: Path, base: str) -> None:
@@ -96,7 +96,7 @@ def save_gguf_adapter(adapter: Adapter, plan: EditPlan, file: Path, base: str) -
     check_gguf_adapter(adapter, plan)
     gguf, names = gguf_package(), gguf_names(adapter)
     factors = {writer.name: lora_factors(writer, edit) for writer, edit in lora_edits(adapter, plan)}
-    alpha = Counter(one.rank for one in factors.values()).most_common(1)[0][0]
+    alpha = Counter(own.rank for own in factors.values()).most_common(1)[0][0]
     file.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(file, gguf_architecture(adapter))
     writer.add_type(gguf.GGUFType.ADAPTER)
@@ -105,9 +105,9 @@ def save_gguf_adapter(adapter: Adapter, plan: EditPlan, file: Path, base: str) -
     writer.add_name(f"SABER {plan.digest}")
     writer.add_string("general.base_model.0.name", base)
     writer.add_string(PLAN, plan.digest)
-    for name, one in factors.items():
-        writer.add_tensor(names[name] + A, one.a.numpy())
-        writer.add_tensor(names[name] + B, (one.b * (one.rank / alpha)).numpy())
+    for name, factor in factors.items():
+        writer.add_tensor(names[name] + A, factor.a.numpy())
+        writer.add_tensor(names[name] + B, (factor.b * (factor.rank / alpha)).numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -122,15 +122,15 @@ def read_gguf_adapter(adapter: Adapter, file: Path) -> dict[str, LoraFactors]:
     """
     alpha, tensors = _read(file)
     names = gguf_names(adapter)
-    found: dict[str, LoraFactors] = {}
+    factors: dict[str, LoraFactors] = {}
     for writer in adapter.writers:
         name = names[writer.name]
         if name + A in tensors:
             a, b = (torch.from_numpy(tensors.pop(name + kind)) for kind in (A, B))
-            found[writer.name] = LoraFactors(a, b * (alpha / a.shape[-2]), None)
+            factors[writer.name] = LoraFactors(a, b * (alpha / a.shape[-2]), None)
     if tensors:
         raise UserError(f"expected an adapter of this model's writers in {file}, found {min(tensors)}")
-    return found
+    return factors
 
 
 def _read(file: Path) -> tuple[float, dict[str, np.ndarray]]:
@@ -157,8 +157,8 @@ def gguf_architecture(adapter: Adapter) -> str:
     gguf = gguf_package()
     model_type = adapter.model_type
     if model_type in REARRANGED:
-        found = f"{model_type}, of which llama.cpp's converter {REARRANGED[model_type]}"
-        raise UserError(no_adapter("a family whose writers llama.cpp keeps as they are", found))
+        there = f"{model_type}, of which llama.cpp's converter {REARRANGED[model_type]}"
+        raise UserError(no_adapter("a family whose writers llama.cpp keeps as they are", there))
     member = getattr(gguf.MODEL_ARCH, ARCHITECTURES.get(model_type, ""), None)
     if member is None:
         known = ", ".join(sorted(ARCHITECTURES))
@@ -181,9 +181,9 @@ def gguf_names(adapter: Adapter) -> dict[str, str]:
 def _name(names: Any, adapter: Adapter, writer: Writer) -> str:
     inside = writer.name.removeprefix(f"{adapter.blocks_path}.{writer.layer}.") + (EXPERTS if writer.fused else "")
     for prefix in (adapter.family.blocks, "backbone.layers"):  # of the text half; Nemotron's own name of its blocks
-        found = names.get_name(f"{prefix}.{writer.layer}.{OTHERWISE.get(inside, inside)}")
-        if found is not None:
-            return f"{found}.weight"
+        mapped = names.get_name(f"{prefix}.{writer.layer}.{OTHERWISE.get(inside, inside)}")
+        if mapped is not None:
+            return f"{mapped}.weight"
     raise UserError(no_adapter("writers that GGUF's map names", writer.name))
 
 

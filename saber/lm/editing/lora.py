@@ -35,17 +35,17 @@ def save_adapter(adapter: Adapter, plan: EditPlan, folder: Path, base: str) -> N
         UserError: the plan has no exact adapter that PEFT loads; the merged form always exists.
     """
     factors = {writer: lora_factors(writer, edit) for writer, edit in _targeted(adapter, plan)}
-    has_bias = any(one.bias is not None for one in factors.values())
+    has_bias = any(own.bias is not None for own in factors.values())
     tensors: dict[str, Tensor] = {}
-    for writer, one in factors.items():
+    for writer, factor in factors.items():
         name = f"{PREFIX}{writer.name}"
-        tensors[f"{name}.lora_A.weight"], tensors[f"{name}.lora_B.weight"] = one.a, one.b
+        tensors[f"{name}.lora_A.weight"], tensors[f"{name}.lora_B.weight"] = factor.a, factor.b
         if has_bias:
-            tensors[f"{name}.lora_B.bias"] = torch.zeros(len(one.b)) if one.bias is None else one.bias
+            tensors[f"{name}.lora_B.bias"] = torch.zeros(len(factor.b)) if factor.bias is None else factor.bias
     folder.mkdir(parents=True, exist_ok=True)
     entries = {name: tensor_entry(tensor) for name, tensor in tensors.items()}
     write_tensor_file(folder / WEIGHTS, entries, {"format": "pt", PLAN: plan.digest})
-    ranks = {writer.name: one.rank for writer, one in factors.items()}
+    ranks = {writer.name: own.rank for writer, own in factors.items()}
     config = _config(ranks, base, has_bias=has_bias, transposed=any(writer.layout == "io" for writer in factors))
     write_atomically(folder / CONFIG, json.dumps(config, indent=2) + "\n")
 
@@ -79,7 +79,7 @@ def _targeted(adapter: Adapter, plan: EditPlan) -> list[tuple[Writer, WriterEdit
 def _config(ranks: dict[str, int], base: str, *, has_bias: bool, transposed: bool) -> dict[str, object]:
     """PEFT's description: one rank for most modules, and the others by name."""
     rank = Counter(ranks.values()).most_common(1)[0][0]
-    others = {name: one for name, one in ranks.items() if one != rank}
+    others = {name: own_rank for name, own_rank in ranks.items() if own_rank != rank}
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -108,15 +108,15 @@ def read_adapter(adapter: Adapter, folder: Path) -> dict[str, LoraFactors]:
         tensors = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise UserError(f"expected an adapter in {folder}, found: {error}") from error
-    found: dict[str, LoraFactors] = {}
+    factors: dict[str, LoraFactors] = {}
     for writer in adapter.writers:
         name = f"{PREFIX}{writer.name}.lora_"
         if {f"{name}A.weight", f"{name}B.weight"} <= tensors.keys():
             a, b = tensors.pop(f"{name}A.weight"), tensors.pop(f"{name}B.weight")
-            found[writer.name] = LoraFactors(a, b, tensors.pop(f"{name}B.bias", None))
+            factors[writer.name] = LoraFactors(a, b, tensors.pop(f"{name}B.bias", None))
     if tensors:
         raise UserError(f"expected an adapter of this model's writers in {folder}, found {min(tensors)}")
-    return found
+    return factors
 
 
 def merge_adapter(adapter: Adapter, folder: Path) -> None:

@@ -51,9 +51,9 @@ def lora_edits(adapter: Adapter, plan: EditPlan) -> list[tuple[Writer, WriterEdi
     return edits
 
 
-def no_adapter(expected: str, found: str) -> str:
+def no_adapter(expected: str, there: str) -> str:
     """One line on why a plan has no adapter, and what it has."""
-    return f"expected {expected} to export as an adapter, found {found}; export the merged form: export.format=merged"
+    return f"expected {expected} to export as an adapter, found {there}; export the merged form: export.format=merged"
 
 
 @torch.no_grad()
@@ -88,15 +88,15 @@ def merge_factors(adapter: Adapter, factors: Mapping[str, LoraFactors]) -> None:
         UserError: a weight is packed.
     """
     for writer in adapter.writers:
-        one = factors.get(writer.name)
-        if one is None:
+        factor = factors.get(writer.name)
+        if factor is None:
             continue
-        update = (one.b @ one.a).to(writer.device)
+        update = (factor.b @ factor.a).to(writer.device)
         matrices = update if writer.fused else update.unsqueeze(0)
         for columns, matrix in zip(writer.columns(), matrices, strict=True):
             columns.copy_(columns.float() + matrix)
-        if one.bias is not None and writer.bias is not None:
-            writer.bias.copy_(writer.bias.float() + one.bias.to(writer.device))
+        if factor.bias is not None and writer.bias is not None:
+            writer.bias.copy_(writer.bias.float() + factor.bias.to(writer.device))
 
 
 @torch.no_grad()
@@ -108,18 +108,18 @@ def check_factors(adapter: Adapter, plan: EditPlan, factors: Mapping[str, LoraFa
     """
     generator = torch.Generator().manual_seed(0)
     for writer, edit in lora_edits(adapter, plan):
-        one = factors.get(writer.name)
-        apart = 1.0 if one is None else _apart(writer, edit, one, adapter.d_model, generator)
+        factor = factors.get(writer.name)
+        apart = 1.0 if factor is None else _apart(writer, edit, factor, adapter.d_model, generator)
         if not apart <= PACKED_TOLERANCE:
             raise UserError(f"expected factors that do what the edit does at {writer.name}, found {apart:.1%} apart")
 
 
-def _apart(writer: Writer, edit: WriterEdit, one: LoraFactors, d_model: int, generator: torch.Generator) -> float:
-    x = torch.randn(N_INPUTS, one.a.shape[-1], generator=generator)
+def _apart(writer: Writer, edit: WriterEdit, factor: LoraFactors, d_model: int, generator: torch.Generator) -> float:
+    x = torch.randn(N_INPUTS, factor.a.shape[-1], generator=generator)
     y = writer.module(x.to(writer.device, _dtype_of_inputs(writer))).float()
     expected = (edit_of_output([edit], writer, d_model)(y, x.to(writer.device)) - y).cpu()
-    found = x @ one.a.T @ one.b.T + (0.0 if one.bias is None else one.bias)
-    return float((found - expected).norm() / expected.norm().clamp(min=1e-30))
+    merged = x @ factor.a.T @ factor.b.T + (0.0 if factor.bias is None else factor.bias)
+    return float((merged - expected).norm() / expected.norm().clamp(min=1e-30))
 
 
 def _stored(tensor: Tensor) -> Tensor:

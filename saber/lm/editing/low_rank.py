@@ -139,8 +139,8 @@ def compile_low_rank(
             their summed output can be.
     """
     edit = begun
-    for one in plan.rounds[n_begun:]:
-        step = _compile_round(one, writer)
+    for edit_round in plan.rounds[n_begun:]:
+        step = _compile_round(edit_round, writer)
         if step is not None:
             edit = step if edit is None else edit.then(step)
     if edit is not None and plan.row_norm and writer.fused:
@@ -150,31 +150,31 @@ def compile_low_rank(
     return edit
 
 
-def _compile_round(one: Round, writer: Writer) -> WriterEdit | None:
+def _compile_round(edit_round: Round, writer: Writer) -> WriterEdit | None:
     """The directions of one round that meet at this writer, read with themselves, with readers, or of the input."""
-    edit = meeting_at(one, writer)
-    if edit is None or one.input_readers is None:
+    edit = meeting_at(edit_round, writer)
+    if edit is None or edit_round.input_readers is None:
         return edit
-    k = one.input_readers.get(writer.place)
+    k = edit_round.input_readers.get(writer.place)
     width = len(edit.v) if writer.fused else writer.d_in
     if k is None or k.shape != (edit.u.shape[1], width):
-        found = "none" if k is None else f"one of {tuple(k.shape)}"
+        there = "none" if k is None else f"one of {tuple(k.shape)}"
         raise ValueError(
-            f"expected a reader of {(edit.u.shape[1], width)} at {writer.name}, found {found}: a plan of another model"
+            f"expected a reader of {(edit.u.shape[1], width)} at {writer.name}, found {there}: a plan of another model"
         )
     return WriterEdit(edit.u, edit.a, k.float().T.to(writer.device), reads_input=not writer.fused)
 
 
-def meeting_at(one: Round, writer: Writer) -> WriterEdit | None:
+def meeting_at(edit_round: Round, writer: Writer) -> WriterEdit | None:
     """The directions of a round that act here, orthonormalised in the order of their score, read of the output."""
-    if writer.layer >= one.strengths.shape[1]:
+    if writer.layer >= edit_round.strengths.shape[1]:
         return None
-    strengths = one.strengths[:, writer.layer, WRITER_KINDS.index(writer.kind)]
+    strengths = edit_round.strengths[:, writer.layer, WRITER_KINDS.index(writer.kind)]
     meeting = torch.nonzero(strengths).flatten()
     if len(meeting) == 0:
         return None
-    q, kept = orthonormalise(one.directions[meeting].float())
-    p = q if one.readers is None else _dual(q, one.readers[meeting[kept], writer.layer])
+    q, kept = orthonormalise(edit_round.directions[meeting].float())
+    p = q if edit_round.readers is None else _dual(q, edit_round.readers[meeting[kept], writer.layer])
     q, p, a = q.to(writer.device), p.to(writer.device), strengths[meeting][kept].float().to(writer.device)
     if writer.gain is None:
         return WriterEdit(q, a, p)

@@ -71,9 +71,9 @@ def packing_of(folder: Path) -> str | None:
 def packing_named(config: Mapping[str, Any]) -> str | None:
     """The same of a configuration, or of the text half in a multimodal one."""
     for values in (config, config.get("text_config") or {}):
-        found = values.get("quantization_config")
-        if found:
-            return str(found.get("quant_method", "unknown"))
+        about = values.get("quantization_config")
+        if about:
+            return str(about.get("quant_method", "unknown"))
     return None
 
 
@@ -119,12 +119,12 @@ def as_plain(stored: Mapping[str, Place], folder: Path) -> dict[str, Stored]:
 
 def _from_mxfp4(stored: Mapping[str, Place]) -> dict[str, Stored]:
     """Experts [expert, out, group, byte] of two 4-bit numbers a byte and one scale a group: [expert, in, out]."""
-    found: dict[str, Stored] = {}
+    unpacked: dict[str, Stored] = {}
     for name, place in stored.items():
         if name.endswith(MXFP4_SCALES) and name.removesuffix(MXFP4_SCALES) + MXFP4_BLOCKS in stored:
             continue
         if not name.endswith(MXFP4_BLOCKS):
-            found[name] = Stored(place, place.dtype, place.shape)
+            unpacked[name] = Stored(place, place.dtype, place.shape)
             continue
         plain = name.removesuffix(MXFP4_BLOCKS)
         scales = _scale_of(stored, plain + MXFP4_SCALES, place)
@@ -133,8 +133,8 @@ def _from_mxfp4(stored: Mapping[str, Place]) -> dict[str, Stored]:
         def unpack(blocks: Place = place, scales: Place = scales) -> Tensor:
             return from_mxfp4(read_stored(blocks), read_stored(scales))
 
-        found[plain] = Stored(place, UNPACKED, (n_experts, 2 * n_groups * n_bytes, n_out), unpack)
-    return found
+        unpacked[plain] = Stored(place, UNPACKED, (n_experts, 2 * n_groups * n_bytes, n_out), unpack)
+    return unpacked
 
 
 def from_mxfp4(
@@ -153,20 +153,20 @@ def from_mxfp4(
 
 def _from_fp8(stored: Mapping[str, Place], block: tuple[int, int] | None) -> dict[str, Stored]:
     """Matrices of 8-bit floats with one scale a block, or one for the whole."""
-    found: dict[str, Stored] = {}
+    unpacked: dict[str, Stored] = {}
     for name, place in stored.items():
         if name.endswith((FP8_SCALE, *NOT_WEIGHTS)):
             continue
         if place.dtype != FP8:
-            found[name] = Stored(place, place.dtype, place.shape)
+            unpacked[name] = Stored(place, place.dtype, place.shape)
             continue
         scale = _scale_of(stored, name + FP8_SCALE, place)
 
         def unpack(weight: Place = place, scale: Place = scale) -> Tensor:
             return scaled_blocks(read_stored(weight), read_tensor(scale), block).to(DTYPES[UNPACKED])
 
-        found[name] = Stored(place, UNPACKED, place.shape, unpack)
-    return found
+        unpacked[name] = Stored(place, UNPACKED, place.shape, unpack)
+    return unpacked
 
 
 def scaled_blocks(weight: Tensor, scale: Tensor, block: tuple[int, int] | None) -> Float[Tensor, "*expert d_out d_in"]:
@@ -201,13 +201,13 @@ def plain_config(folder: Path) -> str:
 def _block(folder: Path) -> tuple[int, int] | None:
     """The sides of an FP8 block, where the configuration says them."""
     config = _config(folder)
-    found = (config.get("quantization_config") or config["text_config"]["quantization_config"]).get("weight_block_size")
-    return None if found is None else (int(found[0]), int(found[1]))
+    block = (config.get("quantization_config") or config["text_config"]["quantization_config"]).get("weight_block_size")
+    return None if block is None else (int(block[0]), int(block[1]))
 
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"expected {CONFIG} of a model in {folder}, found: {error}") from error
-    return found
+    return values

@@ -15,8 +15,8 @@ from saber.types import EditPlan, Round, UserError
 def save_plan(plan: EditPlan, path: Path) -> None:
     """Write a plan atomically."""
     tensors: dict[str, Tensor] = {}
-    for i, one in enumerate(plan.rounds):
-        tensors |= {f"{i}.{name}": tensor for name, tensor in one.tensors.items()}
+    for i, edit_round in enumerate(plan.rounds):
+        tensors |= {f"{i}.{name}": tensor for name, tensor in edit_round.tensors.items()}
     about = {"n_rounds": len(plan.rounds), "row_norm": plan.row_norm, "source": dict(plan.source)}
     if plan.unit_rows:
         about["unit_rows"] = True
@@ -42,9 +42,9 @@ def load_plan(path: Path, digest: str | None = None) -> EditPlan:
                 for i in range(about["n_rounds"])
             )
         plan = EditPlan(rounds, about["row_norm"], dict(about["source"]), unit_rows="unit_rows" in about)
-        found = plan.digest
+        digest_there = plan.digest
     except (OSError, *DAMAGE) as error:
         raise UserError(f"expected a plan in {path}, found: {error or type(error).__name__}") from error
-    if found != wanted:
-        raise UserError(f"expected plan {wanted} in {path}, found {found}: the file is damaged")
+    if digest_there != wanted:
+        raise UserError(f"expected plan {wanted} in {path}, found {digest_there}: the file is damaged")
     return plan

@@ -96,7 +96,7 @@ def stored_tensors(files: CheckpointFiles) -> dict[str, Stored]:
         UserError: a shard is no safetensors file, or two hold a tensor of one name.
     """
     places_of = [places(files.folder / shard) for shard in files.shards]
-    together = {name: place for found in places_of for name, place in found.items()}
+    together = {name: place for of_file in places_of for name, place in of_file.items()}
     if len(together) < sum(map(len, places_of)):
         raise UserError(f"expected each tensor once in {files.folder}, found one in two files: keep one copy")
     return as_plain(together, files.folder)

@@ -69,12 +69,12 @@ def places(file: Path) -> dict[str, Place]:
         UserError: the file is no safetensors file.
     """
     header, base = _header(file)
-    found = {
+    by_name = {
         name: Place(file, at["dtype"], tuple(at["shape"]), *(base + offset for offset in at["data_offsets"]))
         for name, at in header.items()
         if name != "__metadata__"
     }
-    return dict(sorted(found.items(), key=lambda item: (item[1].start, item[0])))
+    return dict(sorted(by_name.items(), key=lambda item: (item[1].start, item[0])))
 
 
 def metadata_of(file: Path) -> dict[str, str]:
@@ -117,8 +117,8 @@ def read_stored(place: Place) -> Tensor:
 
 def bytes_of(tensor: Tensor) -> memoryview:
     """The bytes of a tensor as a file holds them."""
-    found: memoryview = tensor.contiguous().flatten().view(torch.uint8).numpy().data
-    return found
+    view: memoryview = tensor.contiguous().flatten().view(torch.uint8).numpy().data
+    return view
 
 
 def tensor_entry(tensor: Tensor) -> Entry:

@@ -126,7 +126,8 @@ def teacher_forced(
     place = folder or scratch or Path()
     begun = {"prefix": len(prefix.tokens)} if prefix.tokens else {}
     keys = [
-        {"rows": [rows.full[i] for i in one], "prompts": [rows.n_prompt[i] for i in one], **begun} for one in batches
+        {"rows": [rows.full[i] for i in batch], "prompts": [rows.n_prompt[i] for i in batch], **begun}
+        for batch in batches
     ]
     paths = [cache_path(place, f"{i:04d}", key) for i, key in enumerate(keys)]
     stored = Stored(paths, scratch)
@@ -136,8 +137,8 @@ def teacher_forced(
         _claim(place, wanted, len(rows.full), name, say)
     held: list[TeacherForced] = []
     for i, (key, indices) in enumerate(zip(keys, batches, strict=True)):
-        made = cached(place, f"{i:04d}", key, partial(_cacheable, adapter, rows, indices, prefix))
-        held += [_from_tensors(made.tensors)] if fits else []
+        part = cached(place, f"{i:04d}", key, partial(_cacheable, adapter, rows, indices, prefix))
+        held += [_from_tensors(part.tensors)] if fits else []
     for old in set(place.iterdir()) - set(paths):  # of another batch size or budget
         old.unlink()
     return held if fits else stored
@@ -210,10 +211,10 @@ def _cacheable(adapter: Adapter, rows: Rows, indices: Sequence[int], prefix: Pre
 def _version(path: Path) -> tuple[int, int] | None:
     """What changes when a file does: its size and when it was last written; None where it is gone."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _read(path: Path, *, is_known: bool = False) -> TeacherForced:

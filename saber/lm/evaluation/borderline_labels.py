@@ -25,7 +25,7 @@ def label_borderline(
     split = Split("probe", probes.borderline)
     _, said = base_replies(adapter, split, profile, cache=cache, model_digest=model_digest, name="borderline")
     labelled = label(adapter, split.prompts, said, profile)
-    return replace(probes, is_refused=tuple(one.label == "refuse" for one in labelled))
+    return replace(probes, is_refused=tuple(response.label == "refuse" for response in labelled))
 
 
 def require_protected(probes: ProbeSet, *, smallest: int) -> None:
@@ -34,11 +34,11 @@ def require_protected(probes: ProbeSet, *, smallest: int) -> None:
     Raises:
         UserError: it has too few of them.
     """
-    found = sum(probes.is_protected[:smallest])
-    if found < AT_LEAST:
+    n_there = sum(probes.is_protected[:smallest])
+    if n_there < AT_LEAST:
         raise UserError(
             f"edit.spares=protected_and_answered needs {AT_LEAST} protected prompts among the first"
-            f" data.n_probe={smallest} harmful ones, found {found}: raise data.n_probe or name protected categories"
+            f" data.n_probe={smallest} harmful ones, found {n_there}: raise data.n_probe or name protected categories"
         )
 
 

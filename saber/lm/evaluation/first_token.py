@@ -21,11 +21,11 @@ BY_POSITION = (DRIFT, *DRIFT_OVER_PROMPTS, "score")  # what `evaluate.kld_positi
 
 def first_token_entropies(reference: Reference) -> Float[Tensor, " prompt"]:
     """Entropy in nats, -sum p ln p, of the base's distribution of the first response token, by drift prompt."""
-    found = torch.zeros(reference.n_drift)
+    entropies = torch.zeros(reference.n_drift)
     for part in reference.drift:
         log_p = part.logits[part.is_first].float().log_softmax(dim=-1)
-        found[part.prompt[part.is_first].cpu()] = -(log_p.exp() * log_p).nan_to_num().sum(dim=-1).cpu()
-    return found
+        entropies[part.prompt[part.is_first].cpu()] = -(log_p.exp() * log_p).nan_to_num().sum(dim=-1).cpu()
+    return entropies
 
 
 def require_free_first_token(reference: Reference, profile: EvaluateConfig, objectives: Sequence[str]) -> None:

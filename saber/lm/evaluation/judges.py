@@ -117,10 +117,10 @@ def classify(responses: Sequence[Response], judge: JudgeConfig) -> Iterator[bool
     if judge.refuses not in labels:
         raise UserError(f"expected judge.refuses to be one of {', '.join(sorted(labels))}, found {judge.refuses}")
     for start in range(0, len(responses), judge.batch_size):
-        some = responses[start : start + judge.batch_size]
-        texts = [[one.text for one in some]]
+        part = responses[start : start + judge.batch_size]
+        texts = [[response.text for response in part]]
         if judge.reads == "pair":
-            texts = [[one.prompt.text for one in some], *texts]
+            texts = [[response.prompt.text for response in part], *texts]
         batch = tokenizer(*texts, padding=True, truncation=True, return_tensors="pt")
         with torch.inference_mode():
             logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits

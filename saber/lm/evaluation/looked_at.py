@@ -68,10 +68,10 @@ def look_at(
 
 def replied_harmful(probes: ProbeSet, edits: Iterable[EditConfig]) -> list[int]:
     """The numbers of the harmful prompts whose refusals some of these edits keep."""
-    found: set[int] = set()
+    replied: set[int] = set()
     for edit in edits:
         if "harmful" in edit.spares:
-            found |= set(range(len(probes.harmful)))
+            replied |= set(range(len(probes.harmful)))
         elif edit.keeps_refusals:
-            found |= {i for i, is_protected in enumerate(probes.is_protected) if is_protected}
-    return sorted(found)
+            replied |= {i for i, is_protected in enumerate(probes.is_protected) if is_protected}
+    return sorted(replied)

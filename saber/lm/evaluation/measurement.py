@@ -128,16 +128,19 @@ def label(
     """Turn decoded tokens into labelled responses: of a model that may think, by the answer behind its thought."""
     thinking = adapter.chat.thinking
     reader = None if thinking is None else ThoughtReader(adapter.tokenizer, thinking)
-    parts = [None if reader is None else parted(reader, one.tokens) for one in decoded]
-    answers = [list(one.tokens if part is None else part.answer) for one, part in zip(decoded, parts, strict=True)]
+    parts = [None if reader is None else parted(reader, reply_tokens.tokens) for reply_tokens in decoded]
+    answers = [
+        list(reply_tokens.tokens if part is None else part.answer)
+        for reply_tokens, part in zip(decoded, parts, strict=True)
+    ]
     texts = adapter.tokenizer.batch_decode(answers, skip_special_tokens=True)
     responses: list[Response] = []
-    for prompt, one, part, text in zip(prompts, decoded, parts, texts, strict=True):
-        found, marker = _label(text, prompt.text, profile, one.finished)
+    for prompt, reply, part, text in zip(prompts, decoded, parts, texts, strict=True):
+        name, marker = _label(text, prompt.text, profile, reply.finished)
         if part is not None and part.has_ended is False:
-            found, marker = "truncated", None
+            name, marker = "truncated", None
         right = _is_right(text, prompt)
-        response = Response(prompt, text, found, marker, right, finished=one.finished, labeller=profile.labeller)
+        response = Response(prompt, text, name, marker, right, finished=reply.finished, labeller=profile.labeller)
         if part is not None:
             response = replace(response, thought=part.thought, thought_ended=part.has_ended)
         responses.append(response)
@@ -158,12 +161,12 @@ def with_drift(
     responses: Sequence[Response], by_prompt: Mapping[str, torch.Tensor], profile: EvaluateConfig
 ) -> tuple[Response, ...]:
     """Give each drift prompt's response its KL in nats at every kind of position, and the objective one as ``kld``."""
-    found = list(responses)
+    drifted = list(responses)
     drifting = [i for i, response in enumerate(responses) if response.prompt.kind in profile.drift_kinds]
     for at, i in enumerate(drifting):
         drift = {f"{DRIFT}_{name}": float(values[at]) for name, values in by_prompt.items()}
-        found[i] = replace(found[i], drift={DRIFT: drift[f"{DRIFT}_{profile.kld_positions}"], **drift})
-    return tuple(found)
+        drifted[i] = replace(drifted[i], drift={DRIFT: drift[f"{DRIFT}_{profile.kld_positions}"], **drift})
+    return tuple(drifted)
 
 
 def worst_drift(responses: Sequence[Response]) -> str:
@@ -183,11 +186,11 @@ def drifts(by_prompt: Mapping[str, torch.Tensor], profile: EvaluateConfig) -> di
     if by_prompt[profile.kld_positions].numel() == 0:
         kinds = " or ".join(profile.drift_kinds)
         raise UserError(f"expected {kinds} prompts to measure drift on, found none in the split: name some")
-    found: dict[str, Estimate] = {}
+    estimates: dict[str, Estimate] = {}
     for name, values in by_prompt.items():
-        found[f"{DRIFT}_{name}"] = bootstrap_mean(values.numpy(), n_resamples=profile.n_bootstrap, seed=0)
+        estimates[f"{DRIFT}_{name}"] = bootstrap_mean(values.numpy(), n_resamples=profile.n_bootstrap, seed=0)
     objective = by_prompt[profile.kld_positions]
-    found[DRIFT] = found[f"{DRIFT}_{profile.kld_positions}"]
+    estimates[DRIFT] = estimates[f"{DRIFT}_{profile.kld_positions}"]
     about = drift_profile(objective)
     for name, value in {
         "median": about["median"],
@@ -195,5 +198,5 @@ def drifts(by_prompt: Mapping[str, torch.Tensor], profile: EvaluateConfig) -> di
         "max": about["max"],
         "worst_share": about["worst_share"],
     }.items():
-        found[f"{DRIFT}_{name}"] = Estimate(value, len(objective), value, value)
-    return found
+        estimates[f"{DRIFT}_{name}"] = Estimate(value, len(objective), value, value)
+    return estimates

@@ -15,14 +15,14 @@ RATES = tuple(metric.name for metric in METRICS if metric.counts is not None)
 
 def outcomes_of(responses: Sequence[Response]) -> Outcomes:
     """0 or 1 by counted response for each rate, KL in nats by drift prompt; a metric without prompts is left out."""
-    found: dict[str, tuple[float, ...]] = {
+    outcomes: dict[str, tuple[float, ...]] = {
         metric.name: tuple(float(metric.counts(response)) for response in responses if metric.among(response))
         for metric in METRICS
         if metric.among is not None and metric.counts is not None
     }
     for name in dict.fromkeys(name for response in responses for name in response.drift):
-        found[name] = tuple(response.drift[name] for response in responses if name in response.drift)
-    return {name: values for name, values in found.items() if values}
+        outcomes[name] = tuple(response.drift[name] for response in responses if name in response.drift)
+    return {name: values for name, values in outcomes.items() if values}
 
 
 def rates(responses: Sequence[Response]) -> dict[str, Estimate]:
@@ -41,19 +41,19 @@ def retained(responses: Sequence[Response]) -> dict[str, Estimate]:
 
 def drift_by_category(responses: Sequence[Response], n_resamples: int) -> dict[str, Estimate]:
     """Mean objective KL in nats with its bootstrap interval, by kind and category of the drift prompts."""
-    found: dict[str, Estimate] = {}
+    drifts: dict[str, Estimate] = {}
     drifting = [response for response in responses if DRIFT in response.drift]
     for kind in dict.fromkeys(response.prompt.kind for response in drifting):
         for category, rows in _by_category([r for r in drifting if r.prompt.kind == kind]).items():
             values = np.array([response.drift[DRIFT] for response in rows])
             name = f"{kind}: {category}" if category else kind
-            found[name] = bootstrap_mean(values, n_resamples=n_resamples, seed=0)
-    return found
+            drifts[name] = bootstrap_mean(values, n_resamples=n_resamples, seed=0)
+    return drifts
 
 
 def _by_category(responses: Sequence[Response]) -> dict[str, list[Response]]:
     """Responses by their prompt's category, categories in alphabetical order."""
-    found: dict[str, list[Response]] = {name: [] for name in sorted({r.prompt.category for r in responses})}
+    categories: dict[str, list[Response]] = {name: [] for name in sorted({r.prompt.category for r in responses})}
     for response in responses:
-        found[response.prompt.category].append(response)
-    return found
+        categories[response.prompt.category].append(response)
+    return categories

@@ -82,5 +82,5 @@ def run(
         )
     if past is not None:
         for nats, replies in zip(drift.nats[MOVED], decoded, strict=True):
-            past.learn(nats, [one.whole for one in replies])
+            past.learn(nats, [reply.whole for reply in replies])
     return Seen(drift.nats, decoded, seen.residuals)

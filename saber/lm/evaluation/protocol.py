@@ -81,17 +81,17 @@ def protocol_digest(adapter: Adapter, split: Split, profile: EvaluateConfig) -> 
 
 def _rarities(adapter: Adapter, profile: EvaluateConfig) -> dict[str, Any]:
     """What is not as most models have it: the chat format, room to think, tokens never said, a date in the template."""
-    found: dict[str, Any] = {}
+    rarities: dict[str, Any] = {}
     if about := adapter.chat.described:
-        found["chat"] = about
+        rarities["chat"] = about
     if adapter.chat.thinking is not None and adapter.chat.thinking.mode == "on":
-        found["max_thinking_tokens"] = profile.max_thinking_tokens
+        rarities["max_thinking_tokens"] = profile.max_thinking_tokens
     suppressed = suppressed_of(adapter.model.generation_config, end_tokens(adapter))
     if suppressed is not None:
-        found["suppressed"] = dataclasses.asdict(suppressed)
+        rarities["suppressed"] = dataclasses.asdict(suppressed)
     if writes_the_date(adapter.tokenizer):
-        found["today"] = TODAY.isoformat()
-    return found
+        rarities["today"] = TODAY.isoformat()
+    return rarities
 
 
 def label_text(text: str, prompt: str, profile: EvaluateConfig, *, finished: bool) -> tuple[Label, str | None]:

@@ -80,7 +80,7 @@ def make_reference(
         name=split.name,
         say=say,
     )
-    past = None if cache_type is None else Past(cache_type, [one.whole for one in responses])
+    past = None if cache_type is None else Past(cache_type, [response.whole for response in responses])
     return Reference(tuple(map(tuple, rows)), responses, drift, tuple(wanted), part_bytes(profile), prefix, past)
 
 
@@ -110,14 +110,14 @@ def base_replies(
 
     def build() -> Cached:
         say(f"the unedited model replies to {len(rows)} {split.name} prompts, once")
-        (made,) = greedy(
+        (replies,) = greedy(
             adapter,
             rows,
             max_new_tokens=profile.max_new_tokens,
             max_thinking_tokens=profile.max_thinking_tokens,
             batch_size=profile.batch_size,
         )
-        return Cached({}, [[list(one.tokens), one.end] for one in made])
+        return Cached({}, [[list(reply.tokens), reply.end] for reply in replies])
 
     key = _key(adapter, split, profile, model_digest)
     return rows, _decoded(build() if cache is None else cached(cache, name, key, build))

@@ -68,15 +68,15 @@ def drift_of(
             counted = where.to(device)
             sums[name].index_add_(1, prompt[counted], nats[:, counted])
             counts[name].index_add_(0, prompt[counted], torch.ones(int(counted.sum()), device=device))
-        for i, reply, found in _replies(part, likely):
+        for i, reply, tokens in _replies(part, likely):
             for t in range(n_trials):
-                beginnings[t][i] = beginning(reply, found[t])
+                beginnings[t][i] = beginning(reply, tokens[t])
     return Drift({name: (sums[name] / counts[name]).cpu() for name in POSITIONS}, beginnings)
 
 
-def beginning(reply: list[int], found: list[int]) -> tuple[int, ...]:
+def beginning(reply: list[int], most_likely: list[int]) -> tuple[int, ...]:
     """What greedy decoding says for certain, from what it finds likely at every position of a reply forced on it."""
-    for n, (token, likely) in enumerate(zip(reply, found, strict=True)):
+    for n, (token, likely) in enumerate(zip(reply, most_likely, strict=True)):
         if token != likely:
             return (*reply[:n], likely)
     return tuple(reply)
@@ -97,11 +97,11 @@ def _replies(
     prompts = part.prompt[part.is_response].tolist()
     ids = part.batch.input_ids.to(part.row.device)
     forced = ids[part.row, part.column + 1][part.is_response].tolist()
-    found = likely[:, wanted].tolist()
+    tokens = likely[:, wanted].tolist()
     start = 0
     for end in range(1, len(prompts) + 1):
         if end == len(prompts) or prompts[end] != prompts[start]:
-            yield prompts[start], forced[start:end], [of[start:end] for of in found]
+            yield prompts[start], forced[start:end], [of[start:end] for of in tokens]
             start = end
 
 

@@ -45,8 +45,8 @@ def base_thoughts(
         (replies,) = greedy(
             adapter, rows, max_new_tokens=1, max_thinking_tokens=max_thinking_tokens, batch_size=batch_size
         )
-        starts = [reader.answer_start(one.tokens) for one in replies]
-        return Cached({}, [list(one.tokens[:start]) for one, start in zip(replies, starts, strict=True)])
+        starts = [reader.answer_start(reply.tokens) for reply in replies]
+        return Cached({}, [list(reply.tokens[:start]) for reply, start in zip(replies, starts, strict=True)])
 
     about = {**key, "rows": rows, "max_thinking_tokens": max_thinking_tokens, "chat": adapter.chat.described}
     stored = cached(folder, "thoughts", about, build).value

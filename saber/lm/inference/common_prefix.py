@@ -44,11 +44,11 @@ def common_prefix(adapter: Adapter, texts: Sequence[str], *, max_new_tokens: int
     length = min(FIRST_LOOK, max_new_tokens)
     while True:
         (replies,) = greedy(adapter, rows, max_new_tokens=length, batch_size=batch_size)
-        said = [adapter.tokenizer.decode(list(one.whole), skip_special_tokens=False) for one in replies]
+        said = [adapter.tokenizer.decode(list(reply.whole), skip_special_tokens=False) for reply in replies]
         alike = takewhile(lambda signs: len(set(signs)) == 1, zip(*said, strict=False))
-        found = "".join(signs[0] for signs in alike)
-        if length == max_new_tokens or found not in said:
-            return found.rstrip(" ")
+        shared = "".join(signs[0] for signs in alike)
+        if length == max_new_tokens or shared not in said:
+            return shared.rstrip(" ")
         length = min(2 * length, max_new_tokens)
 
 

@@ -64,8 +64,8 @@ def _gathered(states: Tensor, kept: Tensor, source: Tensor) -> Tensor:
 
 def cache_in(output: Any) -> Any | None:
     """The cache in a model's output, whatever it is called there; ``None`` for one whose rows cannot be chosen."""
-    found = next((output[name] for name in CACHES if output.get(name) is not None), None)
-    return found if hasattr(found, "reorder_cache") else None
+    cache = next((output[name] for name in CACHES if output.get(name) is not None), None)
+    return cache if hasattr(cache, "reorder_cache") else None
 
 
 class ReadingState:

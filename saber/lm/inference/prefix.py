@@ -61,12 +61,12 @@ class PrefixRead:
 
     def inputs(self, batch: Batch) -> dict[str, Any]:
         """The model's arguments for rows that begin with the prefix, trial by trial; logits are of later columns."""
-        found: dict[str, Any] = {
+        named: dict[str, Any] = {
             "input_ids": batch.input_ids[:, self.length :],
             "attention_mask": batch.attention_mask,
             "position_ids": batch.position_ids[:, self.length :],
         }
-        return {**found, "past_key_values": self._moved(batch)} if self.length else found
+        return {**named, "past_key_values": self._moved(batch)} if self.length else named
 
     def logits_at(
         self,
@@ -77,11 +77,11 @@ class PrefixRead:
         position: Int[Tensor, " position"],
     ) -> Float[Tensor, "position vocab"]:
         """Logits at columns of a batch, each the ``position``-th token of its row: the pass's, or the prefix's own."""
-        found = logits[row, (column - self.length).clamp(min=0)]
+        at_tokens = logits[row, (column - self.length).clamp(min=0)]
         if self.logits is not None:
             early = column < self.length
-            found[early] = self.logits[trial, position[early]]
-        return found
+            at_tokens[early] = self.logits[trial, position[early]]
+        return at_tokens
 
     def _moved(self, batch: Batch) -> Any:
         """A cache for these rows: each row's trial's keys, behind as much padding as the row has."""

@@ -46,11 +46,11 @@ def with_thinking(adapter: Adapter, asked: Asked, texts: Sequence[str] = QUESTIO
     """
     if adapter.chat.prompt_form is not None:
         return adapter
-    some = texts[:N_REPLIES]
+    few = texts[:N_REPLIES]
     plain = replace(adapter, chat=replace(adapter.chat, thinking=None))
-    seen = look(plain, some)
+    seen = look(plain, few)
     if asked == "auto":
-        return _automatic(plain, seen, some)
+        return _automatic(plain, seen, few)
     mode: ThinkingMode = asked
     form = seen.format or _form_named_by_template(adapter)
     if form is None:
@@ -59,20 +59,20 @@ def with_thinking(adapter: Adapter, asked: Asked, texts: Sequence[str] = QUESTIO
             f" ({', '.join(row.name for row in THOUGHT_FORMATS)}), found that none of {seen.n} replies opens a thought"
             " and that its template names none; leave model.thinking=auto"
         )
-    made = {"off": _off, "closed": _closed, "on": _on}[mode](plain, form)
-    if made is None:
+    changed = {"off": _off, "closed": _closed, "on": _on}[mode](plain, form)
+    if changed is None:
         raise UserError(
             "model.thinking=off: expected a chat template with a switch"
             f" ({', '.join(form.switches) or 'its form has none'}), found none that changes what it renders; use"
             " model.thinking=closed"
         )
-    again = look(made, some)
+    again = look(changed, few)
     if mode != "on" and again.n_thinking:
         raise UserError(
             f"model.thinking={mode}: expected replies without a thought, found that {again.n_thinking} of {again.n}"
             f" open one all the same ({form.name}); use model.thinking={'closed or ' if mode == 'off' else ''}on"
         )
-    return _inside(made, again) if mode == "on" else made
+    return _inside(changed, again) if mode == "on" else changed
 
 
 def look(adapter: Adapter, texts: Sequence[str]) -> Seen:
@@ -83,9 +83,14 @@ def look(adapter: Adapter, texts: Sequence[str]) -> Seen:
             return Seen(form, len(texts), len(texts), begins_inside=True)
     rows = encode(adapter.tokenizer, adapter.chat, adapter.system_prompt, texts)
     (replies,) = greedy(adapter, rows, max_new_tokens=OPENING_TOKENS, batch_size=len(rows))
-    said = [adapter.tokenizer.decode(list(one.whole), skip_special_tokens=False) for one in replies]
-    found = format_of(said)
-    return Seen(found, sum(found.is_opened_by(text) for text in said) if found else 0, len(said), begins_inside=False)
+    said = [adapter.tokenizer.decode(list(reply.whole), skip_special_tokens=False) for reply in replies]
+    form_seen = format_of(said)
+    return Seen(
+        form_seen,
+        sum(form_seen.is_opened_by(text) for text in said) if form_seen else 0,
+        len(said),
+        begins_inside=False,
+    )
 
 
 def spoken(adapter: Adapter, asked: Asked) -> str:
@@ -115,13 +120,13 @@ def stored(chat: ChatFormat) -> dict[str, Any] | None:
     }
 
 
-def restored(adapter: Adapter, found: Mapping[str, Any] | None) -> Adapter:
+def restored(adapter: Adapter, before: Mapping[str, Any] | None) -> Adapter:
     """The same model with what was found before."""
-    if found is None:
+    if before is None:
         return adapter
-    assert found["mode"] in get_args(ThinkingMode)
-    thinking = Thinking(format_named(found["format"]), found["mode"], found["closing"], found["begins_inside"])
-    return replace(adapter, chat=replace(adapter.chat, thinking=thinking, arguments=found["arguments"]))
+    assert before["mode"] in get_args(ThinkingMode)
+    thinking = Thinking(format_named(before["format"]), before["mode"], before["closing"], before["begins_inside"])
+    return replace(adapter, chat=replace(adapter.chat, thinking=thinking, arguments=before["arguments"]))
 
 
 def _automatic(plain: Adapter, seen: Seen, texts: Sequence[str]) -> Adapter:
@@ -137,9 +142,9 @@ def _automatic(plain: Adapter, seen: Seen, texts: Sequence[str]) -> Adapter:
     if any(plain.chat.arguments.get(name) == SWITCH_ON[name] for name in seen.format.switches):
         return _inside(_on(plain, seen.format), seen)
     for make in (_off, _closed):
-        made = make(plain, seen.format)
-        if made is not None and not look(made, texts).n_thinking:
-            return made
+        changed = make(plain, seen.format)
+        if changed is not None and not look(changed, texts).n_thinking:
+            return changed
     raise UserError(
         f"expected that the model answers at once with its thought closed, found that {seen.n_thinking} of {seen.n}"
         f" replies open one all the same ({seen.format.name}); set model.thinking=on"

@@ -53,12 +53,12 @@ class _Collected:
 def writer_inputs(adapter: Adapter, rows: LookedAt, writers: Sequence[Writer], *, batch_size: int) -> WriterInputs:
     """Look at some writers of the model as it stands, edited or not, without computing a logit."""
     collected = _Collected(adapter, rows, writers)
-    tokens = [one.tokens for one in rows.sequences]
+    tokens = [row.tokens for row in rows.sequences]
     first = [0]
-    for one in rows.sequences:
-        first.append(first[-1] + len(one.positions))
+    for sequence in rows.sequences:
+        first.append(first[-1] + len(sequence.positions))
     with capture({writer.place: writer.module for writer in writers}, with_input=True, take=collected.take):
-        for indices in by_length([len(one) for one in tokens], lambda _: batch_size):
+        for indices in by_length([len(token) for token in tokens], lambda _: batch_size):
             seen = [(n, i, k) for n, i in enumerate(indices) for k in range(len(rows.sequences[i].positions))]
             collected.expect(
                 len(indices),

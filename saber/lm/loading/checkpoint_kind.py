@@ -23,7 +23,7 @@ def refuse_what_is_no_checkpoint(path: str) -> None:
     if not place.is_dir():
         return
     has_weights = any(place.glob("*.safetensors"))
-    ggufs = sorted(one.name for one in place.glob("*.gguf"))
+    ggufs = sorted(file.name for file in place.glob("*.gguf"))
     if ggufs and not has_weights:
         raise UserError(_gguf(path, ggufs[0]))
     if (place / ADAPTER).exists():
@@ -31,7 +31,7 @@ def refuse_what_is_no_checkpoint(path: str) -> None:
             f"expected a whole model in {path}, found a PEFT adapter of {_base_of(place)}: merge it first"
             " (PeftModel.merge_and_unload, then save_pretrained) and name the merged folder"
         )
-    pickles = sorted(one.name for end in PICKLES for one in place.glob(f"*{end}"))
+    pickles = sorted(file.name for end in PICKLES for file in place.glob(f"*{end}"))
     if pickles and not has_weights:
         raise UserError(
             f"expected weights as safetensors in {path}, found {pickles[0]}: a pickle, and reading one runs whatever"

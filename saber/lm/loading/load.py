@@ -223,8 +223,8 @@ def load_classifier(path: str, *, device: str = "auto", revision: str | None = N
 
 def build_model(model_type: str, config: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> Any:
     """Build a language model with fresh weights from a configuration, downloading nothing."""
-    made = AutoConfig.for_model(model_type, **config)
-    return auto_class(made).from_config(made, dtype=dtype)
+    about = AutoConfig.for_model(model_type, **config)
+    return auto_class(about).from_config(about, dtype=dtype)
 
 
 def build_tokenizer(tokenizer: Any, **special: Any) -> PreTrainedTokenizerFast:
@@ -261,22 +261,22 @@ def parameters_of(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str
     A tensor that becomes its parameter by anything but renaming, stacking and swapping its last two axes is left out.
     """
     conversions = get_model_conversion_mapping(model)
-    renamings = [one for one in conversions if isinstance(one, WeightRenaming)]
-    converters = [one for one in conversions if isinstance(one, WeightConverter)]
-    of_pattern = {pattern: one for one in converters for pattern in one.source_patterns}
+    renamings = [conversion for conversion in conversions if isinstance(conversion, WeightRenaming)]
+    converters = [conversion for conversion in conversions if isinstance(conversion, WeightConverter)]
+    of_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
     own = dict(model.named_parameters())
-    found: dict[str, StoredAs] = {}
+    parameters: dict[str, StoredAs] = {}
     for key, shape in shapes.items():
         name, pattern = rename_source_key(key, renamings, converters, model.base_model_prefix, own)
         operations = of_pattern[pattern].operations if pattern is not None else []
         if name not in own:
             continue
-        if all(isinstance(one, MergeModulelist) for one in operations):
-            found[key] = StoredAs(name, bool(operations), False)
+        if all(isinstance(operation, MergeModulelist) for operation in operations):
+            parameters[key] = StoredAs(name, bool(operations), False)
         elif len(operations) == 1 and _swaps_last_axes(operations[0], len(shape)):
             kept = operations[0].check_dims and shape == tuple(own[name].shape)
-            found[key] = StoredAs(name, False, not kept)
-    return found
+            parameters[key] = StoredAs(name, False, not kept)
+    return parameters
 
 
 def _swaps_last_axes(operation: Any, n_axes: int) -> bool:

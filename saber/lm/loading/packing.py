@@ -15,10 +15,14 @@ COMPUTED_IN = {"fp8": ("auto", "bfloat16"), "mxfp8": ("auto", "bfloat16")}
 
 def packed_as(config: Any) -> str | None:
     """The method that a checkpoint's configuration says its weights are packed with."""
-    found = getattr(config, "quantization_config", None)
-    if found is None:
+    quantisation = getattr(config, "quantization_config", None)
+    if quantisation is None:
         return None
-    method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
+    method = (
+        quantisation.get("quant_method")
+        if isinstance(quantisation, dict)
+        else getattr(quantisation, "quant_method", None)
+    )
     return str(getattr(method, "value", method))
 
 

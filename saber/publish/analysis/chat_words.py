@@ -15,19 +15,19 @@ def chat_text(frontier: Frontier) -> str:
     chat = frontier.settings.get("chat")
     if not isinstance(chat, Mapping):
         return ""
-    found: list[str] = []
+    said: list[str] = []
     if chat.get("prompt_form"):
-        found.append(f"the plain form {chat['prompt_form']!r} in place of a chat template")
+        said.append(f"the plain form {chat['prompt_form']!r} in place of a chat template")
     if thinking := chat.get("thinking"):
-        found.append(_thinking_text(frontier, thinking))
+        said.append(_thinking_text(frontier, thinking))
     if chat.get("template"):
         named = ", ".join(f"{name}={value}" for name, value in chat["template"].items())
-        found.append(f"template arguments {named}")
+        said.append(f"template arguments {named}")
     if chat.get("prefill"):
-        found.append(f"every reply begun with {chat['prefill']!r}")
+        said.append(f"every reply begun with {chat['prefill']!r}")
     if chat.get("suffix"):
-        found.append(f"every prompt ended with {chat['suffix']!r}, which all of the base's replies begin with")
-    return listed(found)
+        said.append(f"every prompt ended with {chat['suffix']!r}, which all of the base's replies begin with")
+    return listed(said)
 
 
 def _thinking_text(frontier: Frontier, thinking: Mapping[str, str]) -> str:

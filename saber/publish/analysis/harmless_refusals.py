@@ -19,7 +19,7 @@ def harmless_text(frontier: Frontier) -> str:
     ]
     if not risen:
         return ""
-    worst, most = max(risen, key=lambda one: one[1].value)
+    worst, most = max(risen, key=lambda pair: pair[1].value)
     return (
         f"{len(risen)} of {counted(len(frontier.front), 'front point')} refuse more harmless prompts than the base"
         f" model ({estimate_text(HARMLESS, base)}); most of all {worst.name}, {estimate_text(HARMLESS, most)}."

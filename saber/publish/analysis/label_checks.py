@@ -14,7 +14,7 @@ def length_text(frontier: Frontier) -> str:
     checks = [point.longer for point in frontier.front if point.longer is not None]
     if not checks:
         return ""
-    total, n = sum(one.n_flips for one in checks), sum(one.n for one in checks)
+    total, n = sum(check.n_flips for check in checks), sum(check.n for check in checks)
     most = max(frontier.front, key=lambda point: point.longer.n_flips if point.longer else -1)
     text = (
         f"Decoded to {checks[0].max_new_tokens} new tokens, twice the limit, {total} of the {n} labels of"
@@ -37,9 +37,9 @@ def hedging_text(frontier: Frontier) -> str:
     """How many harmful prompts are neither refused nor answered, where the labeller tells."""
     rows = [("the base", frontier.base_tune), *((point.name, point.tune) for point in frontier.front)]
     said = [
-        f"{name}: {listed([f'{count_text(metrics.estimates[one])} {word}' for one, word in HEDGES])}"
+        f"{name}: {listed([f'{count_text(metrics.estimates[judgement])} {word}' for judgement, word in HEDGES])}"
         for name, metrics in rows
-        if all(one in metrics.estimates for one, _ in HEDGES)
+        if all(judgement in metrics.estimates for judgement, _ in HEDGES)
     ]
     return f"These replies to harmful prompts are not in the refusal rate: {'; '.join(said)}." if said else ""
 
@@ -49,21 +49,21 @@ def judge_text(frontier: Frontier) -> str:
     judged = [(point.name, point.judgement) for point in frontier.front if point.judgement is not None]
     if not judged:
         return ""
-    judged.sort(key=lambda one: 1.0 if one[1].kappa is None else one[1].kappa)
-    said = "; ".join(f"{name}: {agreement_text(one)}" for name, one in judged)
+    judged.sort(key=lambda pair: 1.0 if pair[1].kappa is None else pair[1].kappa)
+    said = "; ".join(f"{name}: {agreement_text(judgement)}" for name, judgement in judged)
     return f"{judged[0][1].judge} labelled the same tune responses. {said}."
 
 
-def agreement_text(found: Judgement) -> str:
+def agreement_text(judgement: Judgement) -> str:
     """Kappa, the refusals that only one sees, the judge's own refusal rate, and of how many it gave no label."""
-    unlabelled = f"no label of {found.n_failed} responses ({found.failure})" if found.n_failed else ""
-    if not found.n:
+    unlabelled = f"no label of {judgement.n_failed} responses ({judgement.failure})" if judgement.n_failed else ""
+    if not judgement.n:
         return unlabelled or "no response to label"
-    kappa = "undefined (one label throughout)" if found.kappa is None else f"{found.kappa:.2f}"
+    kappa = "undefined (one label throughout)" if judgement.kappa is None else f"{judgement.kappa:.2f}"
     text = (
-        f"Cohen's kappa with the labels {kappa} on {found.n} responses ({found.n_judge_only} refusals seen by the"
-        f" judge only, {found.n_marker_only} by the labels only)"
+        f"Cohen's kappa with the labels {kappa} on {judgement.n} responses ({judgement.n_judge_only} refusals seen by"
+        f" the judge only, {judgement.n_marker_only} by the labels only)"
     )
-    if found.refusal_rate:
-        text += f", refusal rate {estimate_text(REFUSAL, found.refusal_rate)}"
+    if judgement.refusal_rate:
+        text += f", refusal rate {estimate_text(REFUSAL, judgement.refusal_rate)}"
     return f"{text}, {unlabelled}" if unlabelled else text

@@ -44,17 +44,19 @@ def neighbours(front: Sequence[FrontierPoint], objectives: Sequence[Objective]) 
 
 def indistinct_pairs(front: Sequence[FrontierPoint]) -> list[tuple[FrontierPoint, FrontierPoint]]:
     """Neighbouring front points that can't be told apart by their refusal rate."""
-    return [(one.first, one.second) for one in neighbours(front, ()) if not one.is_distinct(REFUSAL)]
+    return [
+        (neighbour.first, neighbour.second) for neighbour in neighbours(front, ()) if not neighbour.is_distinct(REFUSAL)
+    ]
 
 
 def tell_apart(frontier: Frontier) -> str:
     """Which neighbours on the front the refusal rate, or else the first objective, can't tell apart, in a sentence."""
     metric = headline(frontier)
-    front, found = frontier.front, neighbours(frontier.front, frontier.objectives)
+    front, apart = frontier.front, neighbours(frontier.front, frontier.objectives)
     if len(front) < 2:
         return ""
-    by, how = f"by their {label(metric)}", _how(found, metric)
-    pairs = [(one.first, one.second) for one in found if not one.is_distinct(metric)]
+    by, how = f"by their {label(metric)}", _how(apart, metric)
+    pairs = [(pair.first, pair.second) for pair in apart if not pair.is_distinct(metric)]
     if not pairs:
         return f"All neighbouring front points can be told apart {by}: {how}."
     if len(pairs) == len(front) - 1 > 3:
@@ -62,7 +64,7 @@ def tell_apart(frontier: Frontier) -> str:
             f"No two neighbours among the {len(front)} front points can be told apart {by}: {how}."
             " Read the front as a band, and compare points that lie further apart."
         )
-    if len(pairs) > MOST_NAMED and all(one.differences for one in found):
+    if len(pairs) > MOST_NAMED and all(pair.differences for pair in apart):
         return (
             f"{len(pairs)} of the {len(front) - 1} pairs of neighbouring front points can't be told apart {by} ({how});"
             " the report's table of neighbours says which."
@@ -73,40 +75,42 @@ def tell_apart(frontier: Frontier) -> str:
 
 def headline(frontier: Frontier) -> str:
     """The metric that points are told apart by: the refusal rate where it is an objective, else the first one."""
-    metrics = [one.metric for one in frontier.objectives]
+    metrics = [objective.metric for objective in frontier.objectives]
     return REFUSAL if REFUSAL in metrics else metrics[0]
 
 
 def neighbour_header(frontier: Frontier) -> list[str]:
     """The columns of `neighbour_rows`."""
-    differences = [f"{label(one.metric)}, first − second" for one in frontier.objectives]
+    differences = [f"{label(objective.metric)}, first − second" for objective in frontier.objectives]
     return ["first", "second", *differences, "first dominates", "second dominates", "not told apart by"]
 
 
 def neighbour_rows(frontier: Frontier) -> list[list[str]]:
     """The neighbours that were compared on the same prompts, by every objective."""
-    metrics = [one.metric for one in frontier.objectives]
+    metrics = [objective.metric for objective in frontier.objectives]
     rows: list[list[str]] = []
-    for one in neighbours(frontier.front, frontier.objectives):
-        if not one.differences:
+    for neighbour in neighbours(frontier.front, frontier.objectives):
+        if not neighbour.differences:
             continue
-        cells = [_difference_text(metric, one.differences.get(metric)) for metric in metrics]
-        wins = ["—", "—"] if one.wins is None else [f"{share:.2f}" for share in one.wins]
-        same = [label(metric) for metric in metrics if metric in one.differences and not one.is_distinct(metric)]
-        rows.append([one.first.name, one.second.name, *cells, *wins, listed(same) if same else "nothing"])
+        cells = [_difference_text(metric, neighbour.differences.get(metric)) for metric in metrics]
+        wins = ["—", "—"] if neighbour.wins is None else [f"{share:.2f}" for share in neighbour.wins]
+        same = [
+            label(metric) for metric in metrics if metric in neighbour.differences and not neighbour.is_distinct(metric)
+        ]
+        rows.append([neighbour.first.name, neighbour.second.name, *cells, *wins, listed(same) if same else "nothing"])
     return rows
 
 
 def _compared(a: FrontierPoint, b: FrontierPoint, objectives: Sequence[Objective]) -> Neighbours:
     differences = {
         metric: paired_difference(*_pair(a, b, metric), n_resamples=N_RESAMPLES, seed=0)
-        for metric in dict.fromkeys([REFUSAL, *(one.metric for one in objectives)])
+        for metric in dict.fromkeys([REFUSAL, *(sought.metric for sought in objectives)])
         if _has_pair(a, b, metric)
     }
-    if not objectives or not all(_has_pair(a, b, one.metric) for one in objectives):
+    if not objectives or not all(_has_pair(a, b, objective.metric) for objective in objectives):
         return Neighbours(a, b, differences, None)
-    ours, theirs = zip(*(_pair(a, b, one.metric) for one in objectives), strict=True)
-    goals = [one.direction for one in objectives]
+    ours, theirs = zip(*(_pair(a, b, objective.metric) for objective in objectives), strict=True)
+    goals = [objective.direction for objective in objectives]
     wins = (
         probability_of_dominance(ours, theirs, goals, n_resamples=N_RESAMPLES, seed=0),
         probability_of_dominance(theirs, ours, goals, n_resamples=N_RESAMPLES, seed=0),
@@ -123,21 +127,21 @@ def _pair(a: FrontierPoint, b: FrontierPoint, metric: str) -> tuple[np.ndarray, 
     return np.array(a.outcomes[metric]), np.array(b.outcomes[metric])
 
 
-def _how(found: Sequence[Neighbours], metric: str) -> str:
+def _how(pairs: Sequence[Neighbours], metric: str) -> str:
     """By which test the metric was compared."""
-    paired = [metric in one.differences for one in found]
-    exact = all(one.differences[metric].p_exact is not None for one in found if metric in one.differences)
+    paired = [metric in pair.differences for pair in pairs]
+    exact = all(pair.differences[metric].p_exact is not None for pair in pairs if metric in pair.differences)
     test = "exact sign test" if exact else "paired bootstrap"
     if all(paired):
         return f"{test} on the same prompts, 5%"
     return "95% intervals, as outcomes by prompt are missing" if not any(paired) else f"{test} where outcomes are kept"
 
 
-def _difference_text(metric: str, found: PairedDifference | None) -> str:
-    if found is None:
+def _difference_text(metric: str, difference: PairedDifference | None) -> str:
+    if difference is None:
         return "—"
-    one = found.estimate
+    estimate = difference.estimate
     scale, unit, digits = (100, " points", 1) if is_rate(metric) else (1, "", 4)
-    low, value, high = (f"{scale * v:+.{digits}f}" for v in (one.low, one.value, one.high))
-    exact = "" if found.p_exact is None else f", p = {found.p_exact:.2g}"
+    low, value, high = (f"{scale * v:+.{digits}f}" for v in (estimate.low, estimate.value, estimate.high))
+    exact = "" if difference.p_exact is None else f", p = {difference.p_exact:.2g}"
     return f"{value}{unit} [{low}, {high}]{exact}"

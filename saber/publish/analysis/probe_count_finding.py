@@ -46,11 +46,11 @@ def probe_correlation(frontier: Frontier, metric: str) -> Correlation | None:
     counts, values = [count for count, _ in pairs], [value for _, value in pairs]
     if len(pairs) < 3 or len(set(counts)) < 2 or len(set(values)) < 2:
         return None
-    found = spearmanr(counts, values)
-    return Correlation(metric, float(found.statistic), float(found.pvalue), len(pairs), min(counts), max(counts))
+    spearman = spearmanr(counts, values)
+    return Correlation(metric, float(spearman.statistic), float(spearman.pvalue), len(pairs), min(counts), max(counts))
 
 
 def key_findings(frontier: Frontier) -> list[Correlation]:
     """The correlations of refusal and drift with the probe count that may be called findings."""
-    found = [probe_correlation(frontier, metric) for metric in (REFUSAL, DRIFT)]
-    return [one for one in found if one is not None and one.is_finding]
+    correlations = [probe_correlation(frontier, metric) for metric in (REFUSAL, DRIFT)]
+    return [correlation for correlation in correlations if correlation is not None and correlation.is_finding]

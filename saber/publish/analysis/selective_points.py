@@ -33,41 +33,41 @@ class Standing:
 
 def deciding_split(frontier: Frontier) -> SplitName:
     """Held-out prompts where the curve was drawn on them, else the tune split, which flatters what was chosen on it."""
-    return "report" if any(one.report_outcomes for one in frontier.curve) else "tune"
+    return "report" if any(curve_point.report_outcomes for curve_point in frontier.curve) else "tune"
 
 
 def standings(frontier: Frontier) -> list[Standing]:
     """How each front point stands to the curve; empty where outcomes by prompt were not kept."""
     held_out = deciding_split(frontier) == "report"
     drawn = _curve(frontier, held_out=held_out)
-    found: list[Standing] = []
+    standing: list[Standing] = []
     for point in frontier.front:
         metrics = point.report if held_out else point.tune
         shaping = _shaping(point.report_outcomes if held_out else point.outcomes)
         if metrics is None or shaping is None or len(drawn) < 2:
             continue
-        stands = off_curve(shaping, [one for _, _, one in drawn], n_resamples=N_RESAMPLES, seed=0)
+        stands = off_curve(shaping, [curve_shaping for _, _, curve_shaping in drawn], n_resamples=N_RESAMPLES, seed=0)
         strength, plain, _ = drawn[stands.nearest]
-        found.append(Standing(point, metrics, stands, strength, plain))
-    return found
+        standing.append(Standing(point, metrics, stands, strength, plain))
+    return standing
 
 
 def selective_text(frontier: Frontier) -> str:
     """Whether any front point lies off the curve, in a few sentences."""
-    found = standings(frontier)
-    if not found:
+    shaped = standings(frontier)
+    if not shaped:
         return ""
-    off = [one for one in found if one.found.is_off]
+    off = [stands for stands in shaped if stands.found.is_off]
     where = "held-out prompts" if deciding_split(frontier) == "report" else "the tune prompts, which chose the front"
     if not off:
         return (
-            f"On {where}, none of {counted(len(found), 'front point')} is shown to lie off the curve of one plain"
+            f"On {where}, none of {counted(len(shaped), 'front point')} is shown to lie off the curve of one plain"
             " direction: for each, some strength (or the unedited model) over-refuses as little and keeps as many"
             " protected refusals, as far as these prompts can tell (exact sign test over both kinds together, 5%)."
         )
-    best = max(off, key=lambda one: one.found.kept.estimate.value)
+    best = max(off, key=lambda standing: standing.found.kept.estimate.value)
     return (
-        f"On {where}, {len(off)} of {counted(len(found), 'front point')} lie off the curve of one plain direction:"
+        f"On {where}, {len(off)} of {counted(len(shaped), 'front point')} lie off the curve of one plain direction:"
         " every strength over-refuses more or keeps fewer protected refusals (exact sign test over both kinds of"
         " prompts together, 5%)."
         f" {best.point.name} over-refuses {metric_text(best.metrics, OVER)} and keeps"
@@ -79,16 +79,16 @@ def selective_rows(frontier: Frontier) -> list[list[str]]:
     """Each front point beside the curve, as rows of a table; `SELECTIVE_HEADER` names the cells."""
     return [
         [
-            one.point.name,
-            metric_text(one.metrics, OVER),
-            metric_text(one.metrics, KEPT),
-            _strength_text(one.strength),
-            _points(OVER, one.found.over.estimate),
-            _points(KEPT, one.found.kept.estimate),
-            f"{_drift_text(one.metrics)}, {_drift_text(one.plain)}",
-            "yes" if one.found.is_off else "not shown",
+            standing.point.name,
+            metric_text(standing.metrics, OVER),
+            metric_text(standing.metrics, KEPT),
+            _strength_text(standing.strength),
+            _points(OVER, standing.found.over.estimate),
+            _points(KEPT, standing.found.kept.estimate),
+            f"{_drift_text(standing.metrics)}, {_drift_text(standing.plain)}",
+            "yes" if standing.found.is_off else "not shown",
         ]
-        for one in standings(frontier)
+        for standing in standings(frontier)
     ]
 
 
@@ -96,11 +96,15 @@ def _curve(frontier: Frontier, *, held_out: bool) -> list[tuple[float, Metrics |
     """Strength, metrics and outcomes of the unedited model and of every strength that has them, on one split."""
     if held_out:
         rows = [(UNEDITED, frontier.base_report, frontier.base_report_outcomes)]
-        rows += [(one.strength, one.report, one.report_outcomes) for one in frontier.curve]
+        rows += [
+            (curve_point.strength, curve_point.report, curve_point.report_outcomes) for curve_point in frontier.curve
+        ]
     else:
         rows = [(UNEDITED, frontier.base_tune, frontier.base_outcomes)]
-        rows += [(one.strength, one.tune, one.outcomes) for one in frontier.curve]
-    return [(strength, metrics, made) for strength, metrics, o in sorted(rows, key=_first) if (made := _shaping(o))]
+        rows += [(curve_point.strength, curve_point.tune, curve_point.outcomes) for curve_point in frontier.curve]
+    return [
+        (strength, metrics, shaping) for strength, metrics, o in sorted(rows, key=_first) if (shaping := _shaping(o))
+    ]
 
 
 def _first(row: tuple[float, Metrics | None, Outcomes]) -> float:
@@ -113,17 +117,17 @@ def _shaping(outcomes: Outcomes) -> Shaping | None:
     return Shaping(np.array(outcomes[OVER]), np.array(outcomes[KEPT]))
 
 
-def _nearest_text(one: Standing) -> str:
+def _nearest_text(standing: Standing) -> str:
     differences = [
-        f"{_points(KEPT, one.found.kept.estimate)} in protected refusals",
-        f"{_points(OVER, one.found.over.estimate)} in over-refusal",
+        f"{_points(KEPT, standing.found.kept.estimate)} in protected refusals",
+        f"{_points(OVER, standing.found.over.estimate)} in over-refusal",
     ]
-    return f"beside {_strength_text(one.strength)} that is {listed(differences)}"
+    return f"beside {_strength_text(standing.strength)} that is {listed(differences)}"
 
 
 def _drift_text(metrics: Metrics | None) -> str:
-    found = None if metrics is None else metrics.estimates.get(DRIFT)
-    return MISSING if found is None else number_text(DRIFT, found.value)
+    drift = None if metrics is None else metrics.estimates.get(DRIFT)
+    return MISSING if drift is None else number_text(DRIFT, drift.value)
 
 
 def _strength_text(strength: float) -> str:

@@ -37,7 +37,7 @@ def probe_counts(frontier: Frontier, point: FrontierPoint) -> dict[str, int | No
 
 def protected_categories(frontier: Frontier) -> frozenset[str]:
     """Categories whose refusals should be kept: ``settings["protected"]`` and those of the data's sets."""
-    found = {str(name) for name in setting(frontier, None, "protected") or ()}
+    names = {str(name) for name in setting(frontier, None, "protected") or ()}
     for source in setting(frontier, None, "data.sets") or ():
-        found |= {str(name) for name in source.get("protected", ())}
-    return frozenset(found)
+        names |= {str(name) for name in source.get("protected", ())}
+    return frozenset(names)

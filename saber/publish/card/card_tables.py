@@ -52,8 +52,8 @@ def comparison_table(frontier: Frontier, point: FrontierPoint, other: FrontierPo
     """The point and another one of the same sweep, both as the sweep measured them."""
     names = [name for name in shown_in("compared") if name in point.tune.estimates or name in other.tune.estimates]
     rows = [
-        [code(f"{frontier.study}_{one.name}"), *(Md(metric_text(one.tune, name)) for name in names)]
-        for one in (point, other)
+        [code(f"{frontier.study}_{shown_point.name}"), *(Md(metric_text(shown_point.tune, name)) for name in names)]
+        for shown_point in (point, other)
     ]
     return table(["run", *(label(name) for name in names)], rows)
 
@@ -122,5 +122,5 @@ def _cell(value: object) -> str:
 
 def _measured(columns: Iterable[Metrics]) -> list[str]:
     """Every metric that some column has, in the card's order, unknown ones last."""
-    found = {name for metrics in columns for name in metrics.estimates}
-    return [name for name in BY_NAME if name in found] + sorted(found - set(BY_NAME))
+    names = {name for metrics in columns for name in metrics.estimates}
+    return [name for name in BY_NAME if name in names] + sorted(names - set(BY_NAME))

@@ -18,7 +18,7 @@ class Plane:
     """Two metrics as places in the picture: the lower-left corner is zero of both."""
 
     def __init__(self, frontier: Frontier) -> None:
-        names = [one.metric for one in frontier.objectives]
+        names = [objective.metric for objective in frontier.objectives]
         self.y_name, self.x_name = (*names, DRIFT)[:2]
         shown = [point.tune for point in frontier.points]
         self.most_x = max((m[self.x_name] for m in shown), default=0.0) or 1.0
@@ -37,7 +37,9 @@ class Plane:
 def front_picture(frontier: Frontier, point: FrontierPoint) -> str:
     """The picture; equal frontiers give equal bytes."""
     plane = Plane(frontier)
-    front = sorted((plane.at(one.tune) for one in frontier.front), key=lambda place: (place[0], -place[1]))
+    front = sorted(
+        (plane.at(front_point.tune) for front_point in frontier.front), key=lambda place: (place[0], -place[1])
+    )
     x, y = plane.at(point.tune)
     base_x, base_y = plane.place(0.0, frontier.base_tune[plane.y_name])
     parts = [
@@ -45,7 +47,7 @@ def front_picture(frontier: Frontier, point: FrontierPoint) -> str:
         ' font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         *_axes(plane),
-        *(_dot(*plane.at(one.tune), 3, TRIAL) for one in frontier.points if not one.on_front),
+        *(_dot(*plane.at(each_point.tune), 3, TRIAL) for each_point in frontier.points if not each_point.on_front),
         f'<polyline points="{" ".join(f"{a},{b}" for a, b in front)}" fill="none" stroke="{CHOSEN}"/>',
         *(_dot(a, b, 4, CHOSEN) for a, b in front),
         f'<rect x="{base_x - 4}" y="{base_y - 4}" width="8" height="8" fill="{INK}"/>',

@@ -74,9 +74,9 @@ def _of_base(folder: Path | None) -> dict[str, Any]:
     card = None if folder is None else folder / "README.md"
     if card is None or not card.is_file():
         return {}
-    found = FRONT_MATTER.match(card.read_text(encoding="utf-8", errors="replace"))
+    matter = FRONT_MATTER.match(card.read_text(encoding="utf-8", errors="replace"))
     try:
-        values = yaml.safe_load(found[1]) if found else None
+        values = yaml.safe_load(matter[1]) if matter else None
     except yaml.YAMLError:
         return {}
     return values if isinstance(values, dict) else {}

@@ -105,7 +105,7 @@ def render_card(
         comparison_words=listed([*comparison.marks]) if comparison and comparison.marks else None,
         indistinct=_indistinct(point, comparison),
         published=published_table(frontier.published) if frontier.published else None,
-        findings=[_finding_text(one) for one in key_findings(frontier)],
+        findings=[_finding_text(finding) for finding in key_findings(frontier)],
         retained=retained_table(frontier, tune, report),
         drift=drift_table(tune, report),
         worst_drift=tune.worst_drift,
@@ -176,7 +176,7 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, (list, tuple)):
-        return ", ".join(_value(one) for one in value)
+        return ", ".join(_value(item) for item in value)
     return str(value).replace("_", "-").replace("svd", "SVD") if isinstance(value, str) else str(value)
 
 
@@ -237,12 +237,12 @@ def _zero_refusals(tune: Metrics) -> Md | None:
     return Md(f"{metric_text(tune, REFUSAL)}")
 
 
-def _finding_text(found: Correlation) -> str:
-    trend = "rises" if found.rho > 0 else "falls"
-    p = "p < 0.001" if found.p < 0.001 else f"p = {found.p:.3f}"
+def _finding_text(correlation: Correlation) -> str:
+    trend = "rises" if correlation.rho > 0 else "falls"
+    p = "p < 0.001" if correlation.p < 0.001 else f"p = {correlation.p:.3f}"
     return (
-        f"Over {found.n} trials with {found.lowest} to {found.highest} probe prompts, the {label(found.metric)}"
-        f" {trend} with the probe count (Spearman's rho {found.rho:+.2f}, {p})."
+        f"Over {correlation.n} trials with {correlation.lowest} to {correlation.highest} probe prompts, the"
+        f" {label(correlation.metric)} {trend} with the probe count (Spearman's rho {correlation.rho:+.2f}, {p})."
     )
 
 

@@ -69,20 +69,20 @@ def modelfile(adapter: Adapter, adapter_file: str, base: str | None) -> str:
 
 def chat_pieces(tokenizer: Any) -> ChatPieces | None:
     """The pieces of a tokenizer's chat template, ``None`` where it is no plain sequence of turns."""
-    one, two, three, four = WORDS
+    first, second, third, fourth = WORDS
 
     def rendered(chat: Chat) -> str | None:
         return _rendered(tokenizer, chat)
 
-    plain, longer = rendered([("user", one)]), rendered([("user", one), ("assistant", two), ("user", three)])
+    plain, longer = rendered([("user", first)]), rendered([("user", first), ("assistant", second), ("user", third)])
     if plain is None or longer is None:
         return None
-    opening, tail = _around(plain, [one])
-    _, after_user, after_assistant, _ = _around(longer, [one, two, three])
+    opening, tail = _around(plain, [first])
+    _, after_user, after_assistant, _ = _around(longer, [first, second, third])
     user_end = _common_start(tail, after_user)
-    systemic = rendered([("system", four), ("user", one), ("assistant", two), ("user", three)])
-    has_system = systemic is not None and four in systemic
-    system_start, after_system = _around(systemic or "", [four, one])[:2] if has_system else ("", "")
+    systemic = rendered([("system", fourth), ("user", first), ("assistant", second), ("user", third)])
+    has_system = systemic is not None and fourth in systemic
+    system_start, after_system = _around(systemic or "", [fourth, first])[:2] if has_system else ("", "")
     user_start = _common_end(after_assistant, opening)
     user_start = _common_end(user_start, after_system) if has_system else user_start
     pieces = ChatPieces(
@@ -107,20 +107,20 @@ def _rendered(tokenizer: Any, chat: Chat) -> str | None:
 
 def _around(text: str, words: Sequence[str]) -> list[str]:
     """What stands before, between and after these words, in their order."""
-    rest, found = text, []
+    rest, pieces = text, []
     for word in words:
         before, _, rest = rest.partition(word)
-        found.append(before)
-    return [*found, rest]
+        pieces.append(before)
+    return [*pieces, rest]
 
 
-def _common_start(one: str, other: str) -> str:
-    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+def _common_start(first: str, second: str) -> str:
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))
     return "".join(sign for sign, _ in same)
 
 
-def _common_end(one: str, other: str) -> str:
-    return _common_start(one[::-1], other[::-1])[::-1]
+def _common_end(first: str, second: str) -> str:
+    return _common_start(first[::-1], second[::-1])[::-1]
 
 
 def _gives_again(pieces: ChatPieces, rendered: Callable[[Chat], str | None]) -> bool:

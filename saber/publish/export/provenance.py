@@ -46,7 +46,7 @@ def about_export(
             "format": trial.export.format,
             "digest": plan.digest,
             "rounds": len(plan.rounds),
-            "directions": [len(one.directions) for one in plan.rounds],
+            "directions": [len(edit_round.directions) for edit_round in plan.rounds],
             "edited_layers": list(plan.edited_layers),
             "row_norm": plan.row_norm,
             "unit_rows": plan.unit_rows,

@@ -53,11 +53,11 @@ def rebuild(folder: Path, base: str | None = None) -> Rebuilt:
     on_disk, said = file_digests(folder), about["files"]
     now = {} if not about["base"]["files"] else base_digests(source.folder)
     with tempfile.TemporaryDirectory(dir=folder.absolute().parent, prefix=f".{folder.name}.again.") as scratch:
-        made = Path(scratch)
+        written = Path(scratch)
         form = config.export.format
         adapter = None if form == "merged" else load_as(config.model, str(source.folder), dtype=about["base"]["dtype"])
-        write_form(form, adapter, plan, source, config, made)
-        again = file_digests(made)
+        write_form(form, adapter, plan, source, config, written)
+        again = file_digests(written)
     return Rebuilt(
         kept={name: on_disk.get(name) == digest for name, digest in said.items()},
         again={name: again.get(name) == digest for name, digest in said.items() if name not in NOT_REBUILT},

@@ -48,10 +48,13 @@ def _add_panel(figure: go.Figure, frontier: Frontier, metric: str, *, column: in
     front = [point for point in points if point.on_front]
     others = [point for point in points if not point.on_front]
     _add_points(figure, others, metric, "trials", theme.TRIAL, 6, place | {"legendrank": 1001})
-    curve = sorted((one for one in frontier.curve if _has(one.tune, metric)), key=lambda one: one.strength)
+    curve = sorted(
+        (curve_point for curve_point in frontier.curve if _has(curve_point.tune, metric)),
+        key=lambda along: along.strength,
+    )
     if curve:
         figure.add_scatter(
-            x=[one.tune[REFUSAL] for one in curve], y=[one.tune[metric] for one in curve], mode="lines",
+            x=[along.tune[REFUSAL] for along in curve], y=[along.tune[metric] for along in curve], mode="lines",
             line={"color": theme.SINGLE_DIRECTION, "width": 1.5, "dash": "dash"}, hoverinfo="skip",
             name="one plain direction, strength swept", legendgroup="curve", **place,
         )  # fmt: skip

@@ -104,17 +104,19 @@ def _add_held_out(figure: go.Figure, plane: Plane, front: list[FrontierPoint]) -
 
 
 def _add_single_direction(figure: go.Figure, plane: Plane, frontier: Frontier) -> None:
-    curve = [one for one in frontier.curve if plane.holds(one.tune)]
+    curve = [curve_point for curve_point in frontier.curve if plane.holds(curve_point.tune)]
     if not curve:
         return
     hovers = [
-        "<br>".join([f"<b>one plain direction</b>  strength {one.strength:g}", *theme.metric_lines(one.tune)])
-        for one in curve
+        "<br>".join(
+            [f"<b>one plain direction</b>  strength {curve_point.strength:g}", *theme.metric_lines(curve_point.tune)]
+        )
+        for curve_point in curve
     ]
     _add(
         figure,
         "one plain direction (null curve)",
-        [plane.at(one.tune) for one in curve],
+        [plane.at(curve_point.tune) for curve_point in curve],
         hovers,
         mode="lines+markers",
         line={"color": theme.SINGLE_DIRECTION, "width": 1.5, "dash": "dash"},

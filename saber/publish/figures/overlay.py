@@ -18,16 +18,16 @@ def overlay_figure(fronts: StudyFronts) -> go.Figure:
     plane = plane_of_objectives(fronts.objectives)
     figure = theme.styled(go.Figure(), HEIGHT)
     across: list[float] = []
-    for i, one in enumerate(fronts.studies):
-        ordered = sorted(plane.drawable(one.front), key=lambda point: plane.at(point.tune))
+    for i, study in enumerate(fronts.studies):
+        ordered = sorted(plane.drawable(study.front), key=lambda point: plane.at(point.tune))
         places = [plane.at(point.tune) for point in ordered]
         across += [x for x, _ in places]
         colour = COLOURS[i % len(COLOURS)]
         figure.add_scatter(
             x=[x for x, _ in places],
             y=[y for _, y in places],
-            name=theme.safe(one.study),
-            hovertext=[f"{theme.safe(one.study)}<br>{theme.point_hover(point)}" for point in ordered],
+            name=theme.safe(study.study),
+            hovertext=[f"{theme.safe(study.study)}<br>{theme.point_hover(point)}" for point in ordered],
             hoverinfo="text",
             mode="lines+markers" if len(fronts.objectives) == 2 else "markers",
             line={"color": colour, "width": 1.5, "shape": step_shape(plane)},

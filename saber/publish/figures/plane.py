@@ -43,7 +43,7 @@ def plane_of(frontier: Frontier) -> Plane:
 def plane_of_objectives(objectives: Sequence[Objective]) -> Plane:
     """The first two objectives, filled up with refusal and drift, the divergence lying across."""
     known = {objective.metric for objective in objectives}
-    chosen = [*objectives, *(one for one in DEFAULTS if one.metric not in known)][:2]
+    chosen = [*objectives, *(default for default in DEFAULTS if default.metric not in known)][:2]
     chosen.sort(key=lambda objective: not is_drift(objective.metric))
     return Plane(x=chosen[0], y=chosen[1]) if is_drift(chosen[0].metric) else Plane(x=chosen[1], y=chosen[0])
 

@@ -82,12 +82,12 @@ def _view(
         ends = (low - ROOM * (high - low) - 0.05, high + 0.03 * (high - low) + 0.05)
         ticks = {"tickvals": list(LOG_TICKS), "ticktext": [f"{tick:g}" for tick in LOG_TICKS]}
         axis: dict[str, object] = {"type": "log", "tickmode": "array", "range": list(ends), **ticks}
-        placed = [(math.log10(one.x), one) for one in labels if one.x > 0]
+        placed = [(math.log10(label.x), label) for label in labels if label.x > 0]
     else:
         low, high = min([0.0, *across]), max(positive)
         ends = (low - 0.05 * (high - low), high + 0.05 * (high - low))
         axis = {"type": "linear", "tickmode": "auto", "range": list(ends)}
-        placed = [(one.x, one) for one in labels]
+        placed = [(label.x, label) for label in labels]
     return _View(axis, [*fixed, *_annotations(placed, ends, height)])
 
 
@@ -95,29 +95,31 @@ def _annotations(
     placed: Sequence[tuple[float, Label]], ends: tuple[float, float], height: float
 ) -> list[dict[str, object]]:
     """Place the labels from right to left, moving one aside where it would lie on the one before."""
-    found: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     aside, last = 0, (math.inf, math.inf)
-    for x, one in sorted(placed, key=lambda pair: -pair[0]):
-        here = ((x - ends[0]) / (ends[1] - ends[0]), one.y / height)
+    for x, place in sorted(placed, key=lambda pair: -pair[0]):
+        here = ((x - ends[0]) / (ends[1] - ends[0]), place.y / height)
         crowded = abs(here[0] - last[0]) < NEAR and abs(here[1] - last[1]) < NEAR
         aside, last = (aside + LABEL_WIDTH if crowded else 0), here
-        at_edge = here[0] < ROOM / 2 and one.right < 0
-        found.append(_annotation(one, x, right=-one.right if at_edge else one.right - aside, turned=at_edge))
-    return found
+        at_edge = here[0] < ROOM / 2 and place.right < 0
+        annotations.append(
+            _annotation(place, x, right=-place.right if at_edge else place.right - aside, turned=at_edge)
+        )
+    return annotations
 
 
-def _annotation(one: Label, x: float, *, right: int, turned: bool) -> dict[str, object]:
+def _annotation(label: Label, x: float, *, right: int, turned: bool) -> dict[str, object]:
     return {
         "x": x,
-        "y": one.y,
-        "text": one.text,
+        "y": label.y,
+        "text": label.text,
         "ax": right,
-        "ay": -one.down // 2 if turned else one.down,
+        "ay": -label.down // 2 if turned else label.down,
         "xanchor": "right" if right < 0 else "left",
         "showarrow": True,
         "arrowhead": 0,
         "arrowwidth": 1,
-        "arrowcolor": one.colour,
+        "arrowcolor": label.colour,
         "standoff": 7,
-        "font": {"color": one.colour, "size": 12.5},
+        "font": {"color": label.colour, "size": 12.5},
     }

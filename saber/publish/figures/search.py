@@ -20,19 +20,19 @@ PROBE_METRICS = (REFUSAL, DRIFT)
 
 def importances_figure(frontier: Frontier) -> go.Figure:
     """Draw how much each searched parameter explains of each objective."""
-    found = {metric: shares for metric, shares in frontier.importances.items() if shares}
-    if not found:
+    importances = {metric: shares for metric, shares in frontier.importances.items() if shares}
+    if not importances:
         return theme.sentence("No parameter importances: they need several finished trials that differ.")
-    keys = _keys_by_importance(found)
-    metrics = list(found)
+    keys = _keys_by_importance(importances)
+    metrics = list(importances)
     figure = make_subplots(
         rows=1, cols=len(metrics), shared_yaxes=True, horizontal_spacing=0.06,
         subplot_titles=[label(metric) for metric in metrics],
     )  # fmt: skip
     theme.styled(figure, height=110 + ROW_HEIGHT * len(keys))
-    highest = max(max(shares.values()) for shares in found.values())
+    highest = max(max(shares.values()) for shares in importances.values())
     for i, metric in enumerate(metrics, start=1):
-        shares = [found[metric].get(key, 0.0) for key in keys]
+        shares = [importances[metric].get(key, 0.0) for key in keys]
         figure.add_bar(
             x=shares, y=[theme.safe(key) for key in keys], orientation="h", row=1, col=i, showlegend=False,
             marker={"color": theme.metric_colour(metric)}, text=[f"{share:.0%}" for share in shares],
@@ -64,17 +64,17 @@ def probe_count_figure(frontier: Frontier) -> go.Figure:
     return figure
 
 
-def _keys_by_importance(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+def _keys_by_importance(importances: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Parameters, the least important first, as a bar chart is drawn from below."""
-    keys = {key for shares in found.values() for key in shares}
-    return sorted(keys, key=lambda key: (mean(shares.get(key, 0.0) for shares in found.values()), key))
+    keys = {key for shares in importances.values() for key in shares}
+    return sorted(keys, key=lambda key: (mean(shares.get(key, 0.0) for shares in importances.values()), key))
 
 
-def _probe_title(metric: str, found: Correlation | None) -> str:
-    if found is None:
+def _probe_title(metric: str, correlation: Correlation | None) -> str:
+    if correlation is None:
         return label(metric)
-    p = "p < .001" if found.p < 0.001 else f"p = {found.p:.3f}".replace("0.", ".")
-    return f"{label(metric)}   <span style='color:{theme.MUTED}'>Spearman ρ {found.rho:+.2f}, {p}</span>"
+    p = "p < .001" if correlation.p < 0.001 else f"p = {correlation.p:.3f}".replace("0.", ".")
+    return f"{label(metric)}   <span style='color:{theme.MUTED}'>Spearman ρ {correlation.rho:+.2f}, {p}</span>"
 
 
 def _add_probe_panel(figure: go.Figure, points: list[FrontierPoint], metric: str, *, column: int) -> None:

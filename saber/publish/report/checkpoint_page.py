@@ -32,23 +32,23 @@ def compare(config: Config, console: Console) -> Path:
     Raises:
         UserError: there is no checkpoint, it is compared with itself, or one cannot be measured under the profile.
     """
-    one, other = config.checkpoint, config.against or BASE
-    if one is None or one == other:
-        raise UserError(f"expected checkpoint=<folder or hub id> other than against, found {one or 'none'}")
-    measured = measure_checkpoints(config, [one, other])
+    checkpoint, other = config.checkpoint, config.against or BASE
+    if checkpoint is None or checkpoint == other:
+        raise UserError(f"expected checkpoint=<folder or hub id> other than against, found {checkpoint or 'none'}")
+    measured = measure_checkpoints(config, [checkpoint, other])
     splits: dict[SplitName, Any] = {}
     for split in config.splits:
-        a, b = measured[one][split], measured[other][split]
-        found = differences(a, b)
-        console.print(_table(f"{plain(one)} and {plain(other)} on {split}", a.metrics, b.metrics, found))
-        console.print(Text(verdict(found)))
+        a, b = measured[checkpoint][split], measured[other][split]
+        compared = differences(a, b)
+        console.print(_table(f"{plain(checkpoint)} and {plain(other)} on {split}", a.metrics, b.metrics, compared))
+        console.print(Text(verdict(compared)))
         splits[split] = {
             "checkpoint": metrics_to_json(a.metrics),
             "against": metrics_to_json(b.metrics),
-            "differences": {name: _difference_json(difference) for name, difference in found.items()},
+            "differences": {name: _difference_json(difference) for name, difference in compared.items()},
         }
-    about = {"checkpoint": one, "against": other, "profile": config.evaluate.profile, "splits": splits}
-    names = "-vs-".join(Path(name).name for name in (one, other))
+    about = {"checkpoint": checkpoint, "against": other, "profile": config.evaluate.profile, "splits": splits}
+    names = "-vs-".join(Path(name).name for name in (checkpoint, other))
     path = study_folder(config) / "evaluations" / f"{names}-{config.evaluate.profile}.json"
     write_atomically(path, json.dumps(about, indent=2) + "\n")
     console.print(Text(f"{path} written"), soft_wrap=True)
@@ -65,37 +65,37 @@ def differences(a: Measured, b: Measured) -> dict[str, PairedDifference]:
     }
 
 
-def verdict(found: Mapping[str, PairedDifference]) -> str:
+def verdict(compared: Mapping[str, PairedDifference]) -> str:
     """Which metrics tell the two apart and which do not, in a sentence."""
-    same = [label(name) for name, one in found.items() if not one.is_distinct]
+    same = [label(name) for name, difference in compared.items() if not difference.is_distinct]
     if not same:
         return "Every metric tells the two apart."
-    if len(same) == len(found):
+    if len(same) == len(compared):
         return "The two can't be told apart by any metric on these prompts."
     return f"The two can't be told apart by {listed(same)} on these prompts."
 
 
-def _table(title: str, a: Metrics, b: Metrics, found: Mapping[str, PairedDifference]) -> Table:
+def _table(title: str, a: Metrics, b: Metrics, compared: Mapping[str, PairedDifference]) -> Table:
     table = Table("metric", "n", "checkpoint", "95%", "against", "95%", "difference", "95%", "apart", title=Text(title))
-    for name, one in a.estimates.items():
+    for name, estimate in a.estimates.items():
         other = b.estimates[name]
-        row = [label(name), str(one.n), number_text(name, one.value), interval_text(name, one)]
+        row = [label(name), str(estimate.n), number_text(name, estimate.value), interval_text(name, estimate)]
         row += [number_text(name, other.value), interval_text(name, other)]
-        table.add_row(*row, *_difference_cells(name, found.get(name)))
+        table.add_row(*row, *_difference_cells(name, compared.get(name)))
     return table
 
 
-def _difference_cells(name: str, found: PairedDifference | None) -> tuple[str, str, str]:
-    if found is None:
+def _difference_cells(name: str, difference: PairedDifference | None) -> tuple[str, str, str]:
+    if difference is None:
         return "", "", ""
     return (
-        number_text(name, found.estimate.value),
-        interval_text(name, found.estimate),
-        "yes" if found.is_distinct else "no",
+        number_text(name, difference.estimate.value),
+        interval_text(name, difference.estimate),
+        "yes" if difference.is_distinct else "no",
     )
 
 
-def _difference_json(found: PairedDifference) -> dict[str, float | int | bool | None]:
-    one = found.estimate
-    numbers = {"value": one.value, "n": one.n, "low": one.low, "high": one.high}
-    return {**numbers, "p_exact": found.p_exact, "is_distinct": found.is_distinct}
+def _difference_json(difference: PairedDifference) -> dict[str, float | int | bool | None]:
+    estimate = difference.estimate
+    numbers = {"value": estimate.value, "n": estimate.n, "low": estimate.low, "high": estimate.high}
+    return {**numbers, "p_exact": difference.p_exact, "is_distinct": difference.is_distinct}

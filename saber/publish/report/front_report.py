@@ -83,13 +83,16 @@ def render_report(frontier: Frontier, commands: Sequence[str], notes: Sequence[s
         selective_text=selective_text(frontier),
         selective_header=SELECTIVE_HEADER,
         selective=selective_rows(frontier),
-        pictures={one.key: Picture(one.key, one.title, _caption(one, frontier), drawn(one.draw(frontier), one.key))
-                  for one in CATALOGUE},
+        pictures={drawing.key: _picture(drawing, frontier) for drawing in CATALOGUE},
         mixed_protocols=_mixed(frontier),
         commands=[plain(command) for command in commands],
         notes=[plain(note) for note in notes],
         estimate_text=estimate_text,
     )  # fmt: skip
+
+
+def _picture(drawing: Drawing, frontier: Frontier) -> Picture:
+    return Picture(drawing.key, drawing.title, _caption(drawing, frontier), drawn(drawing.draw(frontier), drawing.key))
 
 
 def _caption(drawing: Drawing, frontier: Frontier) -> str:
@@ -108,7 +111,7 @@ def _facts(frontier: Frontier) -> list[tuple[str, str]]:
     n_feasible = sum(point.feasible for point in frontier.points)
     facts = [
         ("base model", frontier.base_model),
-        ("objectives", listed([objective_text(one) for one in frontier.objectives])),
+        ("objectives", listed([objective_text(objective) for objective in frontier.objectives])),
         ("trials", f"{len(frontier.points)} finished, {n_feasible} feasible, {len(frontier.front)} on the front"),
         ("hypervolume", f"{frontier.hypervolume:.4f}"),
         ("tune split", _split_size(frontier.base_tune)),
@@ -155,5 +158,5 @@ def _mixed(frontier: Frontier) -> list[str]:
     measured = [frontier.base_tune, frontier.base_report]
     for point in frontier.points:
         measured += [point.tune, point.report]
-    measured += [one.tune for one in frontier.curve]
+    measured += [curve_point.tune for curve_point in frontier.curve]
     return mixed_protocols(measured)

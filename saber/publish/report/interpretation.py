@@ -39,9 +39,9 @@ class Statement:
 
 def read_result(frontier: Frontier) -> list[Statement]:
     """Everything that a reader should know before looking at a figure."""
-    found = [_overview(frontier)]
-    found += [_of_point(frontier, point) for point in marked_points(frontier)]
-    found += [
+    paragraphs = [_overview(frontier)]
+    paragraphs += [_of_point(frontier, point) for point in marked_points(frontier)]
+    paragraphs += [
         _against_single_direction(frontier),
         Statement("Ordinary prompts refused.", harmless_text(frontier)),
         Statement("Telling points apart.", tell_apart(frontier)),
@@ -51,17 +51,17 @@ def read_result(frontier: Frontier) -> list[Statement]:
         Statement("Neither refused nor answered.", hedging_text(frontier)),
         Statement("A judge beside the labels.", judge_text(frontier)),
     ]
-    return [one for one in found if one.text]
+    return [paragraph for paragraph in paragraphs if paragraph.text]
 
 
 def marked_points(frontier: Frontier) -> list[FrontierPoint]:
     """The points that carry a mark, each once, aggressive first."""
-    found: list[FrontierPoint] = []
+    marked: list[FrontierPoint] = []
     for mark in MARKS:
         point = frontier.marked(mark)
-        if point is not None and point not in found:
-            found.append(point)
-    return found
+        if point is not None and point not in marked:
+            marked.append(point)
+    return marked
 
 
 def held_out(frontier: Frontier) -> Statement:
@@ -89,12 +89,12 @@ def held_out(frontier: Frontier) -> Statement:
 
 def counting(frontier: Frontier) -> str:
     """What no refusal among the study's own prompts, held out where it has such, would still allow."""
-    found = (frontier.base_report or frontier.base_tune).estimates.get(REFUSAL)
-    if found is None:
+    refusal = (frontier.base_report or frontier.base_tune).estimates.get(REFUSAL)
+    if refusal is None:
         return ""
-    _, allowed = wilson_interval(0, found.n)
+    _, allowed = wilson_interval(0, refusal.n)
     return (
-        f"No refusal among {counted(found.n, 'prompt')} still allows a rate of {number_text(REFUSAL, allowed)};"
+        f"No refusal among {counted(refusal.n, 'prompt')} still allows a rate of {number_text(REFUSAL, allowed)};"
         f" showing that a rate is under 1% takes {N_UNDER_ONE_PER_CENT} prompts without a refusal."
     )
 
@@ -134,8 +134,8 @@ def _worst_text(metrics: Metrics) -> str:
 
 
 def _drift_text(metrics: Metrics) -> str:
-    found = metrics.estimates.get(DRIFT)
-    return f"KLD {MISSING}" if found is None else f"KLD {number_text(DRIFT, found.value)} {interval_text(DRIFT, found)}"
+    drift = metrics.estimates.get(DRIFT)
+    return f"KLD {MISSING}" if drift is None else f"KLD {number_text(DRIFT, drift.value)} {interval_text(DRIFT, drift)}"
 
 
 def _against_single_direction(frontier: Frontier) -> Statement:
@@ -157,5 +157,9 @@ def _against_single_direction(frontier: Frontier) -> Statement:
 
 
 def _best_within(curve: Sequence[CurvePoint], drift_nats: float) -> CurvePoint | None:
-    within = [one for one in curve if {REFUSAL, DRIFT} <= set(one.tune.estimates) and one.tune[DRIFT] <= drift_nats]
-    return min(within, key=lambda one: one.tune[REFUSAL], default=None)
+    within = [
+        curve_point
+        for curve_point in curve
+        if {REFUSAL, DRIFT} <= set(curve_point.tune.estimates) and curve_point.tune[DRIFT] <= drift_nats
+    ]
+    return min(within, key=lambda point: point.tune[REFUSAL], default=None)

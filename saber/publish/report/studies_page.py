@@ -28,10 +28,10 @@ def publish_overlay(fronts: StudyFronts, config: Config, console: Console) -> Pa
     write_atomically(page, render_overlay(fronts))
     write_atomically(page.with_suffix(".csv"), front_rows(fronts).to_csv(index=False))
     table = Table(title="fronts side by side", box=None, padding=(0, 1, 0, 0))
-    for name in (*HEADER, *(f"best {one.metric}" for one in fronts.objectives)):
+    for name in (*HEADER, *(f"best {objective.metric}" for objective in fronts.objectives)):
         table.add_column(name, justify="left" if name == "study" else "right", no_wrap=True)
-    for one in fronts.studies:
-        table.add_row(*(Text(text) for text in summary_row(one, fronts)))
+    for study in fronts.studies:
+        table.add_row(*(Text(text) for text in summary_row(study, fronts)))
     console.print(table)
     console.print(volume_text(fronts), highlight=False)
     console.print(f"{page} and {page.with_suffix('.csv').name} written", highlight=False, soft_wrap=True)
@@ -40,7 +40,7 @@ def publish_overlay(fronts: StudyFronts, config: Config, console: Console) -> Pa
 
 def overlay_path(fronts: StudyFronts, config: Config) -> Path:
     """``<study.dir>/compared/<names>.html``, a digest in place of names that are too long together."""
-    names = [one.study for one in fronts.studies]
+    names = [study.study for study in fronts.studies]
     name = "+".join(names)
     name = name if len(name) <= LONGEST_NAME else f"{len(names)}-studies-{digest_json(names)}"
     return study_folder(config).parent / "compared" / f"{name}.html"
@@ -50,15 +50,15 @@ def render_overlay(fronts: StudyFronts) -> str:
     """The page; every name in it is escaped."""
     return render_page(
         "overlay.html.j2",
-        title=", ".join(plain(one.study) for one in fronts.studies),
-        objectives=listed([objective_text(one) for one in fronts.objectives]),
-        metrics=[label(one.metric) for one in fronts.objectives],
+        title=", ".join(plain(study.study) for study in fronts.studies),
+        objectives=listed([objective_text(objective) for objective in fronts.objectives]),
+        metrics=[label(objective.metric) for objective in fronts.objectives],
         header=HEADER,
-        rows=[summary_row(one, fronts) for one in fronts.studies],
+        rows=[summary_row(study, fronts) for study in fronts.studies],
         points=[
-            (plain(one.study), point.name, [number_text(o.metric, point.tune[o.metric]) for o in fronts.objectives])
-            for one in fronts.studies
-            for point in one.front
+            (plain(study.study), point.name, [number_text(o.metric, point.tune[o.metric]) for o in fronts.objectives])
+            for study in fronts.studies
+            for point in study.front
         ],
         volume=volume_text(fronts),
         prompts=prompts_text(fronts),
@@ -66,13 +66,13 @@ def render_overlay(fronts: StudyFronts) -> str:
     )
 
 
-def summary_row(one: StudyFront, fronts: StudyFronts) -> list[str]:
+def summary_row(study: StudyFront, fronts: StudyFronts) -> list[str]:
     """A study's name, sizes, hypervolume, and the best it reached in each objective."""
     best = []
     for objective in fronts.objectives:
-        values = [point.tune[objective.metric] for point in one.front]
+        values = [point.tune[objective.metric] for point in study.front]
         best.append(number_text(objective.metric, min(values) if objective.direction == "minimize" else max(values)))
-    return [plain(one.study), str(one.n_trials), str(len(one.front)), f"{one.hypervolume:.4f}", *best]
+    return [plain(study.study), str(study.n_trials), str(len(study.front)), f"{study.hypervolume:.4f}", *best]
 
 
 def volume_text(fronts: StudyFronts) -> str:
@@ -86,7 +86,7 @@ def volume_text(fronts: StudyFronts) -> str:
 
 def prompts_text(fronts: StudyFronts) -> str:
     """Whether a difference between two lines can come from other prompts or another model."""
-    n_models = len({one.model for one in fronts.studies})
+    n_models = len({study.model for study in fronts.studies})
     if fronts.same_prompts and n_models == 1:
         return "All studies measured the same model on the same prompts: what differs is the search."
     prompts = "the same prompts" if fronts.same_prompts else "prompts of their own"
@@ -100,13 +100,17 @@ def prompts_text(fronts: StudyFronts) -> str:
 def front_rows(fronts: StudyFronts) -> pd.DataFrame:
     """Every front point of every study with its objectives and their intervals."""
     rows = []
-    for one in fronts.studies:
-        for point in one.front:
-            row: dict[str, object] = {"study": one.study, "hypervolume": one.hypervolume, "protocol": one.protocol}
+    for study in fronts.studies:
+        for point in study.front:
+            row: dict[str, object] = {
+                "study": study.study,
+                "hypervolume": study.hypervolume,
+                "protocol": study.protocol,
+            }
             row |= {"number": point.number, "name": point.name}
             for objective in fronts.objectives:
-                found = point.tune.estimates[objective.metric]
-                row |= {objective.metric: found.value, f"{objective.metric}_low": found.low}
-                row |= {f"{objective.metric}_high": found.high}
+                estimate = point.tune.estimates[objective.metric]
+                row |= {objective.metric: estimate.value, f"{objective.metric}_low": estimate.low}
+                row |= {f"{objective.metric}_high": estimate.high}
             rows.append(row)
     return pd.DataFrame(rows)

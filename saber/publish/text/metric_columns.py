@@ -70,8 +70,8 @@ def cell(metric: str, estimate: Estimate | None) -> Cell:
 
 def _cells(tune: Metrics, report: Metrics | None) -> tuple[Cell, ...]:
     splits = {"tune": tune, "report": report}
-    found: list[Cell] = []
+    cells: list[Cell] = []
     for column in COLUMNS:
         metrics = splits[column.split]
-        found.append(cell(column.metric, metrics.estimates.get(column.metric) if metrics else None))
-    return tuple(found)
+        cells.append(cell(column.metric, metrics.estimates.get(column.metric) if metrics else None))
+    return tuple(cells)

@@ -43,17 +43,17 @@ def measure_checkpoints(config: Config, names: Sequence[str]) -> dict[str, dict[
         for name, split in splits.items()
     }
     protocols = {name: _protocol(base, split, config) for name, split in splits.items()}
-    found: dict[str, dict[SplitName, Measured]] = {}
+    measured: dict[str, dict[SplitName, Measured]] = {}
     if BASE in names:
-        found[BASE] = _measure(base, splits, references, config)
+        measured[BASE] = _measure(base, splits, references, config)
     del base
     for name in names:
-        if name not in found:
+        if name not in measured:
             other = replace(load_as(config.model, name), chat=chat)  # measured in the base's own format
             for split in splits.values():
                 _check_same_protocol(name, protocols[split.name], _protocol(other, split, config))
-            found[name] = _measure(other, splits, references, config)
-    return found
+            measured[name] = _measure(other, splits, references, config)
+    return measured
 
 
 def _measure(

@@ -39,7 +39,7 @@ class StudyFronts:
     @property
     def hypervolumes(self) -> np.ndarray:
         """One a study."""
-        return np.array([one.hypervolume for one in self.studies])
+        return np.array([study.hypervolume for study in self.studies])
 
     @property
     def spread(self) -> float:
@@ -49,7 +49,7 @@ class StudyFronts:
     @property
     def same_prompts(self) -> bool:
         """Whether all were measured on the same prompts too."""
-        return len({one.protocol for one in self.studies}) == 1
+        return len({study.protocol for study in self.studies}) == 1
 
 
 def read_fronts(config: Config) -> StudyFronts:
@@ -60,8 +60,8 @@ def read_fronts(config: Config) -> StudyFronts:
     """
     if len(set(config.studies)) < len(config.studies):
         raise UserError(f"studies: expected different names, found {', '.join(config.studies)}")
-    objectives = {"objectives": [asdict(one) for one in config.study.objectives]}
-    found: list[StudyFront] = []
+    objectives = {"objectives": [asdict(objective) for objective in config.study.objectives]}
+    fronts: list[StudyFront] = []
     first: dict[str, Any] = {}
     for name in config.studies:
         own = with_values(config, {"study.name": name})
@@ -75,8 +75,8 @@ def read_fronts(config: Config) -> StudyFronts:
                 " overlay studies of one protocol and the same objectives"
             )
         first = first or asked
-        found.append(_front(study, own))
-    return StudyFronts(config.study.objectives, tuple(found))
+        fronts.append(_front(study, own))
+    return StudyFronts(config.study.objectives, tuple(fronts))
 
 
 def question(study: optuna.Study) -> dict[str, Any]:

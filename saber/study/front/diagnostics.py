@@ -28,17 +28,17 @@ def landscape(bench: Workbench, points: Sequence[FrontierPoint]) -> tuple[tuple[
     trial = with_values(bench.config, balanced.params)
     _, activations = bench.read_at(trial.edit.position)
     ranking = rank_with(activations.first(*trial.data.probe_sizes), trial.edit, everywhere=True)
-    selected = {(one.direction.layer, one.direction.index) for one in select(ranking, trial.edit)}
+    selected = {(ranked.direction.layer, ranked.direction.index) for ranked in select(ranking, trial.edit)}
     rows = tuple(
         DirectionRow(
-            one.direction.layer,
-            one.direction.index,
-            one.fisher_ratio,
-            one.entanglement,
-            (one.direction.layer, one.direction.index) in selected,
+            ranked.direction.layer,
+            ranked.direction.index,
+            ranked.fisher_ratio,
+            ranked.entanglement,
+            (ranked.direction.layer, ranked.direction.index) in selected,
         )
         for layer in ranking.directions.values()
-        for one in layer
+        for ranked in layer
     )
     return tuple(ranking.layer_fdr.tolist()), rows
 
@@ -55,7 +55,7 @@ def importances(study: optuna.Study, objectives: Sequence[Objective]) -> Mapping
     """Share of each searched key in each objective's variation (PED-ANOVA); empty where there is too little to say."""
     if len(complete_trials(study)) < ENOUGH_TO_RANK:
         return {}
-    found: dict[str, dict[str, float]] = {}
+    by_metric: dict[str, dict[str, float]] = {}
     for i, objective in enumerate(objectives):
         sign = 1.0 if objective.direction == "minimize" else -1.0
 
@@ -64,7 +64,7 @@ def importances(study: optuna.Study, objectives: Sequence[Objective]) -> Mapping
 
         with warnings.catch_warnings():  # it only says that low targets are the good ones, as here they are
             warnings.simplefilter("ignore", UserWarning)
-            found[objective.metric] = get_param_importances(
+            by_metric[objective.metric] = get_param_importances(
                 study, evaluator=PedAnovaImportanceEvaluator(), target=value
             )
-    return found
+    return by_metric

@@ -51,7 +51,7 @@ def _from_trials(
     responses: Mapping[int, Sequence[Response]],
 ) -> Frontier:
     """The frontier of the trials' own numbers, each front point with the outcomes of its prompts."""
-    outcomes = {number: outcomes_of(some) for number, some in responses.items()}
+    outcomes = {number: outcomes_of(said) for number, said in responses.items()}
     points = tuple(dataclasses.replace(point, outcomes=outcomes.get(point.number, {})) for point in points)
     objectives = config.study.objectives
     values, reference = costs([p.tune for p in points if p.feasible], objectives)
@@ -80,9 +80,12 @@ def _found_out(bench: Workbench) -> dict[str, Any]:
 
 def thinking_aloud(responses: Sequence[Response]) -> tuple[Response, ...]:
     """A few replies with the thoughts before them, to prompts that harm nobody."""
-    thought = [one for one in responses if one.thought]
-    kinds = [[one for one in thought if one.prompt.kind == kind][:N_ALOUD] for kind in ("harmless", "capability")]
-    return tuple(one for kind in kinds for one in kind)
+    thought = [response for response in responses if response.thought]
+    kinds = [
+        [response for response in thought if response.prompt.kind == kind][:N_ALOUD]
+        for kind in ("harmless", "capability")
+    ]
+    return tuple(response for kind in kinds for response in kind)
 
 
 def frontier_of(study: StoredStudy, config: Config, bench: Workbench) -> Frontier:

@@ -29,5 +29,5 @@ def report_scores(bench: Workbench, front: Sequence[FrontierPoint]) -> dict[str,
             digests = missing[start : start + size]
             plans = [EditPlan(()) if d == BASE else load_plan(plan_path(bench.folder, d), d) for d in digests]
             measured = measure_trials(bench.adapter, split, profile, reference, plans)
-            kept.add({d: measured_to_json(one) for d, one in zip(digests, measured, strict=True)})
+            kept.add({d: measured_to_json(trial_measured) for d, trial_measured in zip(digests, measured, strict=True)})
     return {digest: measured_from_json(row) for digest, row in kept.rows.items()}

@@ -44,7 +44,7 @@ def judgements(
         return {}
     digest = judge_digest(judge)
     kept = Kept(folder / f"judge-{digest}.json", digest)
-    by_digest = {_digest(one): one for some in responses.values() for one in some}
+    by_digest = {_digest(reply): reply for said in responses.values() for reply in said}
     labels = labelled(by_digest, judge, kept)
     reasons = [label for label in labels.values() if isinstance(label, NoLabel)]
     if reasons:
@@ -53,9 +53,9 @@ def judgements(
             " left out, and asked again at the next run"
         )
     return {
-        number: _compared(some, [labels[_digest(one)] for one in some], judge)
-        for number, some in responses.items()
-        if some
+        number: _compared(own, [labels[_digest(response)] for response in own], judge)
+        for number, own in responses.items()
+        if own
     }
 
 
@@ -86,10 +86,12 @@ def judge_digest(judge: JudgeConfig) -> str:
 
 def _compared(responses: Sequence[Response], said: Sequence[bool | NoLabel], judge: JudgeConfig) -> Judgement:
     """The judge beside the markers on the responses that it labelled."""
-    both = [(one, label) for one, label in zip(responses, said, strict=True) if not isinstance(label, NoLabel)]
+    both = [
+        (response, label) for response, label in zip(responses, said, strict=True) if not isinstance(label, NoLabel)
+    ]
     reasons = [str(label) for label in said if isinstance(label, NoLabel)]
-    refuses, by_marker = [label for _, label in both], [one.label == "refuse" for one, _ in both]
-    harmful = [label for one, label in both if one.prompt.kind == "harmful"]
+    refuses, by_marker = [label for _, label in both], [response.label == "refuse" for response, _ in both]
+    harmful = [label for response, label in both if response.prompt.kind == "harmful"]
     return Judgement(
         judge=f"{judge.kind} {judge.path}",
         n=len(both),

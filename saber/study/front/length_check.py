@@ -52,15 +52,15 @@ def check_lengths(bench: Workbench, plans: Sequence[EditPlan], said: Sequence[Se
     profile = bench.config.evaluate
     limits = limits_of(bench.adapter, profile.max_new_tokens, profile.max_thinking_tokens)
     prompts = ordered(bench.splits["tune"])
-    ended = [ended_within(prompts, some) for some in said]
-    asked = [i for i in range(len(prompts)) if any(i not in one for one in ended)]
-    found: list[LengthCheck] = []
+    ended = [ended_within(prompts, own_said) for own_said in said]
+    asked = [i for i in range(len(prompts)) if any(i not in places for places in ended)]
+    checks: list[LengthCheck] = []
     for same, longer in zip(ended, _decode(bench, plans, [prompts[i] for i in asked]), strict=True):
-        again = [(prompts[i], one) for i, one in zip(asked, longer, strict=True) if i not in same]
-        cut_off = [(prompt, cut(one, limits)) for prompt, one in again]
-        short, long = ([*same.values(), *_labelled(bench, some)] for some in (cut_off, again))
-        found.append(compared(short, long, profile.max_new_tokens))
-    return found
+        again = [(prompts[i], reply) for i, reply in zip(asked, longer, strict=True) if i not in same]
+        cut_off = [(prompt, cut(reply, limits)) for prompt, reply in again]
+        short, long = ([*same.values(), *_labelled(bench, replies)] for replies in (cut_off, again))
+        checks.append(compared(short, long, profile.max_new_tokens))
+    return checks
 
 
 def _labelled(bench: Workbench, replies: Sequence[tuple[Prompt, Decoded]]) -> tuple[Response, ...]:
@@ -88,9 +88,9 @@ def _decode(bench: Workbench, plans: Sequence[EditPlan], prompts: Sequence[Promp
 
 def ended_within(prompts: Sequence[Prompt], said: Sequence[Response]) -> dict[int, Response]:
     """By the prompt's place, the responses that ended by themselves; none where these are not the prompts' own."""
-    if [one.prompt.text for one in said] != [prompt.text for prompt in prompts]:
+    if [response.prompt.text for response in said] != [prompt.text for prompt in prompts]:
         return {}
-    return {i: one for i, one in enumerate(said) if one.finished}
+    return {i: response for i, response in enumerate(said) if response.finished}
 
 
 def cut(decoded: Decoded, limits: Limits) -> Decoded:

@@ -25,7 +25,7 @@ def read_points(study: optuna.Study, config: Config) -> tuple[FrontierPoint, ...
     if not trials:
         raise UserError(f"expected finished trials in study {study.study_name}, found none: run saber.sweep first")
     metrics = [metrics_from_json(trial.user_attrs["metrics"]) for trial in trials]
-    protocols = sorted({one.protocol for one in metrics})
+    protocols = sorted({measured.protocol for measured in metrics})
     if len(protocols) > 1:
         raise UserError(f"expected one protocol in study {study.study_name}, found {', '.join(protocols)}")
     refusal = refusal_asked_for(config.study.objectives)
@@ -35,12 +35,12 @@ def read_points(study: optuna.Study, config: Config) -> tuple[FrontierPoint, ...
             number=trial.number,
             name=str(trial.user_attrs["name"]),
             params=dict(trial.params),
-            tune=one,
+            tune=measured,
             plan_digest=str(trial.user_attrs["plan"]),
             score=value,
             feasible=bool(trial.user_attrs["feasible"]),
         )
-        for trial, one, value in zip(trials, metrics, scores, strict=True)
+        for trial, measured, value in zip(trials, metrics, scores, strict=True)
     ]
     if not any(point.feasible for point in points):
         raise UserError(f"the front is empty: none of {len(points)} trials meets study.constraints; loosen them")
@@ -49,23 +49,23 @@ def read_points(study: optuna.Study, config: Config) -> tuple[FrontierPoint, ...
 
 def refusal_asked_for(objectives: Sequence[Objective]) -> str:
     """The refusal rate that points are chosen by: of unprotected prompts where that is sought, else of all."""
-    return UNPROTECTED_REFUSAL if any(one.metric == UNPROTECTED_REFUSAL for one in objectives) else REFUSAL
+    return UNPROTECTED_REFUSAL if any(objective.metric == UNPROTECTED_REFUSAL for objective in objectives) else REFUSAL
 
 
 def _scores(metrics: Sequence[Metrics], refusal: str) -> list[float]:
     """DESIGN's score of each trial, its residual scaled over the study."""
-    residual = scale_to_unit(np.array([one[RESIDUAL] for one in metrics]))
+    residual = scale_to_unit(np.array([measured[RESIDUAL] for measured in metrics]))
     return [
-        score(refusal_rate=one[refusal], kld_nats=one[DRIFT], residual_scaled=float(scaled))
-        for one, scaled in zip(metrics, residual, strict=True)
+        score(refusal_rate=measured[refusal], kld_nats=measured[DRIFT], residual_scaled=float(scaled))
+        for measured, scaled in zip(metrics, residual, strict=True)
     ]
 
 
 def costs(metrics: Sequence[Metrics], objectives: Sequence[Objective]) -> tuple[np.ndarray, np.ndarray]:
     """Objective values and their reference, all turned so that less is better."""
-    sign = np.array([1.0 if one.direction == "minimize" else -1.0 for one in objectives])
-    values = np.array([[m[one.metric] for one in objectives] for m in metrics])
-    return values * sign, np.array([one.reference for one in objectives]) * sign
+    sign = np.array([1.0 if objective.direction == "minimize" else -1.0 for objective in objectives])
+    values = np.array([[m[objective.metric] for objective in objectives] for m in metrics])
+    return values * sign, np.array([objective.reference for objective in objectives]) * sign
 
 
 def place_on_front(points: Sequence[FrontierPoint], objectives: Sequence[Objective]) -> list[FrontierPoint]:

@@ -45,7 +45,10 @@ PLAIN = {
 def is_selective(config: Config) -> bool:
     """Whether the study asks for protected refusals to be kept, so that the curve is needed on held-out prompts too."""
     objectives, constraints = config.study.objectives, config.study.constraints
-    return PROTECTED_REFUSAL in [*(one.metric for one in objectives), *(one.metric for one in constraints)]
+    return PROTECTED_REFUSAL in [
+        *(objective.metric for objective in objectives),
+        *(constraint.metric for constraint in constraints),
+    ]
 
 
 def null_curve(bench: Workbench) -> tuple[CurvePoint, ...]:
@@ -53,7 +56,7 @@ def null_curve(bench: Workbench) -> tuple[CurvePoint, ...]:
     tune = _kept_curve(bench, "tune", "null_curve.json", _on_tune)
     held_out = is_selective(bench.config)
     report = _kept_curve(bench, "report", "null_curve_report.json", _on_report) if held_out else None
-    found: list[CurvePoint] = []
+    points: list[CurvePoint] = []
     for name in (str(strength) for strength in STRENGTHS):
         if name not in tune.rows:
             continue
@@ -62,8 +65,8 @@ def null_curve(bench: Workbench) -> tuple[CurvePoint, ...]:
         if report is not None and name in report.rows:
             there, outcomes_there = measured_from_json(report.rows[name])
             point = dataclasses.replace(point, report=there, report_outcomes=outcomes_there)
-        found.append(point)
-    return tuple(found)
+        points.append(point)
+    return tuple(points)
 
 
 def _kept_curve(bench: Workbench, split: SplitName, file: str, measure: Measure) -> Kept:
@@ -79,15 +82,15 @@ def _kept_curve(bench: Workbench, split: SplitName, file: str, measure: Measure)
             with_values(bench.config, {**PLAIN, "edit.strength_unit": 1.0, "edit.alpha_base": a}) for a in strengths
         ]
         measured = zip(strengths, measure(bench, configs), strict=True)
-        kept.add({str(a): measured_to_json(one) for a, one in measured if one is not None})
+        kept.add({str(a): measured_to_json(result) for a, result in measured if result is not None})
     return kept
 
 
 def _on_tune(bench: Workbench, configs: Sequence[Config]) -> list[Measured | None]:
-    return [one.measured for one in evaluate(bench, configs)]
+    return [result.measured for result in evaluate(bench, configs)]
 
 
 def _on_report(bench: Workbench, configs: Sequence[Config]) -> list[Measured | None]:
-    plans = [one.plan for one in plan_trials(bench, configs)]
+    plans = [planned_edit.plan for planned_edit in plan_trials(bench, configs)]
     split, profile = bench.splits["report"], bench.config.evaluate
     return [*measure_trials(bench.adapter, split, profile, bench.report_reference(), plans)]

@@ -74,17 +74,19 @@ def find_scale(bench: Workbench, knobs: Sequence[Knob]) -> dict[str, object]:
         results = evaluate(few, configs, room)
         base = _refused(few.base_tune.metrics)
     tried = [
-        Tried(strength, _refused(one.measured.metrics), one.measured.metrics[DRIFT])
-        for strength, one in zip(STRENGTHS, results, strict=True)
-        if one.measured is not None
+        Tried(strength, _refused(result.measured.metrics), result.measured.metrics[DRIFT])
+        for strength, result in zip(STRENGTHS, results, strict=True)
+        if result.measured is not None
     ]
     if not tried:
         raise UserError(f"scale: expected a strength that can be measured, found: {results[-1].failure}")
     unit = unit_of(tried, base, reach=_reach(bench, knobs))
-    for one in tried:
-        announce(f"scale: strength {one.strength:g} leaves {one.refusal_rate:.0%} refused at {one.kld:.4f} nats")
+    for attempt in tried:
+        announce(
+            f"scale: strength {attempt.strength:g} leaves {attempt.refusal_rate:.0%} refused at {attempt.kld:.4f} nats"
+        )
     announce(f"scale: one unit of strength is {unit:g} here ({UNIT}); unedited, {base:.0%} are refused")
-    return {"unit": unit, "base_refusal_rate": base, "tried": [asdict(one) for one in tried]}
+    return {"unit": unit, "base_refusal_rate": base, "tried": [asdict(measured) for measured in tried]}
 
 
 def _refused(metrics: Metrics) -> float:
@@ -98,9 +100,9 @@ def unit_of(tried: Sequence[Tried], base_refusal_rate: float, *, reach: float) -
     It is lowered where ``reach`` times it, the strong end of the searched range, would drift by more than
     `LARGEST_KLD`. Where no strength takes away half, the unit is as large as that bound lets it be.
     """
-    rising = sorted(tried, key=lambda one: one.strength)
-    half = _crossing([(one.strength, base_refusal_rate / 2 - one.refusal_rate) for one in rising])
-    bound = _crossing([(one.strength, one.kld - LARGEST_KLD) for one in rising]) / reach
+    rising = sorted(tried, key=lambda measured: measured.strength)
+    half = _crossing([(attempt.strength, base_refusal_rate / 2 - attempt.refusal_rate) for attempt in rising])
+    bound = _crossing([(attempt.strength, attempt.kld - LARGEST_KLD) for attempt in rising]) / reach
     unit = min(half, bound)
     return float(f"{unit if math.isfinite(unit) else rising[-1].strength:.{DIGITS}g}")
 

@@ -28,11 +28,11 @@ def evaluate(bench: Workbench, configs: Sequence[Config], room: Room | None = No
     before = room.trials, room.rows
     outcomes: list[TrialResult] = []
     while len(outcomes) < len(configs):
-        some = configs[len(outcomes) : len(outcomes) + room.trials]
+        batch = configs[len(outcomes) : len(outcomes) + room.trials]
         try:
-            outcomes += within_memory(partial(_together, bench, some, room.rows))
+            outcomes += within_memory(partial(_together, bench, batch, room.rows))
         except OutOfMemory as error:
-            if not room.shrink(len(some)):
+            if not room.shrink(len(batch)):
                 outcomes.append(TrialResult(None, None, 0.0, failure=f"one row of this trial alone: {error}"))
                 room.trials, room.rows = before  # the others need not be slow because of it
     return outcomes
@@ -48,14 +48,18 @@ def _together(bench: Workbench, configs: Sequence[Config], rows: int) -> list[Tr
             bench.splits["tune"],
             replace(bench.config.evaluate, batch_size=rows),
             bench.reference,
-            [one.compiled for one in planned],
+            [planned_edit.compiled for planned_edit in planned],
         )
     except (ValueError, LinAlgError) as error:
         if len(configs) == 1:
             return [TrialResult(None, None, time.monotonic() - started, failure=str(error).splitlines()[0])]
         return [_together(bench, [config], rows)[0] for config in configs]
     seconds = (time.monotonic() - started) / len(configs)
-    base = bench.base_tune.metrics if any(one.of == "base" for one in bench.config.study.constraints) else None
+    base = (
+        bench.base_tune.metrics
+        if any(constraint.of == "base" for constraint in bench.config.study.constraints)
+        else None
+    )
     return [
         replace(_checked(replace(p, compiled=p.compiled.bare()), m, seconds), base=base)
         for p, m in zip(planned, measured, strict=True)
@@ -64,7 +68,7 @@ def _together(bench: Workbench, configs: Sequence[Config], rows: int) -> list[Tr
 
 def plan_trials(bench: Workbench, configs: Sequence[Config], rows: int | None = None) -> list[PlannedEdit]:
     """The plans of some trials, from the shared activations; those read at one position are planned together."""
-    found: dict[int, PlannedEdit] = {}
+    plans: dict[int, PlannedEdit] = {}
     for position in dict.fromkeys(config.edit.position for config in configs):
         here = [i for i, config in enumerate(configs) if config.edit.position == position]
         adapter, activations = bench.read_at(position)
@@ -76,13 +80,13 @@ def plan_trials(bench: Workbench, configs: Sequence[Config], rows: int | None = 
             batch_size=rows or bench.config.evaluate.batch_size,
             inputs=bench.inputs,
         )
-        found |= dict(zip(here, planned, strict=True))
-    return [found[i] for i in range(len(configs))]
+        plans |= dict(zip(here, planned, strict=True))
+    return [plans[i] for i in range(len(configs))]
 
 
 def _checked(planned: PlannedEdit, measured: Measured, seconds: float) -> TrialResult:
     """A trial with a number that is not finite has failed, and says which."""
-    bad = [name for name, one in measured.metrics.estimates.items() if not math.isfinite(one.value)]
+    bad = [name for name, estimate in measured.metrics.estimates.items() if not math.isfinite(estimate.value)]
     if bad:
         return TrialResult(planned, None, seconds, failure=f"{', '.join(sorted(bad))} not finite")
     return TrialResult(planned, measured, seconds)

@@ -56,7 +56,7 @@ class Forecast:
 
 def forecast(bench: Workbench, knobs: Sequence[Knob], n_trials: int) -> Forecast:
     """Calibrate, and count what a trial reads and says."""
-    found = calibrations(bench, knobs)
+    measured = calibrations(bench, knobs)
     probes = [*bench.probes.harmful, *bench.probes.harmless, *bench.probes.capability, *bench.probes.borderline]
     replies, profile = bench.reference.responses, bench.config.evaluate
     return Forecast(
@@ -64,13 +64,13 @@ def forecast(bench: Workbench, knobs: Sequence[Knob], n_trials: int) -> Forecast
         tokens_read=sum(map(len, bench.reference.rows)) + sum(len(replies[i].tokens) for i in bench.reference.drifting),
         tokens_probed=sum(map(len, rows_to_read(bench.adapter, probes))),
         tokens_said=len(replies) * limits_of(bench.adapter, profile.max_new_tokens, profile.max_thinking_tokens).most,
-        calibrations=tuple(found),
+        calibrations=tuple(measured),
     )
 
 
 def fastest(calibrations: Sequence[Calibration]) -> Calibration:
     """The calibration with the fewest seconds a trial."""
-    return min(calibrations, key=lambda one: one.seconds)
+    return min(calibrations, key=lambda calibration: calibration.seconds)
 
 
 def calibrations(bench: Workbench, knobs: Sequence[Knob], *, until_slower: bool = False) -> list[Calibration]:
@@ -96,7 +96,7 @@ def calibrations(bench: Workbench, knobs: Sequence[Knob], *, until_slower: bool 
 
 def _draw(bench: Workbench, knobs: Sequence[Knob]) -> list[Config]:
     study = optuna.create_study(
-        directions=[one.direction for one in bench.config.study.objectives],
+        directions=[objective.direction for objective in bench.config.study.objectives],
         sampler=optuna.samplers.RandomSampler(seed=bench.config.study.seed),
     )
     return [suggest(study.ask(), knobs, bench.config) for _ in range(max(TRIALS_AT_ONCE))]
@@ -117,17 +117,17 @@ def _calibrate_all(
     bench: Workbench, drawn: Sequence[Config], until: float, share: float, until_slower: bool
 ) -> list[Calibration]:
     """Each number of trials at once that is begun in time; the first is, whatever it takes."""
-    found: list[Calibration] = []
+    calibrations: list[Calibration] = []
     for n in TRIALS_AT_ONCE:
         room = Room(n, bench.config.evaluate.batch_size, announce)
-        found.append(_calibrate(bench, drawn, room, share))
-        slower = until_slower and fastest(found) is not found[-1]
+        calibrations.append(_calibrate(bench, drawn, room, share))
+        slower = until_slower and fastest(calibrations) is not calibrations[-1]
         if room.trials < n or slower:  # more at once would not fit either
             break
-        if n != TRIALS_AT_ONCE[-1] and time.monotonic() + found[-1].seconds * share * len(drawn) > until:
+        if n != TRIALS_AT_ONCE[-1] and time.monotonic() + calibrations[-1].seconds * share * len(drawn) > until:
             announce(f"launch.trials_per_batch={2 * n} and more are not tried: launch.calibration_s is over")
             break
-    return found
+    return calibrations
 
 
 def _calibrate(bench: Workbench, drawn: Sequence[Config], room: Room, share: float) -> Calibration:
@@ -168,10 +168,11 @@ def spoken(forecast: Forecast) -> list[str]:
         f"{forecast.n_trials} trials; each reads {forecast.tokens_read} tokens, says at most {forecast.tokens_said},"
         f" and probes up to {forecast.tokens_probed} again for every round after the first"
     ]
-    for one in forecast.calibrations:
+    for calibration in forecast.calibrations:
         lines.append(
-            f"launch.trials_per_batch={one.trials_per_batch}: {one.seconds:.2f} s a trial,"
-            f" {duration(forecast.seconds(one))} in all, {one.peak_bytes / GIGABYTE:.2f} GB at most so far"
+            f"launch.trials_per_batch={calibration.trials_per_batch}: {calibration.seconds:.2f} s a trial,"
+            f" {duration(forecast.seconds(calibration))} in all,"
+            f" {calibration.peak_bytes / GIGABYTE:.2f} GB at most so far"
         )
     lines.append(
         f"fastest here: launch.trials_per_batch={best.trials_per_batch}, {3600 / best.seconds:.0f} trials an hour;"

@@ -83,8 +83,16 @@ def _copy(study: StoredStudy, url: str, patience_s: float) -> StoredStudy:
 def trial_contents(trials: Sequence[FrozenTrial]) -> list[tuple[Any, ...]]:
     """What must be the same of trials in two databases, their attributes and artifacts' names included."""
     return [
-        (one.number, one.state, one.values, one.params, one.distributions, one.user_attrs, one.system_attrs)
-        for one in trials
+        (
+            trial.number,
+            trial.state,
+            trial.values,
+            trial.params,
+            trial.distributions,
+            trial.user_attrs,
+            trial.system_attrs,
+        )
+        for trial in trials
     ]
 
 

@@ -71,7 +71,9 @@ def standing(study: optuna.Study) -> str:
     if not feasible:
         return "no feasible point yet"
     names = study.metric_names or [f"objective {i}" for i in range(len(study.directions))]
-    goals: list[Goal] = ["minimize" if one == StudyDirection.MINIMIZE else "maximize" for one in study.directions]
+    goals: list[Goal] = [
+        "minimize" if direction == StudyDirection.MINIMIZE else "maximize" for direction in study.directions
+    ]
     values = np.array(feasible)
     parts: list[str] = []
     for column, name, goal in zip(values.T, names, goals, strict=True):

@@ -210,9 +210,9 @@ def check_resources(launch: LaunchConfig, say: Say) -> None:
     """
     there = ray.cluster_resources()
     for word, key, each in (("CPU", "cpus", launch.cpus_per_worker), ("GPU", "gpus", gpus_per_worker(launch))):
-        wanted, found = each * launch.workers, there.get(word, 0.0)
-        if wanted > found:
-            short = f"expected {wanted:g} {word}s for {launch.workers} workers, found {found:g}"
+        wanted, n_there = each * launch.workers, there.get(word, 0.0)
+        if wanted > n_there:
+            short = f"expected {wanted:g} {word}s for {launch.workers} workers, found {n_there:g}"
             if launch.address is None:
                 raise UserError(f"launch.workers: {short}; lower it or launch.{key}_per_worker")
             say(f"{short}: some wait until the cluster has more")

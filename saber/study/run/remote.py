@@ -40,7 +40,7 @@ def open_evaluator(home: Path, host: str, config: Config, knobs: tuple[Knob, ...
     room = Room(config.launch.batch, config.evaluate.batch_size, announce)
 
     def evaluator(configs: Sequence[Config]) -> list[TrialResult]:
-        return [portable(one) for one in evaluate(bench, configs, room)]
+        return [portable(outcome) for outcome in evaluate(bench, configs, room)]
 
     return evaluator
 
@@ -60,11 +60,14 @@ def portable(outcome: TrialResult) -> TrialResult:
         return outcome
     plan = outcome.planned.plan
     rounds = tuple(
-        Round.from_tensors({name: tensor.cpu() for name, tensor in one.tensors.items()}) for one in plan.rounds
+        Round.from_tensors({name: tensor.cpu() for name, tensor in edit_round.tensors.items()})
+        for edit_round in plan.rounds
     )
     selected = tuple(
-        dataclasses.replace(one, direction=dataclasses.replace(one.direction, vector=one.direction.vector.cpu()))
-        for one in outcome.planned.selected
+        dataclasses.replace(
+            ranked, direction=dataclasses.replace(ranked.direction, vector=ranked.direction.vector.cpu())
+        )
+        for ranked in outcome.planned.selected
     )
     compiled = CompiledPlan(dataclasses.replace(plan, rounds=rounds), (), ())
     planned = dataclasses.replace(outcome.planned, compiled=compiled, selected=selected)

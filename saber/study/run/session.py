@@ -59,7 +59,9 @@ def run_study(config: Config, console: Console) -> tuple[StoredStudy, Workbench]
         database_lock(url, config.study.name, connect_args(url)) as lock,
     ):
         bench = open_workbench(config, knobs, ready)
-        require_free_first_token(bench.reference, config.evaluate, [one.metric for one in config.study.objectives])
+        require_free_first_token(
+            bench.reference, config.evaluate, [objective.metric for objective in config.study.objectives]
+        )
         check = lock.check if lock else None
         begun = find_study(config, check)
         n_done = len(finished_trials(begun)) if begun else 0  # they are not lost by judging the base anew
@@ -98,7 +100,9 @@ def predict(config: Config) -> list[str]:
     check_launch(config.launch)
     ready = preflight(config, searching=True, say=announce)
     bench = open_workbench(config, ready.knobs, ready)
-    require_free_first_token(bench.reference, config.evaluate, [one.metric for one in config.study.objectives])
+    require_free_first_token(
+        bench.reference, config.evaluate, [objective.metric for objective in config.study.objectives]
+    )
     show_base(terminal(), base_rows(bench.base_responses))
     bench.judge_base(may_stop=True)
     n_trials = config.study.n_trials

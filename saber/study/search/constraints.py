@@ -16,21 +16,23 @@ def violations(
     Raises:
         UserError: a constrained metric was not measured.
     """
-    found: dict[str, float] = {}
-    for one in constraints:
-        name = one.metric if one.bound == "value" else f"{one.metric}.{one.bound}"
-        value = _bound(estimate_of(metrics, one.metric), one)
-        if one.at_least is not None:
-            found[f"{name}>={one.at_least:g}"] = one.at_least - value
-        if one.at_most is not None:
-            found[f"{name}<={one.at_most:g}"] = value - one.at_most
-        if one.within is not None:
+    amounts: dict[str, float] = {}
+    for constraint in constraints:
+        name = constraint.metric if constraint.bound == "value" else f"{constraint.metric}.{constraint.bound}"
+        value = _bound(estimate_of(metrics, constraint.metric), constraint)
+        if constraint.at_least is not None:
+            amounts[f"{name}>={constraint.at_least:g}"] = constraint.at_least - value
+        if constraint.at_most is not None:
+            amounts[f"{name}<={constraint.at_most:g}"] = value - constraint.at_most
+        if constraint.within is not None:
             if base is None:
-                raise UserError(f"expected the base's {one.metric} for a constraint within it, found none: measure it")
-            change = value - _bound(estimate_of(base, one.metric), one)
-            away = {"low": -change, "high": change, "value": abs(change)}[one.bound]
-            found[f"{name} within {one.within:g} of base"] = away - one.within
-    return found
+                raise UserError(
+                    f"expected the base's {constraint.metric} for a constraint within it, found none: measure it"
+                )
+            change = value - _bound(estimate_of(base, constraint.metric), constraint)
+            away = {"low": -change, "high": change, "value": abs(change)}[constraint.bound]
+            amounts[f"{name} within {constraint.within:g} of base"] = away - constraint.within
+    return amounts
 
 
 def estimate_of(metrics: Metrics, name: str) -> Estimate:

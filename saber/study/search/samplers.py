@@ -79,13 +79,13 @@ class BoundedTPE(BaseSampler):
         """Take in what has finished since the last trial began, and forget some if there is too much."""
         recalled = self._recalled or self._forget_all(study)
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        new = [one for one in finished if one.number not in self._seen]
-        self._seen |= {one.number for one in new}
+        new = [done for done in finished if done.number not in self._seen]
+        self._seen |= {done.number for done in new}
         known = recalled.get_trials(deepcopy=False)
         if len(known) + len(new) > MOST:
             recalled = self._forget_all(study)
             new = thinned([*known, *new], _goals(study), self._rng)
-        recalled.add_trials([_bare(one) for one in new])
+        recalled.add_trials([_bare(done) for done in new])
         # Optuna reads a study's trials once for each Study that is asked: another one reads what was added.
         self._recalled = optuna.load_study(study_name=recalled.study_name, storage=self._memory)
 
@@ -124,7 +124,7 @@ class BoundedTPE(BaseSampler):
 def thinned(trials: Sequence[FrozenTrial], goals: Sequence[Goal], rng: random.Random) -> list[FrozenTrial]:
     """`KEPT` trials in the order they were in: the `BEST` front by front, and an even sample of the others."""
     shuffled = rng.sample(range(len(trials)), len(trials))
-    values = np.array([one.values for one in trials], dtype=float)
+    values = np.array([trial.values for trial in trials], dtype=float)
     left = np.array([i for i in shuffled if all(value <= 0 for value in trials[i].constraints.values())], dtype=int)
     best: list[int] = []
     while len(left) and len(best) < BEST:
@@ -136,7 +136,10 @@ def thinned(trials: Sequence[FrozenTrial], goals: Sequence[Goal], rng: random.Ra
 
 
 def _goals(study: Study) -> list[Goal]:
-    return ["minimize" if one == optuna.study.StudyDirection.MINIMIZE else "maximize" for one in study.directions]
+    return [
+        "minimize" if direction == optuna.study.StudyDirection.MINIMIZE else "maximize"
+        for direction in study.directions
+    ]
 
 
 def _bare(trial: FrozenTrial) -> FrozenTrial:

@@ -145,7 +145,7 @@ def _check_all_matter(knobs: Sequence[Knob], deciding: Sequence[Knob], config: C
         for values in itertools.product(*(_ends(k) for k in deciding))
     ]
     for knob in knobs:
-        if not any(matters(knob.key, one) for one in settings):
+        if not any(matters(knob.key, setting) for setting in settings):
             raise UserError(
                 f"space: searching {knob.key} does nothing with the other edit values as they are: drop it, as by"
                 f" ~space.{knob.key}"

@@ -26,24 +26,24 @@ def response_rows(responses: Sequence[Response]) -> list[Mapping[str, Any]]:
 
     Thoughts have columns where the model may think.
     """
-    drifts = list(dict.fromkeys(name for one in responses for name in one.drift))
-    thoughts = THOUGHTS if any(one.thought is not None for one in responses) else ()
+    drifts = list(dict.fromkeys(name for response in responses for name in response.drift))
+    thoughts = THOUGHTS if any(response.thought is not None for response in responses) else ()
     return [
         {
-            "kind": one.prompt.kind,
-            "category": one.prompt.category,
-            "protected": one.prompt.protected,
-            "label": one.label,
-            "marker": one.marker,
-            "correct": one.correct,
-            "finished": one.finished,
-            "labeller": one.labeller,
-            **{name: one.drift.get(name) for name in drifts},
-            "prompt": one.prompt.text,
-            **{name: getattr(one, name) for name in thoughts},
-            "response": one.text,
+            "kind": response.prompt.kind,
+            "category": response.prompt.category,
+            "protected": response.prompt.protected,
+            "label": response.label,
+            "marker": response.marker,
+            "correct": response.correct,
+            "finished": response.finished,
+            "labeller": response.labeller,
+            **{name: response.drift.get(name) for name in drifts},
+            "prompt": response.prompt.text,
+            **{name: getattr(response, name) for name in thoughts},
+            "response": response.text,
         }
-        for one in responses
+        for response in responses
     ]
 
 

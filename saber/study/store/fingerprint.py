@@ -28,8 +28,8 @@ def identity(config: Config, knobs: Sequence[Knob], bench: Workbench) -> dict[st
         "system_prompt": config.model.system_prompt,
         "data": {name: split.digest for name, split in bench.splits.items()},
         "space": {knob.key: _spoken(knob) for knob in knobs},
-        "objectives": [asdict(one) for one in config.study.objectives],
-        "constraints": [asdict(one) for one in config.study.constraints],
+        "objectives": [asdict(objective) for objective in config.study.objectives],
+        "constraints": [asdict(constraint) for constraint in config.study.constraints],
         "fixed": {key: value_of(config, key) for key in _deciding_keys() if key not in searched},
         **({"chat": bench.adapter.chat.described} if bench.adapter.chat.described else {}),
     }

@@ -58,7 +58,7 @@ def tell(
     trial.set_user_attr("feasible", all(value <= 0 for value in broken.values()))
     for constraint, value in broken.items():
         trial.set_constraint(constraint, value)
-    study.tell(trial, [estimate_of(metrics, one.metric).value for one in config.objectives])
+    study.tell(trial, [estimate_of(metrics, objective.metric).value for objective in config.objectives])
 
 
 def plan_path(folder: Path, digest: str) -> Path:

@@ -136,7 +136,7 @@ def open_study(
         study.set_user_attr(IDENTITY, as_stored(identity))
         with warnings.catch_warnings():  # experimental since 2023, and the dashboard shows nothing without it
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([one.metric for one in config.study.objectives])
+            study.set_metric_names([objective.metric for objective in config.study.objectives])
     check_identity(study, identity)
     return study
 

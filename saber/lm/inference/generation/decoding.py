@@ -114,8 +114,8 @@ class Decoding:
         if last_tokens is not None:
             new = [(i, row.prompt) for i, row in enumerate(rows) if not row.said]
             last_tokens.expect(new, from_end=[1 + len(drafts[i]) for i, _ in new], n_rows=len(rows))
-        found = self._forward(drafts, **self._start.prefix.inputs(batch))
-        self._keep(self._confirm(drafts, found))
+        likely = self._forward(drafts, **self._start.prefix.inputs(batch))
+        self._keep(self._confirm(drafts, likely))
 
     def _step(self) -> None:
         """Feed each row's last token and its draft; say what the model confirms and the token that it puts next."""
@@ -128,22 +128,22 @@ class Decoding:
         ids = torch.tensor(fed, device=self._mask.device)
         self._mask = torch.cat([self._mask, self._mask.new_ones(ids.shape)], dim=1)
         first = torch.tensor(self._positions, device=ids.device).unsqueeze(1)
-        found = self._forward(
+        likely = self._forward(
             drafts,
             input_ids=ids,
             attention_mask=self._mask,
             position_ids=first + torch.arange(width + 1, device=ids.device),
         )
-        self._keep(self._confirm(drafts, found))
+        self._keep(self._confirm(drafts, likely))
 
     def _room(self) -> int:
         """How long drafts may be for the logits of a pass to stay within their number; at least every row's next."""
         return max(0, self._start.most_logits // len(self._rows()) - 1)
 
-    def _confirm(self, drafts: Sequence[Sequence[int]], found: Int[Tensor, "row token"]) -> list[int]:
+    def _confirm(self, drafts: Sequence[Sequence[int]], said: Int[Tensor, "row token"]) -> list[int]:
         """Let each row say what the model finds of its draft and one token more; how much of each draft is refused."""
         refused: list[int] = []
-        for i, (row, draft, tokens) in enumerate(zip(self._rows(), drafts, found.tolist(), strict=True)):
+        for i, (row, draft, tokens) in enumerate(zip(self._rows(), drafts, said.tolist(), strict=True)):
             likely = tokens[len(tokens) - len(draft) - 1 :]
             n = n_confirmed(draft, likely) if row.is_open else 0
             if row.is_open:
@@ -204,9 +204,9 @@ def width_of(lengths: Sequence[int]) -> int:
     return max(median_low(lengths), min(max(lengths), PASS_TOKENS // len(lengths) - 1))
 
 
-def n_confirmed(draft: Sequence[int], found: Sequence[int]) -> int:
+def n_confirmed(draft: Sequence[int], likely: Sequence[int]) -> int:
     """How many tokens of a draft are what the model would have said."""
-    for n, (guess, token) in enumerate(zip(draft, found, strict=False)):
+    for n, (guess, token) in enumerate(zip(draft, likely, strict=False)):
         if guess != token:
             return n
     return len(draft)

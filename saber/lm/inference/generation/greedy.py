@@ -82,10 +82,10 @@ def greedy(
 
 def end_tokens(adapter: Adapter) -> frozenset[int]:
     """The ids that end a response: the generation config's, else the tokenizer's."""
-    found = adapter.model.generation_config.eos_token_id
-    if found is None:
-        found = adapter.tokenizer.eos_token_id
-    return frozenset(found if isinstance(found, list | tuple) else [found])
+    ids = adapter.model.generation_config.eos_token_id
+    if ids is None:
+        ids = adapter.tokenizer.eos_token_id
+    return frozenset(ids if isinstance(ids, list | tuple) else [ids])
 
 
 def limits_of(adapter: Adapter, max_new_tokens: int, max_thinking_tokens: int) -> Limits:

@@ -70,12 +70,12 @@ def suppressed_of(generation: Any, ends: frozenset[int]) -> Suppressed | None:
     words = [tuple(word) for word in getattr(generation, "bad_words_ids", None) or ()]
     words = [word for word in words if not (len(word) == 1 and word[0] in ends)]
     always = [*(getattr(generation, "suppress_tokens", None) or ()), *(word[0] for word in words if len(word) == 1)]
-    found = Suppressed(
+    suppressed = Suppressed(
         tuple(sorted(set(always))),
         tuple(getattr(generation, "begin_suppress_tokens", None) or ()),
         tuple(word for word in words if len(word) > 1),
     )
-    return None if found == Suppressed() else found
+    return None if suppressed == Suppressed() else suppressed
 
 
 def ignored_by(generation: Any) -> dict[str, Any]:
