@@ -135,7 +135,8 @@ def built(options: argparse.Namespace) -> Bench:
     )
     (activations,) = probe(adapter, probes, batch_size=options.rows)
     split = Split(
-        "tune", tuple(one for i, (kind, n) in enumerate(SIZES.items()) for one in prompts(kind, n, 3000 + 500 * i))
+        "tune",
+        tuple(prompt for i, (kind, n) in enumerate(SIZES.items()) for prompt in prompts(kind, n, 3000 + 500 * i)),
     )
     reference = replace(make_reference(adapter, split, config.evaluate), past=None)
     return Bench(adapter, probes, activations, split, reference, config)
@@ -266,7 +267,7 @@ def main() -> None:
     console = Console() if sys.stdout.isatty() else Console(width=140)
     started = time.perf_counter()
     bench = built(options)
-    n_parameters = sum(one.numel() for one in bench.adapter.model.parameters())
+    n_parameters = sum(parameter.numel() for parameter in bench.adapter.model.parameters())
     where = torch.cuda.get_device_name() if options.device == "cuda" else f"cpu, {torch.get_num_threads()} threads"
     console.print(
         f"{n_parameters / 1e9:.2f}e9 parameters in {bench.adapter.dtype} on {where}, made ready in"

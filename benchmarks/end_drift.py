@@ -127,7 +127,10 @@ def placed(groups: Sequence[Group], along: Tensor) -> dict[Group, float]:
 def shown_places(cells: Mapping[tuple[str, int], Mapping[Group, float]]) -> str:
     """The mean of organisms with its interval, what lies farthest from harm first."""
     groups = dict.fromkeys(group for found in cells.values() for group in found)
-    means = {one: over_organisms({cell: found[one] for cell, found in cells.items() if one in found}) for one in groups}
+    means = {
+        group: over_organisms({cell: found[group] for cell, found in cells.items() if group in found})
+        for group in groups
+    }
     lines = sorted(means.items(), key=lambda line: line[1].value)
     return table(
         ("prompts", "place"), [(_named(group), interval(mean, partial(short, digits=2))) for group, mean in lines]

@@ -38,8 +38,8 @@ def fronts(rows: Sequence[Row], other: str, sides: Sequence[tuple[str, str]]) ->
     lines = []
     for method in methods_in(rows):
         ours = [by_cell(rows, method, "report", *side) for side in sides]
-        means = [by_organism(one) for one in ours]
-        cells = [", ".join(short(one[name], 4) for one in means) if name in means[0] else "" for name in organisms]
+        means = [by_organism(our) for our in ours]
+        cells = [", ".join(short(mean[name], 4) for mean in means) if name in means[0] else "" for name in organisms]
         ratios = [times(ratio(mine, their), digits) for mine, their in zip(ours, theirs, strict=True)]
         lines.append([method, str(len(ours[0])), *cells, "1" if method == other else ", ".join(ratios)])
     return table(("method", "cells", *organisms, f"times `{other}`"), lines)

@@ -136,7 +136,7 @@ def measured_as_loaded(bench: Workbench, path: Path, split: Split, reference: Re
 
 def _trial(trial: Mapping[str, Any], measured: Measured) -> dict[str, Any]:
     """A trial as a row keeps it: our numbers on tune, and Heretic's own as its values."""
-    harmful = [one for one in measured.responses if one.prompt.kind == "harmful"]
+    harmful = [response for response in measured.responses if response.prompt.kind == "harmful"]
     return {
         "number": trial["number"],
         "params": trial["params"],
@@ -153,6 +153,6 @@ def agreement(
     """How far Heretic's own counts and first-token KLs lie from ours: it sees the same models on the same prompts."""
     return {
         "base_refusals_here": round(base["refusal_rate"] * about["n_harmful"]),
-        "largest_gap_refusals": max(abs(one["values"][0] - one["refused_or_empty"]) for one in trials),
-        "largest_gap_kld_first": max(abs(one["values"][1] - one["tune"]["kld_first"]) for one in trials),
+        "largest_gap_refusals": max(abs(trial["values"][0] - trial["refused_or_empty"]) for trial in trials),
+        "largest_gap_kld_first": max(abs(trial["values"][1] - trial["tune"]["kld_first"]) for trial in trials),
     }

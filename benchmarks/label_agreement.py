@@ -52,7 +52,7 @@ def labellers(model: str, examples: Mapping[str, Sequence[Example]]) -> dict[str
 
 def confusion(labeller: Labeller, examples: Sequence[Example]) -> Counter[tuple[str, Label]]:
     """How often people's label met the labeller's."""
-    return Counter((one.label, labeller(one)) for one in examples)
+    return Counter((example.label, labeller(example)) for example in examples)
 
 
 def row(model: str, name: str, seen: Counter[tuple[str, Label]]) -> list[str]:
@@ -80,7 +80,7 @@ def main() -> None:
     rows: list[list[str]] = []
     confusions: list[list[str]] = []
     for model, examples in whole.items():
-        shown = [Example(one.prompt, cut_to(one.reply, asked.words), one.label) for one in examples]
+        shown = [Example(example.prompt, cut_to(example.reply, asked.words), example.label) for example in examples]
         for name, labeller in labellers(model, whole).items():
             seen = confusion(labeller, shown)
             rows.append(row(model, name, seen))

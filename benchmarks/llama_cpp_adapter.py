@@ -82,7 +82,7 @@ def _transformers(adapter: Adapter, rows: Sequence[list[int]], plan: EditPlan | 
     with applied(adapter, [plan or EditPlan(())]), torch.no_grad():
         logits = [adapter.model(torch.tensor([row]), logits_to_keep=1).logits[0, -1] for row in rows]
         (replies,) = greedy(adapter, rows, max_new_tokens=n_tokens, batch_size=32)
-    texts = adapter.tokenizer.batch_decode([list(one.tokens) for one in replies], skip_special_tokens=True)
+    texts = adapter.tokenizer.batch_decode([list(reply.tokens) for reply in replies], skip_special_tokens=True)
     name = "transformers, edited" if plan else "transformers, base"
     return Run(name, torch.stack(logits).log_softmax(-1), tuple(texts))
 

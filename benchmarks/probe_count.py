@@ -50,7 +50,7 @@ def planned(bench: Workbench, words: list[str], order: int, counts: list[int]) -
     probes = probe_set(bench.splits["probe"], (max(counts), n_capability, 0), order)
     (base,) = probe(bench.adapter, probes, batch_size=256)
     requests = [PlanRequest(config.edit, (n, n_capability, n)) for n in counts]
-    return [make_plans(bench.adapter, probes, base, [one], batch_size=256)[0] for one in requests]
+    return [make_plans(bench.adapter, probes, base, [request], batch_size=256)[0] for request in requests]
 
 
 def rows_of(bench: Workbench, words: list[str], order: int, counts: list[int]) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ def with_rounds(config: Config, rounds: int | None) -> Config:
 def only(bench: Workbench, kinds: Sequence[str], sizes: dict[str, int | None]) -> Workbench:
     """The workbench with a tune split of some kinds of prompts, the first so many of each."""
     tune = bench.splits["tune"]
-    prompts = tuple(one for kind in kinds for one in tune.of(kind)[: sizes.get(kind)])  # type: ignore[arg-type]
+    prompts = tuple(prompt for kind in kinds for prompt in tune.of(kind)[: sizes.get(kind)])  # type: ignore[arg-type]
     split = Split("tune", prompts)
     reference = make_reference(bench.adapter, split, bench.config.evaluate)
     return replace(bench, splits={**bench.splits, "tune": split}, reference=reference)

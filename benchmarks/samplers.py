@@ -48,7 +48,7 @@ def run(sweep: Sweep, sampler: str, seed: int, options: argparse.Namespace) -> d
     else:
         sweep.study.sampler = make_sampler(sweep.config.study, n_done, wanted, options.trials_per_batch)
     seconds = sweep.handle({"run": wanted - n_done})["seconds"] if n_done < wanted else 0.0
-    reference = np.array([one.reference for one in sweep.config.study.objectives])
+    reference = np.array([objective.reference for objective in sweep.config.study.objectives])
     points = [(trial.number, trial.values) for trial in complete_trials(sweep.study)]
     found = {}
     for n in options.after:

@@ -43,7 +43,7 @@ def fill(options: argparse.Namespace, folder: Path) -> None:
     model = sweep.study.trials[-1]
     rng = random.Random(0)
     for number in range(len(sweep.study.trials), options.trials):
-        params = {name: sampled(one, rng) for name, one in model.distributions.items()}
+        params = {name: sampled(distribution, rng) for name, distribution in model.distributions.items()}
         attributes = {**model.user_attrs, "name": f"stored_{number}", "plan": f"{rng.randrange(16**12):012x}"}
         trial = create_trial(
             state=TrialState.COMPLETE,

@@ -134,16 +134,16 @@ def said(values: Sequence[float]) -> str:
 
 def tables(contenders: Sequence[Contender], threads: int) -> list[Table]:
     """One table of the peers and SABER measuring the same, one of SABER as it is by default."""
-    peers = {one.name: one for one in contenders if not one.name.startswith("saber")}
+    peers = {contender.name: contender for contender in contenders if not contender.name.startswith("saber")}
     made: list[Table] = []
     for what in ("same measurements", "defaults"):
         table = Table(title=f"{threads} thread{'s' if threads > 1 else ''}, SABER with {what}")
         for name in ("contender", "s a trial (median, range)", "trials/min", *(f"x {peer}" for peer in peers)):
             table.add_column(name, justify="left" if name == "contender" else "right")
-        for one in contenders:
-            if one.name in peers or what in one.name:
-                times = [said(ratios(peer, one)) for peer in peers.values()]
-                table.add_row(one.name, said(one.seconds), f"{60 / median(one.seconds):.1f}", *times)
+        for contender in contenders:
+            if contender.name in peers or what in contender.name:
+                times = [said(ratios(peer, contender)) for peer in peers.values()]
+                table.add_row(contender.name, said(contender.seconds), f"{60 / median(contender.seconds):.1f}", *times)
         made.append(table)
     return made
 
@@ -151,7 +151,7 @@ def tables(contenders: Sequence[Contender], threads: int) -> list[Table]:
 def verdicts(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
     """Each target with the ratio at the T that was fixed beforehand; without that T among the batches there is none."""
     found: list[dict[str, Any]] = []
-    by_name = {one.name: one for one in contenders}
+    by_name = {contender.name: contender for contender in contenders}
     for (rounds, peer), target in TARGETS.items():
         name = f"saber, {rounds} round{'s' if rounds > 1 else ''}, same measurements, T = {JUDGED_T}"
         if peer in by_name and name in by_name:
@@ -172,8 +172,8 @@ def measure(options: argparse.Namespace, threads: int, console: Console) -> dict
     """Alternate between all contenders for one number of threads."""
     with tempfile.TemporaryDirectory() as temporary:
         contenders = start(options, threads, Path(temporary))
-        for one in contenders:
-            one.warm_up()
+        for contender in contenders:
+            contender.warm_up()
         started = time.monotonic()
         for repeat in range(options.repeats):
             for one in contenders:

@@ -42,7 +42,9 @@ def composed(words: str) -> Config:
 
 
 @pytest.mark.parametrize(
-    ("page", "name", "words"), [one for one in commands() if one[2].split()[0] != "power"], ids=lambda text: text[:60]
+    ("page", "name", "words"),
+    [command for command in commands() if command[2].split()[0] != "power"],
+    ids=lambda text: text[:60],
 )
 def test_every_command_composes(page: str, name: str, words: str) -> None:
     assert page

@@ -43,7 +43,7 @@ def text_calls(tree: ast.AST) -> Iterator[ast.Call]:
         if isinstance(node, ast.Call):
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             words = [
-                one.value for one in [*node.args, *(k.value for k in node.keywords)] if isinstance(one, ast.Constant)
+                arg.value for arg in [*node.args, *(k.value for k in node.keywords)] if isinstance(arg, ast.Constant)
             ]
             of_system = isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "os"
             if (

@@ -72,8 +72,8 @@ def test_random_directions_are_unit_vectors_outside_what_is_protected(seen: Acti
         others = rank_with(seen, EDIT, everywhere=True)
     for layer in range(LAYERS):
         assert len(drawn.directions[layer]) == len(real.directions[layer]) == 3
-        for one, other in zip(drawn.directions[layer], others.directions[layer], strict=True):
-            vector = one.direction.vector
+        for direction, other in zip(drawn.directions[layer], others.directions[layer], strict=True):
+            vector = direction.direction.vector
             assert vector.norm() == pytest.approx(1.0, abs=1e-5)
             assert vector @ seen.harmless[layer].mean(dim=0) == pytest.approx(0.0, abs=1e-4)
             assert (vector @ other.direction.vector).abs() < 0.95

@@ -62,7 +62,9 @@ def test_cross_validation_changes_what_directions_are_ranked_by(seen: Activation
     edits = [composed([f"+sweep={METHODS[name].sweep}", "model.path=x", *METHODS[name].words]).edit
              for name in ("saber", "cross-validated")]  # fmt: skip
     plain, checked = (planning.rank_with(seen, edit, everywhere=True) for edit in edits)
-    assert [one.fisher_ratio for one in plain.directions[1]] != [one.fisher_ratio for one in checked.directions[1]]
+    assert [direction.fisher_ratio for direction in plain.directions[1]] != [
+        direction.fisher_ratio for direction in checked.directions[1]
+    ]
 
 
 @pytest.mark.parametrize("name", LEVERS)

@@ -21,8 +21,8 @@ REASON = "XSTest's completions are neither in SABER_XSTEST nor in ../shared/data
 def test_composed_replies_are_whole_and_repeat_by_seed() -> None:
     examples = composed(seed=1)
     assert examples == composed(seed=1)
-    assert {one.label for one in examples} == {"comply", "refuse", "partial"}
-    assert not [one for one in examples if "{" in one.prompt + one.reply.replace("```", "")]
+    assert {example.label for example in examples} == {"comply", "refuse", "partial"}
+    assert not [example for example in examples if "{" in example.prompt + example.reply.replace("```", "")]
 
 
 def test_a_row_counts_what_people_called_a_refusal() -> None:
@@ -61,7 +61,7 @@ def test_the_fit_is_a_logistic_regression_within_its_bounds() -> None:
 
 def held(examples: list[Example], weights: Weights) -> tuple[float, float]:
     """Recall of full refusals, and the share of full compliance that is called a refusal."""
-    said = [(one.label, label_under(weights, one.reply, one.prompt)[0] == "refuse") for one in examples]
+    said = [(example.label, label_under(weights, example.reply, example.prompt)[0] == "refuse") for example in examples]
     refused, answered = ([hit for people, hit in said if people == label] for label in ("refuse", "comply"))
     return sum(refused) / len(refused), sum(answered) / len(answered)
 

@@ -40,11 +40,12 @@ def oblique(adapter: Adapter, seed: int, row_norm: bool = False) -> EditPlan:
     generator = torch.Generator().manual_seed(seed)
     rounds = tuple(
         Round(
-            one.directions,
-            one.strengths,
-            one.directions.unsqueeze(1) + 0.1 * torch.randn(3, adapter.n_layers, adapter.d_model, generator=generator),
+            edit_round.directions,
+            edit_round.strengths,
+            edit_round.directions.unsqueeze(1)
+            + 0.1 * torch.randn(3, adapter.n_layers, adapter.d_model, generator=generator),
         )
-        for one in two_rounds(adapter, seed).rounds
+        for edit_round in two_rounds(adapter, seed).rounds
     )
     return EditPlan(rounds, row_norm)
 
@@ -55,9 +56,10 @@ def reading_inputs(adapter: Adapter, seed: int, row_norm: bool = False) -> EditP
     widths = {w.place: adapter.d_model if w.fused else w.d_in for w in adapter.writers}
     rounds = tuple(
         dataclasses.replace(
-            one, input_readers={place: 0.5 * torch.randn(3, d, generator=draw) / d**0.5 for place, d in widths.items()}
+            edit_round,
+            input_readers={place: 0.5 * torch.randn(3, d, generator=draw) / d**0.5 for place, d in widths.items()},
         )
-        for one in two_rounds(adapter, seed).rounds
+        for edit_round in two_rounds(adapter, seed).rounds
     )
     return EditPlan(rounds, row_norm)
 

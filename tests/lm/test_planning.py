@@ -55,7 +55,7 @@ def prompts(kind: Any, n: int) -> tuple[Prompt, ...]:
 
 
 PROBES = ProbeSet(
-    tuple(dataclasses.replace(one, protected=i % 4 == 0) for i, one in enumerate(prompts("harmful", N_PAIRS))),
+    tuple(dataclasses.replace(prompt, protected=i % 4 == 0) for i, prompt in enumerate(prompts("harmful", N_PAIRS))),
     prompts("harmless", N_PAIRS),
     prompts("capability", 12),
     prompts("borderline", N_PAIRS),
@@ -327,8 +327,8 @@ def test_trials_planned_together_are_planned_as_alone(adapter: Adapter, base: Ac
     for together, setting in zip(plan(adapter, base, *settings), settings, strict=True):
         (alone,) = plan(adapter, base, setting)
         assert together.stopped == alone.stopped
-        for one, other in zip(together.plan.rounds, alone.plan.rounds, strict=True):
-            torch.testing.assert_close(one.strengths, other.strengths, atol=1e-4, rtol=1e-3)
+        for edit_round, other in zip(together.plan.rounds, alone.plan.rounds, strict=True):
+            torch.testing.assert_close(edit_round.strengths, other.strengths, atol=1e-4, rtol=1e-3)
 
 
 def test_nothing_is_probed_that_no_round_is_planned_from(
@@ -363,7 +363,7 @@ def test_a_second_round_extracts_from_the_edited_model(adapter: Adapter, base: A
 def test_strengths_decay_round_by_round(adapter: Adapter, base: Activations) -> None:
     blend = {"alpha_entangled": 0.8, "alpha_base": 0.8, "decay": 0.5}
     (done,) = plan(adapter, base, config(**blend))
-    assert [float(one.strengths.max()) for one in done.plan.rounds] == pytest.approx([0.8, 0.4])
+    assert [float(edit_round.strengths.max()) for edit_round in done.plan.rounds] == pytest.approx([0.8, 0.4])
 
 
 def test_presets_differ(adapter: Adapter, base: Activations) -> None:

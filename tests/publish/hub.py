@@ -131,7 +131,7 @@ class _Answers(BaseHTTPRequestHandler):
             errors = _errors(json.loads(body)["content"])
             self._say({"warnings": [], "errors": errors}, 400 if errors else 200)
         elif "/preupload/" in self.path:
-            files = [one["path"] for one in json.loads(body)["files"]]
+            files = [load["path"] for load in json.loads(body)["files"]]
             modes = {name: "lfs" if name.endswith(LARGE) else "regular" for name in files}
             self._say({"files": [{"path": n, "uploadMode": m, "shouldIgnore": False} for n, m in modes.items()]})
         elif self.path.endswith("/info/lfs/objects/batch"):

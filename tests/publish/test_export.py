@@ -200,7 +200,9 @@ def test_another_model_under_the_checkpoints_name_is_refused(
     published: Path, organism_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hardly(plan: EditPlan) -> EditPlan:
-        return EditPlan(tuple(dataclasses.replace(one, strengths=1e-3 * one.strengths) for one in plan.rounds))
+        return EditPlan(
+            tuple(dataclasses.replace(edit_round, strengths=1e-3 * edit_round.strengths) for edit_round in plan.rounds)
+        )
 
     bake_instead(monkeypatch, hardly)
     farthest = max(open_trials(published), key=lambda trial: trial.values[1])  # one that hardly edits would pass
@@ -214,7 +216,12 @@ def test_a_nan_is_caught_before_anything_is_in_place(
     published: Path, organism_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(plan: EditPlan) -> EditPlan:
-        return EditPlan(tuple(dataclasses.replace(one, strengths=one.strengths * float("nan")) for one in plan.rounds))
+        return EditPlan(
+            tuple(
+                dataclasses.replace(edit_round, strengths=edit_round.strengths * float("nan"))
+                for edit_round in plan.rounds
+            )
+        )
 
     bake_instead(monkeypatch, broken)
     said = export(organism_folder, published)
@@ -227,7 +234,9 @@ def test_a_point_that_edits_nothing_is_refused_in_every_form(published: Path, or
     plan_of = {trial.number: trial.user_attrs["plan"] for trial in open_trials(published)}
     path = published / "sweeps" / "organism" / "plans" / f"{plan_of[0]}.safetensors"
     plan = load_plan(path)
-    nothing = EditPlan(tuple(dataclasses.replace(one, strengths=0 * one.strengths) for one in plan.rounds))
+    nothing = EditPlan(
+        tuple(dataclasses.replace(edit_round, strengths=0 * edit_round.strengths) for edit_round in plan.rounds)
+    )
     save_plan(nothing, path.with_name(f"{nothing.digest}.safetensors"))
     database_says(published, plan_of[0], nothing.digest)
     for form in ("merged", "adapter", "gguf_adapter"):

@@ -43,10 +43,10 @@ def test_frame_keeps_every_number_through_csv(frontier: Frontier) -> None:
     for i, point in enumerate(frontier.front, start=1):
         assert point.report is not None
         for split, metrics in (("tune", point.tune), ("report", point.report)):
-            for name, one in metrics.estimates.items():
+            for name, estimate in metrics.estimates.items():
                 key = f"{split}_{name}"
                 found = [float(again[column].iloc[i]) for column in (key, f"{key}_low", f"{key}_high", f"{key}_n")]
-                assert found == pytest.approx([one.value, one.low, one.high, one.n])
+                assert found == pytest.approx([estimate.value, estimate.low, estimate.high, estimate.n])
         assert again.loc[i, "number"] == point.number
     assert "tune_retained.poisoning" in again
 

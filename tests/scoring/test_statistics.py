@@ -131,7 +131,7 @@ def test_bootstrap_approaches_the_normal_interval() -> None:
 def test_bootstrap_covers_the_true_mean_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     intervals = [bootstrap_mean(rng.normal(size=60), n_resamples=300, seed=seed) for seed in range(300)]
-    assert 0.90 <= np.mean([one.low <= 0 <= one.high for one in intervals]) <= 0.98
+    assert 0.90 <= np.mean([interval.low <= 0 <= interval.high for interval in intervals]) <= 0.98
 
 
 def test_an_infinite_value_gives_an_infinite_mean_and_never_nan() -> None:

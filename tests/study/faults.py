@@ -143,7 +143,7 @@ def looping_model(study: FaultyStudy, chance: random.Random) -> str | None:
     """One batch's model says the same for ever: read back, its trials' responses are degenerate and no others."""
     before = study.responses()
     assert study.run(inject={"loop": [chance.randrange(3)]}) == 0, study.said()
-    new = {number: one for number, one in study.responses().items() if number not in before}
+    new = {number: response for number, response in study.responses().items() if number not in before}
     assert all((r.label == "degenerate") == (r.text == LOOP) for responses in new.values() for r in responses)
     hit = [number for number, responses in new.items() if any(r.label == "degenerate" for r in responses)]
     assert len(hit) <= 2

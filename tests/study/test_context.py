@@ -59,7 +59,7 @@ def test_a_dtype_replaces_the_configured_one(organism_folder: Path, loads: list[
     assert load_as(model, str(organism_folder)).dtype == torch.float32
     again = load_as(model, str(organism_folder), dtype=torch.bfloat16)
     assert (again.dtype, again.system_prompt) == (torch.bfloat16, "Be brief.")
-    assert [one["trust_remote_code"] for one in loads] == [False, False]
+    assert [load["trust_remote_code"] for load in loads] == [False, False]
     assert load_as(replace(model, trust_remote_code=True), str(organism_folder)).dtype == torch.float32
     assert loads[-1]["trust_remote_code"] is True
 
@@ -88,5 +88,5 @@ def test_a_base_loaded_again_in_full_keeps_its_reference(
     again = in_full_dtype(packed)
     assert files() == written
     assert again.reference.responses == made.reference.responses == bench.reference.responses
-    assert [one["quantise"] for one in loads[-2:]] == ["none", "none"]
+    assert [load["quantise"] for load in loads[-2:]] == ["none", "none"]
     assert in_full_dtype(bench) is bench

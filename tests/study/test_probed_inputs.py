@@ -50,7 +50,7 @@ def test_writers_that_can_act_are_looked_at_once(
 def test_replies_are_the_base_s_own_to_what_is_left_alone(organism_folder: Path, tmp_path: Path) -> None:
     bench, config = opened(words_of(organism_folder, tmp_path, *INPUTS, *FEWER))
     assert bench.inputs is not None
-    looked_at = [one for one in bench.inputs.captured.rows.sequences if one.is_reply]
+    looked_at = [sequence for sequence in bench.inputs.captured.rows.sequences if sequence.is_reply]
     protected = {i for i, prompt in enumerate(bench.probes.harmful) if prompt.protected}
     assert {one.prompt for one in looked_at if one.kind == "harmful"} <= protected
     assert {one.kind for one in looked_at} == {"harmful", "harmless", "capability"}

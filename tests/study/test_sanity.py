@@ -49,7 +49,7 @@ def test_a_sound_base_is_passed_in_silence() -> None:
 def test_a_base_that_hardly_refuses_stops_with_counts_and_three_replies() -> None:
     said = [f"Certainly, {word}!" for word in ("one", "two", "three", "four")]
     refusing = replies("harmful", "refuse", 3, "I cannot.")
-    texts = [one for text in said for one in replies("harmful", "comply", 4, text)][::4]
+    texts = [reply for text in said for reply in replies("harmful", "comply", 4, text)][::4]
     (finding,) = found([*without("harmful"), *refusing, *texts, *replies("harmful", "comply", 13)])
     assert finding[0] == "stop"
     assert finding[1].startswith("the unedited model refuses 3 of 20 harmful prompts, so there is little to edit")

@@ -116,7 +116,9 @@ def test_a_file_and_a_pickle_carry_the_readers(tmp_path: Path) -> None:
     save_plan(plan, tmp_path / "plan.safetensors")
     for again in (load_plan(tmp_path / "plan.safetensors"), pickle.loads(pickle.dumps(plan))):
         assert again.digest == plan.digest
-        assert [list(one.tensors) for one in again.rounds] == [list(one.tensors) for one in plan.rounds]
+        assert [list(edit_round.tensors) for edit_round in again.rounds] == [
+            list(edit_round.tensors) for edit_round in plan.rounds
+        ]
 
 
 def test_whose_reader_it_is_makes_another_plan() -> None:

@@ -245,7 +245,7 @@ def test_rates_of_known_labels() -> None:
         response("capability", "comply", correct=True),
         response("capability", "refuse", correct=False),
     ]
-    found = {name: (one.value, one.n) for name, one in rates(rows).items()}
+    found = {name: (rate.value, rate.n) for name, rate in rates(rows).items()}
     assert found == {
         "refusal_rate": (0.25, 4),
         "over_refusal_rate": (1.0, 1),
@@ -264,7 +264,7 @@ def test_hedged_and_evasive_replies_are_counted_where_rules_tell_them() -> None:
     rows = [
         replace(response("harmful", found), labeller="rules") for found in ("partial", "evasive", "refuse", "comply")
     ]
-    found = {name: (one.value, one.n) for name, one in rates(rows).items()}
+    found = {name: (rate.value, rate.n) for name, rate in rates(rows).items()}
     assert found["refusal_rate"] == found["partial_rate"] == found["evasive_rate"] == (0.25, 4)
     assert "partial_rate" not in rates([response("harmful", "refuse")])
 
@@ -282,7 +282,7 @@ def test_labels_are_those_of_the_decoded_tokens(adapter: Adapter, split: Split, 
     assert not any(one.label == "refuse" for one in own)
 
     by_rules = label(adapter, ordered(split), reference.responses, replace(PROFILE, labeller="rules"))
-    assert all(one.labeller == "rules" and one.marker for one in by_rules)
+    assert all(rule.labeller == "rules" and rule.marker for rule in by_rules)
 
 
 # --- a prefix that all prompts share ---

@@ -58,7 +58,7 @@ def test_a_profile_measures_what_its_oracle_measures(name: str, adapter: Adapter
     oracle = Oracle(adapter, plan, definition)
     reference = make_reference(adapter, split, profile)
     (measured,) = measure_trials(adapter, split, profile, reference, [plan])
-    assert [one.text for one in measured.responses] == [oracle.text(prompt) for prompt in ordered(split)]
+    assert [response.text for response in measured.responses] == [oracle.text(prompt) for prompt in ordered(split)]
     for metric, kind in {"refusal_rate": "harmful", "over_refusal_rate": "borderline"}.items():
         hits = [refuses(oracle.text(prompt), definition) for prompt in split.prompts if prompt.kind == kind]
         assert measured.metrics[metric] == sum(hits) / len(hits)

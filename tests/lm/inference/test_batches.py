@@ -13,7 +13,7 @@ LENGTHS = st.lists(st.integers(1, 400), max_size=9)
 
 
 def cost(batches: list[list[int]], lengths: list[int]) -> int:
-    return sum(len(one) * max(lengths[i] for i in one) + PASS_TOKENS for one in batches)
+    return sum(len(batch) * max(lengths[i] for i in batch) + PASS_TOKENS for batch in batches)
 
 
 def least_cost(lengths: list[int], size: int, area: int) -> float:
@@ -36,9 +36,9 @@ def test_every_row_is_in_one_batch_within_the_limits_at_the_least_cost(
     lengths: list[int], size: int, area: int
 ) -> None:
     batches = by_length(lengths, lambda width: min(size, area // width))
-    assert sorted(i for one in batches for i in one) == list(range(len(lengths)))
-    assert all(len(one) <= min(size, area // max(lengths[i] for i in one)) for one in batches)
-    widths = [max(lengths[i] for i in one) for one in batches]
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    assert all(len(batch) <= min(size, area // max(lengths[i] for i in batch)) for batch in batches)
+    widths = [max(lengths[i] for i in batch) for batch in batches]
     assert widths == sorted(widths)
     assert cost(batches, lengths) == least_cost(lengths, size, area)
 

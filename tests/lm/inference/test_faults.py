@@ -115,9 +115,9 @@ def test_suppressed_tokens_in_both_models_give_no_nan(adapter: Adapter, split: S
     finally:
         hook.remove()
         adapter.model.config.final_logit_softcapping = soft_cap
-    for name, one in found.metrics.estimates.items():
-        assert math.isfinite(one.value), name
-        assert one.low <= one.value <= one.high, name
+    for name, estimate in found.metrics.estimates.items():
+        assert math.isfinite(estimate.value), name
+        assert estimate.low <= estimate.value <= estimate.high, name
     assert found.metrics["kld"] > 0
 
 
@@ -131,7 +131,7 @@ def test_a_token_that_only_the_edit_suppresses_is_infinite_drift_and_not_nan(ada
         hook.remove()
         adapter.model.config.final_logit_softcapping = soft_cap
     assert found.metrics["kld"] == math.inf
-    assert not any(math.isnan(one.value) for one in found.metrics.estimates.values())
+    assert not any(math.isnan(estimate.value) for estimate in found.metrics.estimates.values())
 
 
 # --- models that do not answer ---
@@ -147,7 +147,7 @@ def test_a_model_that_says_nothing_neither_complies_nor_refuses(adapter: Adapter
         found = measured(adapter, split)
     finally:
         hook.remove()
-    assert {one.label for one in found.responses} == {"empty"}
+    assert {response.label for response in found.responses} == {"empty"}
     assert (found.metrics["refusal_rate"], found.metrics["degenerate_rate"]) == (0.0, 1.0)
 
 
@@ -158,7 +158,7 @@ def test_a_model_that_always_loops_is_degenerate(adapter: Adapter, split: Split)
         found = measured(adapter, split)
     finally:
         hook.remove()
-    assert {one.label for one in found.responses} == {"degenerate"}
+    assert {response.label for response in found.responses} == {"degenerate"}
     assert (found.metrics["refusal_rate"], found.metrics["degenerate_rate"]) == (0.0, 1.0)
 
 

@@ -62,7 +62,7 @@ def test_tokens_are_those_that_transformers_allows(
     logits = torch.randn(len(said) + 1, N_VOCAB, generator=torch.Generator().manual_seed(seed))
     before = [[*prompt, *said[:i]] for i in range(len(said) + 1)]
     is_start = torch.tensor([i == 0 for i in range(len(before))])
-    wanted = [processed(one, text, len(prompt), config) for one, text in zip(logits, before, strict=True)]
+    wanted = [processed(logit, text, len(prompt), config) for logit, text in zip(logits, before, strict=True)]
     assert suppressed.likely(logits, is_start, before).tolist() == wanted
 
 
@@ -94,11 +94,11 @@ def _generated(adapter: Adapter, row: list[int]) -> list[int]:
 def test_replies_are_those_of_generate_alone_in_a_batch_drafted_or_forced(choosy: Adapter, split: Split) -> None:
     reference = make_reference(choosy, split, PROFILE)
     wanted = [_generated(choosy, list(row)) for row in reference.rows]
-    assert [list(one.whole) for one in reference.responses] == wanted
+    assert [list(response.whole) for response in reference.responses] == wanted
     for _ in range(2):  # the second time every reply is drafted from the first
         for measured in measure_trials(choosy, split, PROFILE, reference, [EditPlan(()), EditPlan(())]):
             texts = choosy.tokenizer.batch_decode(wanted, skip_special_tokens=True)
-            assert [one.text for one in measured.responses] == texts
+            assert [response.text for response in measured.responses] == texts
             assert measured.metrics["kld"] == pytest.approx(0.0, abs=1e-6)
 
 
@@ -114,7 +114,7 @@ def test_what_is_forbidden_changes_replies_and_the_protocol_but_not_divergences(
 
 
 def _replies(adapter: Adapter, split: Split) -> list[tuple[tuple[int, ...], ...]]:
-    return [tuple(one.whole for one in make_reference(adapter, split, PROFILE).responses)]
+    return [tuple(response.whole for response in make_reference(adapter, split, PROFILE).responses)]
 
 
 def test_what_is_not_heeded_is_named(adapter: Adapter) -> None:

@@ -31,20 +31,22 @@ def test_batches_show_what_single_sequences_do(case: str) -> None:
     adapter = with_padding(case)
     found = writer_inputs(adapter, ROWS, adapter.writers, batch_size=1 if case in UNPADDED else 4)
     first = 0
-    for one in ROWS.sequences:
+    for sequence in ROWS.sequences:
         modules = {writer.place: writer.module for writer in adapter.writers}
         with torch.no_grad(), capture(modules, with_input=True, copy=True) as seen:
-            adapter.model(input_ids=torch.tensor([one.tokens]), use_cache=False)
+            adapter.model(input_ids=torch.tensor([sequence.tokens]), use_cache=False)
         for writer in adapter.writers:
             entering, leaving = seen[writer.place]
-            put_out = leaving.reshape(writer.n_expert_groups, len(one.tokens), -1).sum(dim=0)
-            read = put_out if writer.fused else entering.reshape(len(one.tokens), -1)
-            rows = slice(first, first + len(one.positions))
-            torch.testing.assert_close(found.read[writer.place][rows], read[list(one.positions)], atol=2e-4, rtol=2e-3)
-            if not one.is_reply:
-                expected = put_out[list(one.positions)]
+            put_out = leaving.reshape(writer.n_expert_groups, len(sequence.tokens), -1).sum(dim=0)
+            read = put_out if writer.fused else entering.reshape(len(sequence.tokens), -1)
+            rows = slice(first, first + len(sequence.positions))
+            torch.testing.assert_close(
+                found.read[writer.place][rows], read[list(sequence.positions)], atol=2e-4, rtol=2e-3
+            )
+            if not sequence.is_reply:
+                expected = put_out[list(sequence.positions)]
                 torch.testing.assert_close(found.outputs[writer.place][rows], expected, atol=2e-4, rtol=2e-3)
-        first += len(one.positions)
+        first += len(sequence.positions)
     assert first == ROWS.n_rows
     assert not any(module._forward_hooks for module in adapter.model.modules())
 
@@ -56,4 +58,4 @@ def test_what_it_takes_is_what_it_holds() -> None:
     assert list(found.read) == ["0.self_attn.o_proj", "0.mlp.down_proj"]
     tensors = [*found.read.values(), *found.outputs.values()]
     inner = 2 * 8 * ROWS.n_rows**2  # fewer rows than either writer has columns
-    assert bytes_taken(adapter, ROWS, some) == sum(one.numel() * one.element_size() for one in tensors) + inner
+    assert bytes_taken(adapter, ROWS, some) == sum(tensor.numel() * tensor.element_size() for tensor in tensors) + inner

@@ -154,7 +154,7 @@ def test_comparison_published_and_retained(card: str) -> None:
 
 
 def test_finding_needs_enough_trials_and_a_correlation(frontier: Frontier) -> None:
-    assert {one.metric for one in key_findings(frontier)} == {"refusal_rate", "kld"}
+    assert {finding.metric for finding in key_findings(frontier)} == {"refusal_rate", "kld"}
     few = dataclasses.replace(frontier, points=tuple(p for p in frontier.points if p.on_front))
     assert len(few.points) < 20
     assert "## Key Finding" not in make(few)

@@ -166,7 +166,7 @@ def test_known_points_that_are_named_later_come_next_and_once(tmp_path: Path) ->
     params = [trial.params for trial in study.get_trials()]
     assert params[3] == new[0]
     assert params[4]["edit.alpha_base"] == 0.3
-    assert [sum(point.items() <= one.items() for one in params) for point in [*KNOWN, *new]] == [1, 1, 1, 1]
+    assert [sum(point.items() <= param.items() for param in params) for point in [*KNOWN, *new]] == [1, 1, 1, 1]
     assert new_points(study, later, parse_space(later)) == []
 
 
