@@ -54,13 +54,19 @@ class PatientStorage(BaseStorage):
         return self._database.engine
 
     def write_ahead(self) -> None:
-        """Let SQLite append what is committed to a second file, which is several times faster than to its own.
+        """Let SQLite append what is committed to a second file, which is several times faster; nothing on a server.
 
         Raises:
             SQLAlchemyError: the file cannot be written.
         """
-        with self.engine.connect() as connection:
-            connection.exec_driver_sql("pragma journal_mode=wal")
+        if self.engine.dialect.name != "sqlite":
+            return
+
+        def begin() -> None:
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("pragma journal_mode=wal")
+
+        self._patience(begin)
         event.listen(self.engine, "connect", lambda opened, _: opened.execute("pragma synchronous=normal"))
         self.engine.dispose()
 

@@ -28,6 +28,8 @@ from saber.study.store.patient_storage import Check, PatientStorage, StoredStudy
 from saber.types import UserError
 
 MOST_NAMED = 8
+LOCAL = {"btrfs", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xfs", "zfs"}
+MOUNTS = Path("/proc/self/mounts")
 SQLITE_BUSY_S = 5  # then it is said that the database is locked, and waited on
 # A connection that a network cut is noticed in half a minute instead of hours.
 LIBPQ = {
@@ -38,6 +40,14 @@ LIBPQ = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+
+
+def on_local_disk(folder: Path) -> bool:
+    """Whether a folder is certainly on a disk of this machine, which SQLite's write-ahead mode asks for."""
+    if not MOUNTS.exists():
+        return False
+    kinds = {Path(place): kind for _, place, kind, *_ in map(str.split, MOUNTS.read_text().splitlines())}
+    return next(kinds[place] for place in (folder.resolve() / "x").parents if place in kinds) in LOCAL
 
 
 def storage_url(config: Config) -> str:
@@ -72,11 +82,7 @@ def open_storage(config: Config, *, create: bool, check: Check | None = None) ->
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"expected to write in {folder}, found: {error}; permit it or choose study.dir") from error
-    url = storage_url(config)
-    storage = open_database(url, config.study.storage_patience_s, check)
-    if create and url.startswith("sqlite"):
-        storage.write_ahead()
-    return storage
+    return open_database(storage_url(config), config.study.storage_patience_s, check, is_driven=create)
 
 
 def studies_in(folder: Path) -> list[str]:
@@ -97,8 +103,10 @@ def _instead(config: Config) -> str:
     return f": run python -m saber.sweep {sweep} first"
 
 
-def open_database(url: str, patience_s: float, check: Check | None = None) -> PatientStorage:
-    """Open a database by its URL.
+def open_database(
+    url: str, patience_s: float, check: Check | None = None, *, is_driven: bool = False
+) -> PatientStorage:
+    """Open a database by its URL; an SQLite file that is to be driven is written ahead, on a disk of this machine.
 
     Raises:
         UserError: it cannot be opened or written, or its driver is not installed.
@@ -106,7 +114,10 @@ def open_database(url: str, patience_s: float, check: Check | None = None) -> Pa
     patience = Patience(patience_s, announce)
     arguments = connect_args(url)
     try:
-        return patience(lambda: PatientStorage(url, patience, check=check, connect_args=arguments), is_starting)
+        storage = patience(lambda: PatientStorage(url, patience, check=check, connect_args=arguments), is_starting)
+        if is_driven and (place := storage.engine.url.database) and on_local_disk(Path(place)):
+            storage.write_ahead()
+        return storage
     except ImportError as error:
         raise UserError(
             f"study.storage: expected the driver of {public(url)}, found none; pip install -e '.[postgres]' for"
