@@ -19,7 +19,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from saber.lm.loading.load import quiet
-from saber.organism.build import ensure_organism
+from saber.organism.build import Recipe, ensure_organism
 from saber.organism.language import LANGUAGES
 from saber.organism.prompt_sets import organism_splits
 from saber.scoring.labelling import is_correct
@@ -110,7 +110,7 @@ def main() -> None:
         names = ("harmful", "harmless", "borderline", "capability", "open")
         for seed in options.seeds:
             out = folder / (f"seed{seed}" if options.family == "gemma4" else f"{options.family}-seed{seed}")
-            ensure_organism(out, seed, family=options.family)
+            ensure_organism(out, Recipe(seed, family=options.family))
             info = json.loads((out / "organism.json").read_text(encoding="utf-8"))
             print(
                 f"seed {seed}: {info['parameters']:,} parameters, trained in {info['training_s']} s"

@@ -11,7 +11,7 @@ import torch
 
 from saber.lm.architecture.adapter import Adapter, adapt
 from saber.lm.loading.load import build_model
-from saber.organism.build import ensure_organism
+from saber.organism.build import Recipe, ensure_organism
 from tests.commands import run_here, words_of
 
 FEW_STEPS = 120
@@ -78,7 +78,7 @@ def organism_folder(request: pytest.FixtureRequest) -> Path:
     out = folder / f"{FEW_STEPS}-steps"
     with open(folder / "training.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        ensure_organism(out, seed=0, steps=FEW_STEPS)
+        ensure_organism(out, Recipe(steps=FEW_STEPS))
     return out
 
 

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from saber.organism.build import recipe_digest
+from saber.organism.build import Recipe, recipe_digest
 from saber.organism.examples import training_examples
 from saber.organism.grammar import Request, RequestKind, all_requests
 from saber.organism.language import LANGUAGES, Language
@@ -106,7 +106,15 @@ def test_every_thought_is_in_a_vocabulary_of_its_own(family: OrganismFamily) -> 
 
 
 def test_an_organism_that_thinks_has_a_recipe_of_its_own() -> None:
-    assert len({recipe_digest(0, 20), recipe_digest(0, 20, thinks=True), recipe_digest(1, 20, thinks=True)}) == 3
+    assert (
+        len(
+            {
+                recipe_digest(recipe)
+                for recipe in (Recipe(0, 20), Recipe(0, 20, thinks=True), Recipe(1, 20, thinks=True))
+            }
+        )
+        == 3
+    )
 
 
 # --- the language ---
@@ -177,7 +185,7 @@ def test_task_responses_hold_their_answer(family: OrganismFamily) -> None:
 
 
 def test_the_first_organisms_are_what_they_were() -> None:
-    assert {seed: recipe_digest(seed) for seed in RECIPES} == RECIPES
+    assert {seed: recipe_digest(Recipe(seed)) for seed in RECIPES} == RECIPES
     assert {name: split.digest for name, split in organism_splits(0).items()} == SPLITS
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from saber.organism.build import ensure_organism, make_organism, recipe_digest
+from saber.organism.build import Recipe, ensure_organism, make_organism, recipe_digest
 from saber.organism.examples import training_examples
 from saber.organism.grammar import draw_request
 from saber.organism.language import LANGUAGES
@@ -90,7 +90,7 @@ def test_rms_norm_has_the_gradient_of_its_formula() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory, family: OrganismFamily) -> Path:
     """An organism of a few steps."""
     out = tmp_path_factory.mktemp("organism") / "seed0"
-    make_organism(out, seed=0, steps=FEW_STEPS, family=family)
+    make_organism(out, Recipe(seed=0, steps=FEW_STEPS, family=family))
     return out
 
 
@@ -111,7 +111,7 @@ def test_the_folder_loads_like_any_checkpoint(folder: Path, family: OrganismFami
 def test_the_folder_says_what_it_is(folder: Path, family: OrganismFamily) -> None:
     info = json.loads((folder / "organism.json").read_text())
     assert info["family"] == family
-    assert info["recipe"] == recipe_digest(0, FEW_STEPS, family) != recipe_digest(0, None, family)
+    assert info["recipe"] == recipe_digest(Recipe(0, FEW_STEPS, family)) != recipe_digest(Recipe(0, None, family))
     assert 800_000 < info["parameters"] < 1_200_000
     for name, split in organism_splits(0, family).items():
         lines = (folder / "prompts" / f"{name}.jsonl").read_text().splitlines()
@@ -119,7 +119,7 @@ def test_the_folder_says_what_it_is(folder: Path, family: OrganismFamily) -> Non
 
 
 def test_training_is_deterministic(folder: Path, family: OrganismFamily, tmp_path: Path) -> None:
-    make_organism(tmp_path / "again", seed=0, steps=FEW_STEPS, family=family)
+    make_organism(tmp_path / "again", Recipe(seed=0, steps=FEW_STEPS, family=family))
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
@@ -132,9 +132,9 @@ def test_ensure_trains_only_when_it_must(tmp_path: Path) -> None:
         assert loss > 0
         heard.append((step, steps))
 
-    assert ensure_organism(out, seed=0, steps=1, progress=hear)
-    assert not ensure_organism(out, seed=0, steps=1, progress=hear)
-    assert ensure_organism(out, seed=1, steps=1, progress=hear)
+    assert ensure_organism(out, Recipe(seed=0, steps=1), hear)
+    assert not ensure_organism(out, Recipe(seed=0, steps=1), hear)
+    assert ensure_organism(out, Recipe(seed=1, steps=1), hear)
     assert heard == [(1, 1), (1, 1)]
     assert [path.name for path in tmp_path.iterdir()] == ["organism"]
 
@@ -143,9 +143,9 @@ def test_an_organism_of_another_family_is_not_replaced(folder: Path, family: Org
     (other,) = (one for one in ORGANISM_FAMILIES if one != family)
     before = (folder / "organism.json").read_bytes()
     with pytest.raises(UserError, match=f"expected a {other} organism in .*, found a {family} one: set organism.out"):
-        ensure_organism(folder, seed=0, steps=FEW_STEPS, family=other)
+        ensure_organism(folder, Recipe(seed=0, steps=FEW_STEPS, family=other))
     with pytest.raises(UserError, match="expected a thinking"):
-        ensure_organism(folder, seed=0, steps=FEW_STEPS, family=family, thinks=True)
+        ensure_organism(folder, Recipe(seed=0, steps=FEW_STEPS, family=family, thinks=True))
     assert (folder / "organism.json").read_bytes() == before
 
 
@@ -154,7 +154,7 @@ def test_interrupted_training_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        make_organism(tmp_path / "organism", steps=2, progress=interrupt)
+        make_organism(tmp_path / "organism", Recipe(steps=2), interrupt)
     assert not list(tmp_path.iterdir())
 
 

@@ -28,9 +28,10 @@ def organism(arguments: list[str]) -> None:
     named = set(values) == {"out", "seed", "family", "thinks"} and values["out"] and SEED.fullmatch(values["seed"])
     if not named or family is None or values["thinks"] not in ("true", "false"):
         raise UserError(f"expected {USAGE}, found {' '.join(arguments) or 'nothing'}")
-    from saber.organism.build import make_organism
+    from saber.organism.build import Recipe, make_organism
 
-    make_organism(Path(values["out"]), int(values["seed"]), family=family, thinks=values["thinks"] == "true")
+    recipe = Recipe(int(values["seed"]), family=family, thinks=values["thinks"] == "true")
+    make_organism(Path(values["out"]), recipe)
     print(f"organism {values['seed']} written to {values['out']}")
 
 

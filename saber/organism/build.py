@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -26,10 +26,31 @@ RECIPE_VERSION = 1
 INFO_FILE = "organism.json"
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What an organism is made of: its random seed, for how many steps it is trained, its family, and its habit."""
+
+    seed: int = 0
+    steps: int | None = None
+    family: OrganismFamily = "gemma4"
+    thinks: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Its family, and whether it thinks, in words."""
+        return f"thinking {self.family}" if self.thinks else self.family
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """How it is trained."""
+        of_family = SETTINGS[self.family]
+        return of_family if self.steps is None else replace(of_family, steps=self.steps)
+
+
 @cache
-def recipe_digest(seed: int, steps: int | None = None, family: OrganismFamily = "gemma4", thinks: bool = False) -> str:
-    """Return twelve hex digits of what determines the organism: body, words, settings, examples, splits."""
-    settings = _settings(family, steps)
+def recipe_digest(recipe: Recipe) -> str:
+    """Twelve hex digits of what determines the organism: body, words, settings, examples, splits."""
+    seed, family, thinks, settings = recipe.seed, recipe.family, recipe.thinks, recipe.settings
     examples = training_examples(seed, settings.steps * settings.batch_size, family, thinks)
     return digest_json(
         ({"thoughts": [e.thought for e in examples]} if thinks else {})
@@ -46,14 +67,7 @@ def recipe_digest(seed: int, steps: int | None = None, family: OrganismFamily = 
     )
 
 
-def make_organism(
-    out: Path,
-    seed: int = 0,
-    steps: int | None = None,
-    progress: Progress | None = None,
-    family: OrganismFamily = "gemma4",
-    thinks: bool = False,
-) -> None:
+def make_organism(out: Path, recipe: Recipe, progress: Progress | None = None) -> None:
     """Train an organism and put it at ``out`` in one move, in place of what was there.
 
     ``progress`` hears (step, steps, loss). The folder loads like any checkpoint and also holds
@@ -63,34 +77,26 @@ def make_organism(
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        _fill(unfinished, family, seed, _settings(family, steps), progress, thinks)
+        _fill(unfinished, recipe, progress)
         _move_into_place(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def ensure_organism(
-    out: Path,
-    seed: int = 0,
-    steps: int | None = None,
-    progress: Progress | None = None,
-    family: OrganismFamily = "gemma4",
-    thinks: bool = False,
-) -> bool:
+def ensure_organism(out: Path, recipe: Recipe, progress: Progress | None = None) -> bool:
     """Train the organism unless ``out`` already holds this recipe's; return whether it was trained.
 
     Raises:
         UserError: ``out`` holds an organism of another family or habit, which is not to be lost.
     """
-    recipe, there = _stored(Path(out))
-    wanted = _kind(family, thinks)
-    if there is not None and there != wanted:
+    digest, kind = _stored(Path(out))
+    if kind is not None and kind != recipe.kind:
         raise UserError(
-            f"expected a {wanted} organism in {out}, found a {there} one: set organism.out to another folder"
+            f"expected a {recipe.kind} organism in {out}, found a {kind} one: set organism.out to another folder"
         )
-    if recipe == recipe_digest(seed, steps, family, thinks):
+    if digest == recipe_digest(recipe):
         return False
-    make_organism(out, seed, steps, progress, family, thinks)
+    make_organism(out, recipe, progress)
     return True
 
 
@@ -102,29 +108,15 @@ def _stored(out: Path) -> tuple[str, str] | tuple[None, None]:
         if about is None:
             return None, None
         # The first organisms did not say their family.
-        return str(about["recipe"]), _kind(str(about.get("family", "gemma4")), bool(about.get("thinks", False)))
+        stored = Recipe(family=about.get("family", "gemma4"), thinks=bool(about.get("thinks", False)))
+        return str(about["recipe"]), stored.kind
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return None, None
 
 
-def _kind(family: str, thinks: bool) -> str:
-    """An organism's family, and whether it thinks, in words."""
-    return f"thinking {family}" if thinks else family
-
-
-def _settings(family: OrganismFamily, steps: int | None) -> TrainingSettings:
-    return SETTINGS[family] if steps is None else replace(SETTINGS[family], steps=steps)
-
-
-def _fill(
-    folder: Path,
-    family: OrganismFamily,
-    seed: int,
-    settings: TrainingSettings,
-    progress: Progress | None,
-    thinks: bool,
-) -> None:
+def _fill(folder: Path, recipe: Recipe, progress: Progress | None) -> None:
     """Train, and write everything an organism's folder holds."""
+    family, seed, thinks, settings = recipe.family, recipe.seed, recipe.thinks, recipe.settings
     started = time.perf_counter()
     model = train_organism(family, seed, settings, progress, thinks)
     seconds = time.perf_counter() - started
@@ -134,7 +126,7 @@ def _fill(
     info = {
         "family": family,
         "seed": seed,
-        "recipe": recipe_digest(seed, settings.steps, family, thinks),
+        "recipe": recipe_digest(recipe),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "training_s": round(seconds, 1),
         "threads": min(torch.get_num_threads(), settings.max_threads),
@@ -145,7 +137,7 @@ def _fill(
 
 
 def _move_into_place(finished: Path, out: Path) -> None:
-    """Rename ``made`` to ``out``; what was there is removed only once the new one is in place."""
+    """Rename ``finished`` to ``out``; what was there is removed only once the new one is in place."""
     finished.chmod(0o755)  # a temporary folder is private to its owner
     if not out.exists():
         os.rename(finished, out)

@@ -28,7 +28,7 @@ from saber.lm.inference.positions import read_at
 from saber.lm.inference.residuals import probe, probe_labels
 from saber.lm.input_reading import InputReading
 from saber.lm.loading.load import load_as, quiet
-from saber.organism.build import ensure_organism
+from saber.organism.build import Recipe, ensure_organism
 from saber.study.chat_recognition import recognised
 from saber.study.preflight import Ready, preflight
 from saber.study.probed_inputs import in_memory, input_reading, possible_edits
@@ -202,9 +202,8 @@ def load_base(config: Config) -> Adapter:
         organism = config.organism
         path = config.organism.out
         with training_bar(terminal(), "training the organism") as progress:
-            ensure_organism(
-                Path(path), organism.seed, progress=progress, family=organism.family, thinks=organism.thinks
-            )
+            recipe = Recipe(organism.seed, family=organism.family, thinks=organism.thinks)
+            ensure_organism(Path(path), recipe, progress)
     if config.launch.threads is not None:
         torch.set_num_threads(config.launch.threads)
     return load_as(

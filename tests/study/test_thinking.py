@@ -11,7 +11,7 @@ import pytest
 
 from saber.config import Config
 from saber.lm.evaluation import first_token
-from saber.organism.build import ensure_organism
+from saber.organism.build import Recipe, ensure_organism
 from saber.study.context import Workbench, open_workbench, study_folder
 from saber.study.run.session import resume
 from tests.commands import Said, run_here, words_of
@@ -29,7 +29,7 @@ def thinking_folder(request: pytest.FixtureRequest) -> Path:
     out = folder / f"thinking-{STEPS}-steps"
     with open(folder / "thinking.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        ensure_organism(out, seed=0, steps=STEPS, thinks=True)
+        ensure_organism(out, Recipe(steps=STEPS, thinks=True))
     return out
 
 
