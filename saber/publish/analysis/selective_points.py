@@ -26,7 +26,7 @@ class Standing:
 
     point: FrontierPoint
     metrics: Metrics
-    found: OffCurve
+    shaping: OffCurve
     strength: float
     plain: Metrics | None
 
@@ -57,7 +57,7 @@ def selective_text(frontier: Frontier) -> str:
     shaped = standings(frontier)
     if not shaped:
         return ""
-    off = [stands for stands in shaped if stands.found.is_off]
+    off = [stands for stands in shaped if stands.shaping.is_off]
     where = "held-out prompts" if deciding_split(frontier) == "report" else "the tune prompts, which chose the front"
     if not off:
         return (
@@ -65,7 +65,7 @@ def selective_text(frontier: Frontier) -> str:
             " direction: for each, some strength (or the unedited model) over-refuses as little and keeps as many"
             " protected refusals, as far as these prompts can tell (exact sign test over both kinds together, 5%)."
         )
-    best = max(off, key=lambda standing: standing.found.kept.estimate.value)
+    best = max(off, key=lambda standing: standing.shaping.kept.estimate.value)
     return (
         f"On {where}, {len(off)} of {counted(len(shaped), 'front point')} lie off the curve of one plain direction:"
         " every strength over-refuses more or keeps fewer protected refusals (exact sign test over both kinds of"
@@ -83,10 +83,10 @@ def selective_rows(frontier: Frontier) -> list[list[str]]:
             metric_text(standing.metrics, OVER),
             metric_text(standing.metrics, KEPT),
             _strength_text(standing.strength),
-            _points(OVER, standing.found.over.estimate),
-            _points(KEPT, standing.found.kept.estimate),
+            _points(OVER, standing.shaping.over.estimate),
+            _points(KEPT, standing.shaping.kept.estimate),
             f"{_drift_text(standing.metrics)}, {_drift_text(standing.plain)}",
-            "yes" if standing.found.is_off else "not shown",
+            "yes" if standing.shaping.is_off else "not shown",
         ]
         for standing in standings(frontier)
     ]
@@ -119,8 +119,8 @@ def _shaping(outcomes: Outcomes) -> Shaping | None:
 
 def _nearest_text(standing: Standing) -> str:
     differences = [
-        f"{_points(KEPT, standing.found.kept.estimate)} in protected refusals",
-        f"{_points(OVER, standing.found.over.estimate)} in over-refusal",
+        f"{_points(KEPT, standing.shaping.kept.estimate)} in protected refusals",
+        f"{_points(OVER, standing.shaping.over.estimate)} in over-refusal",
     ]
     return f"beside {_strength_text(standing.strength)} that is {listed(differences)}"
 
