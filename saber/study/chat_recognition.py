@@ -41,11 +41,16 @@ def recognised(
         "system": under(adapter, config.evaluate).system_prompt,
         "thinking": config.model.thinking,
     }
+
+    def remember(name: str, asked: list[str], build: Callable[[], Any], **more: Any) -> Any:
+        """What was found in replies to some texts, from the cache or found now."""
+        return cached(folder, name, {**key, "prompts": digest_json(asked), **more}, lambda: Cached({}, build())).value
+
     if not as_heretic:
-        adapter = _thinking(adapter, config, texts, {**key, "prompts": digest_json(texts[:N_REPLIES])}, folder, say)
+        adapter = _thinking(adapter, config, texts, remember, say)
     if config.evaluate.skips_common_prefix:
         both = [prompt.text for kind in (harmless, harmful) for prompt in kind[:N_PROMPTS]]
-        adapter = _without_common_prefix(adapter, config, both, {**key, "prompts": digest_json(both)}, folder, say)
+        adapter = _without_common_prefix(adapter, config, both, remember, say)
     return adapter
 
 
@@ -67,45 +72,29 @@ def remarks(adapter: Adapter) -> list[str]:
 
 
 def _thinking(
-    adapter: Adapter,
-    config: Config,
-    texts: list[str],
-    key: dict[str, Any],
-    folder: Path,
-    say: Callable[[str], None],
+    adapter: Adapter, config: Config, texts: list[str], remember: Callable[..., Any], say: Callable[[str], None]
 ) -> Adapter:
-    """What is done about thinking, from the cache or found now."""
-    asked = under(adapter, config.evaluate)
-
-    def build() -> Cached:
-        return Cached({}, stored(with_thinking(asked, config.model.thinking, texts).chat))
-
-    stored_thinking = cached(folder, "thinking", key, build).value
+    """What is done about thinking."""
+    asked, mode = under(adapter, config.evaluate), config.model.thinking
+    stored_thinking = remember("thinking", texts[:N_REPLIES], lambda: stored(with_thinking(asked, mode, texts).chat))
     assert stored_thinking is None or isinstance(stored_thinking, dict)
     adapter = restored(adapter, stored_thinking)
-    if line := spoken(adapter, config.model.thinking):
+    if line := spoken(adapter, mode):
         say(line)
     return adapter
 
 
 def _without_common_prefix(
-    adapter: Adapter,
-    config: Config,
-    texts: list[str],
-    key: dict[str, Any],
-    folder: Path,
-    say: Callable[[str], None],
+    adapter: Adapter, config: Config, texts: list[str], remember: Callable[..., Any], say: Callable[[str], None]
 ) -> Adapter:
-    """What all replies begin with, put into every prompt, from the cache or found now."""
-    profile = config.evaluate
-
-    def build() -> Cached:
-        recognised = with_common_prefix(
-            under(adapter, profile), texts, max_new_tokens=profile.max_new_tokens, batch_size=profile.batch_size
-        )
-        return Cached({}, recognised.chat.suffix)
-
-    suffix = cached(folder, "common-prefix", {**key, "limit": profile.max_new_tokens}, build).value
+    """What all replies begin with, put into every prompt."""
+    asked, limit, size = under(adapter, config.evaluate), config.evaluate.max_new_tokens, config.evaluate.batch_size
+    suffix = remember(
+        "common-prefix",
+        texts,
+        lambda: with_common_prefix(asked, texts, max_new_tokens=limit, batch_size=size).chat.suffix,
+        limit=limit,
+    )
     assert isinstance(suffix, str)
     if not suffix:
         return adapter
