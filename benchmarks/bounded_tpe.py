@@ -41,15 +41,15 @@ def course(sampler: BaseSampler, seed: int, after: Sequence[int]) -> list[tuple[
     """Hypervolume and seconds after so many trials."""
     rng = np.random.default_rng(seed)
     study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
-    found: list[tuple[float, float]] = []
+    volumes: list[tuple[float, float]] = []
     started = time.perf_counter()
     for number in range(1, max(after) + 1):
         trial = study.ask(SPACE)
         study.tell(trial, objectives(trial.params, rng))
         if number in after:
-            values = np.array([one.values for one in study.get_trials(deepcopy=False)])
-            found.append((hypervolume(values, REFERENCE), time.perf_counter() - started))
-    return found
+            values = np.array([told.values for told in study.get_trials(deepcopy=False)])
+            volumes.append((hypervolume(values, REFERENCE), time.perf_counter() - started))
+    return volumes
 
 
 def main() -> None:

@@ -84,12 +84,12 @@ def tokenizer(vocabulary: int, length: int) -> Any:
     def rows(chats: Sequence[Any], *, tokenize: bool, **_: Any) -> dict[str, list[list[int]]] | list[str]:
         if not tokenize:
             return [chat[-1]["content"] for chat in chats]
-        found = []
+        rows_there = []
         for chat in chats:
             generator = torch.Generator().manual_seed(int(chat[-1]["content"]))
             words = torch.randint(FIRST_WORD, vocabulary, (length,), generator=generator)
-            found.append([2, *words.tolist()])
-        return {"input_ids": found}
+            rows_there.append([2, *words.tolist()])
+        return {"input_ids": rows_there}
 
     def spelt(replies: Sequence[Sequence[int]], **_: Any) -> list[str]:
         return [" ".join(map(str, reply)) for reply in replies]
@@ -153,15 +153,15 @@ def requests(base: Config, rounds: int, n: int) -> list[PlanRequest]:
 
 def trials(bench: Bench, wanted: Sequence[PlanRequest], at_once: int) -> list[Measured]:
     """Plan and measure the trials, ``at_once`` in a batch."""
-    found: list[Measured] = []
+    measured: list[Measured] = []
     evaluate = bench.config.evaluate
     for start in range(0, len(wanted), at_once):
-        some = wanted[start : start + at_once]
-        planned = make_plans(bench.adapter, bench.probes, bench.activations, some, batch_size=evaluate.batch_size)
-        found += measure_trials(
-            bench.adapter, bench.split, evaluate, bench.reference, [one.compiled for one in planned]
+        part = wanted[start : start + at_once]
+        planned = make_plans(bench.adapter, bench.probes, bench.activations, part, batch_size=evaluate.batch_size)
+        measured += measure_trials(
+            bench.adapter, bench.split, evaluate, bench.reference, [planned_edit.compiled for planned_edit in planned]
         )
-    return found
+    return measured
 
 
 def timed(device: torch.device, action: Callable[[], list[Measured]]) -> tuple[list[Measured], float, float]:
@@ -171,21 +171,21 @@ def timed(device: torch.device, action: Callable[[], list[Measured]]) -> tuple[l
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
-    found = action()
+    result = action()
     if on_gpu:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - started
-    return found, seconds, peak_bytes(device) / 1e9
+    return result, seconds, peak_bytes(device) / 1e9
 
 
 def apart(ones: Sequence[Measured], others: Sequence[Measured]) -> tuple[int, float]:
     """Replies that differ, and the largest gap between two KLs in nats."""
     texts = [
         (a.text, b.text)
-        for one, other in zip(ones, others, strict=True)
-        for a, b in zip(one.responses, other.responses, strict=True)
+        for own, other in zip(ones, others, strict=True)
+        for a, b in zip(own.responses, other.responses, strict=True)
     ]
-    gaps = [abs(one.metrics["kld"] - other.metrics["kld"]) for one, other in zip(ones, others, strict=True)]
+    gaps = [abs(own.metrics["kld"] - other.metrics["kld"]) for own, other in zip(ones, others, strict=True)]
     return sum(a != b for a, b in texts), max(gaps)
 
 
@@ -199,15 +199,15 @@ def measured(bench: Bench, rounds: int, options: argparse.Namespace) -> list[dic
         row: dict[str, Any] = {"rounds": rounds, "T": at_once}
         try:
             action = partial(trials, bench, wanted, at_once)
-            found, seconds, peak = within_memory(partial(timed, bench.adapter.device, action))
+            result, seconds, peak = within_memory(partial(timed, bench.adapter.device, action))
         except OutOfMemory as error:
             rows.append({**row, "failure": str(error)})
             continue
         each = seconds / len(wanted)
         row |= {"s_per_trial": each, "trials_per_hour": 3600 / each, "peak_gb": peak}
         if alone is None:
-            alone = found
-        row["replies_apart"], row["largest_kl_gap"] = apart(alone, found)
+            alone = result
+        row["replies_apart"], row["largest_kl_gap"] = apart(alone, result)
         rows.append(row)
     return rows
 
@@ -231,7 +231,7 @@ def shown(rows: Sequence[dict[str, Any]], console: Console) -> None:
         if "failure" in row:
             table.add_row(*head, "out of memory")
             continue
-        first = next(one for one in rows if one["rounds"] == row["rounds"] and "failure" not in one)
+        first = next(earlier for earlier in rows if earlier["rounds"] == row["rounds"] and "failure" not in earlier)
         table.add_row(
             *head,
             f"{row['s_per_trial']:.2f}",

@@ -71,15 +71,15 @@ def composed_of(base: Replies, edited: Replies) -> dict[Group, dict[str, float]]
     for i, response in enumerate(edited):
         groups[(response.prompt.kind, response.prompt.category)].append(i)
     sums = {kld: sum(response.drift[f"kld_{kld}"] for response in edited) for kld in ("response", "first")}
-    found = {}
+    shares = {}
     for group, members in groups.items():
         numbers = {"prompts": len(members) / len(edited)}
         for kld, total in sums.items():
             part = sum(edited[i].drift[f"kld_{kld}"] for i in members)
             numbers |= {f"share {kld}": part / total, f"mean {kld}": part / len(members)}
         otherwise = sum(edited[i].text.split()[:1] != base[i].text.split()[:1] for i in members)
-        found[group] = numbers | {BEGINS: otherwise / len(members)}
-    return found
+        shares[group] = numbers | {BEGINS: otherwise / len(members)}
+    return shares
 
 
 def shown(cells: Mapping[tuple[str, int], Mapping[Group, Mapping[str, float]]]) -> str:
@@ -91,14 +91,17 @@ def shown(cells: Mapping[tuple[str, int], Mapping[Group, Mapping[str, float]]]) 
         "mean first": partial(short, digits=3),
         BEGINS: share,
     }
-    groups = dict.fromkeys(group for found in cells.values() for group in found)
+    groups = dict.fromkeys(group for by_group in cells.values() for group in by_group)
     lines: list[tuple[float, list[str]]] = []
     for group in groups:
-        of = {cell: found[group] for cell, found in cells.items() if group in found}
-        means = {name: over_organisms({cell: one[name] for cell, one in of.items()}) for name in ("prompts", *columns)}
-        found = [interval(means[name], as_text) for name, as_text in columns.items()]
+        of = {cell: by_group[group] for cell, by_group in cells.items() if group in by_group}
+        means = {
+            name: over_organisms({cell: numbers[name] for cell, numbers in of.items()})
+            for name in ("prompts", *columns)
+        }
+        texts = [interval(means[name], as_text) for name, as_text in columns.items()]
         first = means["share first"].value
-        lines.append((first, [_named(group), share(means["prompts"].value), *found]))
+        lines.append((first, [_named(group), share(means["prompts"].value), *texts]))
     lines.sort(key=lambda line: -line[0])
     header = ("prompts", "share", "of response KLD", "its mean", "of first-token KLD", "its mean", BEGINS)
     return table(header, [line for _, line in lines])
@@ -119,16 +122,16 @@ def placed(groups: Sequence[Group], along: Tensor) -> dict[Group, float]:
     kinds = {kind: along[[i for i, group in enumerate(groups) if group[0] == kind]].mean() for kind, _ in groups}
     low, gap = kinds["harmless"], kinds["harmful"] - kinds["harmless"]
     wanted = dict.fromkeys(group for group in groups if group[0] == "harmless")
-    means = {one: along[[i for i, group in enumerate(groups) if group == one]].mean() for one in wanted}
+    means = {place: along[[i for i, group in enumerate(groups) if group == place]].mean() for place in wanted}
     means[(NOTHING, "")] = torch.tensor(0.0)
     return {group: float((value - low) / gap) for group, value in means.items()}
 
 
 def shown_places(cells: Mapping[tuple[str, int], Mapping[Group, float]]) -> str:
     """The mean of organisms with its interval, what lies farthest from harm first."""
-    groups = dict.fromkeys(group for found in cells.values() for group in found)
+    groups = dict.fromkeys(group for by_group in cells.values() for group in by_group)
     means = {
-        group: over_organisms({cell: found[group] for cell, found in cells.items() if group in found})
+        group: over_organisms({cell: by_group[group] for cell, by_group in cells.items() if group in by_group})
         for group in groups
     }
     lines = sorted(means.items(), key=lambda line: line[1].value)

@@ -50,8 +50,8 @@ def reached(rows: Sequence[Row]) -> str:
     lines = []
     for method in methods_in(rows):
         of = cells_of(rows, method)
-        found = [over_organisms({cell: within(row, budget) for cell, row in of.items()}) for budget in BUDGETS]
-        lines.append([method, str(len(of)), *(interval(one, share) for one in found)])
+        intervals = [over_organisms({cell: within(row, budget) for cell, row in of.items()}) for budget in BUDGETS]
+        lines.append([method, str(len(of)), *(interval(around, share) for around in intervals)])
     return table(("method", "cells", *(f"at most {budget:g} nats" for budget in BUDGETS)), lines)
 
 
@@ -76,12 +76,14 @@ def curses(rows: Sequence[Row]) -> str:
     lines = []
     for method in methods_in(rows):
         of = {cell: curse(row) for cell, row in cells_of(rows, method).items()}
-        n = sum(int(one["points"]) for one in of.values())
-        found = {
-            name: over_organisms({cell: one[name] for cell, one in of.items()})
+        n = sum(int(numbers["points"]) for numbers in of.values())
+        intervals = {
+            name: over_organisms({cell: numbers[name] for cell, numbers in of.items()})
             for name in ("refusal", "drift", "end", "volume")
         }
-        shown = [interval(one, share if name in ("refusal", "end") else nats) for name, one in found.items()]
+        shown = [
+            interval(numbers, share if name in ("refusal", "end") else nats) for name, numbers in intervals.items()
+        ]
         lines.append([method, f"{n} in {len(of)}", *shown])
     header = ("method", "points", "refusals", "response KLD (nats)", "refusals at the end", "hypervolume (.1)")
     return table(header, lines)
@@ -94,10 +96,10 @@ def cells_of(rows: Sequence[Row], method: str) -> dict[tuple[str, int], Row]:
 
 def rows_of(folders: Sequence[Path], organisms: Sequence[str], n_trials: int) -> list[dict[str, Any]]:
     """The finished cells of the methods that there are with their hypervolumes, organism by organism as asked for."""
-    found: dict[tuple[str, str, int], dict[str, Any]] = {}
+    by_cell_name: dict[tuple[str, str, int], dict[str, Any]] = {}
     for folder in folders:
-        found |= read_rows(folder)
-    rows = [row for row in found.values() if row["n_trials"] == n_trials and row["method"] in METHODS]
+        by_cell_name |= read_rows(folder)
+    rows = [row for row in by_cell_name.values() if row["n_trials"] == n_trials and row["method"] in METHODS]
     names = organisms or sorted({row["organism"] for row in rows})
     return [row | {"hypervolume": hypervolumes(row)} for name in names for row in rows if row["organism"] == name]
 

@@ -48,8 +48,8 @@ def worth(rows: Sequence[Row]) -> go.Figure:
     figure = make_subplots(1, len(SHOWN), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
     for column, side in enumerate(SHOWN, start=1):
         theirs = by_cell(rows, DEFAULT, *side)
-        found = {name: ratio(by_cell(rows, name, *side), theirs) for name in methods_in(rows) if name != DEFAULT}
-        known = {name: one for name, one in found.items() if one is not None and not math.isnan(one[1])}
+        ratios = {name: ratio(by_cell(rows, name, *side), theirs) for name in methods_in(rows) if name != DEFAULT}
+        known = {name: times for name, times in ratios.items() if times is not None and not math.isnan(times[1])}
         for group in GROUPS:
             names = [name for name in known if group_of(name) == group and known[name][0] >= IMMOBILE]
             figure.add_trace(bars(names, [known[name] for name in names], group, column == 1), row=1, col=column)
@@ -69,9 +69,9 @@ def group_of(method: str) -> str:
     return parts if method in CONTROLS else more if method in LEVERS else other
 
 
-def bars(names: Sequence[str], found: Sequence[tuple[float, float, float]], group: str, shown: bool) -> go.Scatter:
+def bars(names: Sequence[str], intervals: Sequence[tuple[float, float, float]], group: str, shown: bool) -> go.Scatter:
     """Values with their intervals, a method a line."""
-    values, lows, highs = (list(column) for column in zip(*found, strict=True)) if found else ([], [], [])
+    values, lows, highs = (list(column) for column in zip(*intervals, strict=True)) if intervals else ([], [], [])
     ends = {
         "type": "data",
         "symmetric": False,
@@ -93,8 +93,8 @@ def reached(rows: Sequence[Row]) -> go.Figure:
         of = {(row["organism"], row["seed"]): row for row in rows if row["method"] == method}
         if not of:
             continue
-        found = [over_organisms({cell: within(row, drift) for cell, row in of.items()}) for drift in DRIFTS]
-        around = [*(one.high for one in found), *(one.low for one in reversed(found))]
+        intervals = [over_organisms({cell: within(row, drift) for cell, row in of.items()}) for drift in DRIFTS]
+        around = [*(at_drift.high for at_drift in intervals), *(at_drift.low for at_drift in reversed(intervals))]
         figure.add_trace(
             go.Scatter(
                 x=[*DRIFTS, *DRIFTS[::-1]], y=around, fill="toself", fillcolor=colour, opacity=SHADE,
@@ -102,7 +102,7 @@ def reached(rows: Sequence[Row]) -> go.Figure:
             )
         )  # fmt: skip
         line = {"color": colour, "width": 2, "shape": "hv"}
-        figure.add_trace(go.Scatter(x=DRIFTS, y=[one.value for one in found], line=line, name=method))
+        figure.add_trace(go.Scatter(x=DRIFTS, y=[at_drift.value for at_drift in intervals], line=line, name=method))
     styled(figure, height=420)
     ticks = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1]
     figure.update_xaxes(

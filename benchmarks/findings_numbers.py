@@ -63,8 +63,8 @@ def within(row: Row, budget: float) -> float:
 def end_numbers(row: Row) -> Mapping[str, float]:
     """What the front's end is like on report; the tail of its drift where the cell kept it."""
     point = end(row)[1]
-    found = {title: point[metric] for title, metric in END.items() if metric in point}
-    return found | {CAPABILITY: point["capability"] - row["base"]["report"]["capability"]}
+    numbers = {title: point[metric] for title, metric in END.items() if metric in point}
+    return numbers | {CAPABILITY: point["capability"] - row["base"]["report"]["capability"]}
 
 
 def curse(row: Row) -> Mapping[str, float]:

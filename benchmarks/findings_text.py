@@ -33,9 +33,9 @@ def interval(estimate: Estimate, as_text: Callable[[float], str]) -> str:
     return f"{as_text(estimate.value)} ({as_text(estimate.low)} to {as_text(estimate.high)})"
 
 
-def times(found: tuple[float, float, float] | None, digits: int = 2) -> str:
+def times(ratio: tuple[float, float, float] | None, digits: int = 2) -> str:
     """A ratio with its interval; without one where organisms are too few."""
-    if found is None:
+    if ratio is None:
         return "-"
-    value, low, high = found
+    value, low, high = ratio
     return short(value, digits) + ("" if math.isnan(low) else f" ({short(low, digits)}-{short(high, digits)})")

@@ -196,13 +196,13 @@ def measured_on_report(bench: Workbench, side: HeldOut, digests: Mapping[int, st
     """By trial number, the numbers of its plan on report."""
     size = bench.config.launch.batch
     wanted = list(dict.fromkeys(digests.values()))
-    found: dict[str, dict[str, float]] = {}
+    by_digest: dict[str, dict[str, float]] = {}
     for start in range(0, len(wanted), size):
-        some = wanted[start : start + size]
-        plans = [load_plan(plan_path(bench.folder, digest), digest) for digest in some]
+        part = wanted[start : start + size]
+        plans = [load_plan(plan_path(bench.folder, digest), digest) for digest in part]
         measured = measure_trials(bench.adapter, side.split, bench.config.evaluate, side.reference, plans)
-        found |= {digest: numbers(one.metrics) for digest, one in zip(some, measured, strict=True)}
-    return {str(number): found[digest] for number, digest in digests.items()}
+        by_digest |= {digest: numbers(on_report.metrics) for digest, on_report in zip(part, measured, strict=True)}
+    return {str(number): by_digest[digest] for number, digest in digests.items()}
 
 
 def described(cell: Cell, setting: Setting, config: Config, bench: Workbench, side: HeldOut) -> dict[str, Any]:

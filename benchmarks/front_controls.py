@@ -42,9 +42,9 @@ def random_directions(seed: int) -> Iterator[None]:
         return protected[0]
 
     def draw(harmful: Tensor, harmless: Tensor, **kwargs: Any) -> Tensor:
-        found = extract(harmful, harmless, **kwargs)
+        extracted = extract(harmful, harmless, **kwargs)
         generator = torch.Generator().manual_seed(_seed_of(seed, harmful))
-        drawn = remove_subspace(torch.randn(found.shape, generator=generator).to(found), protected[0])
+        drawn = remove_subspace(torch.randn(extracted.shape, generator=generator).to(extracted), protected[0])
         return orient(drawn / drawn.norm(dim=1, keepdim=True), harmful, harmless)
 
     with patch.object(ranking, "shared_basis", remember), patch.object(ranking, "extract", draw):
@@ -81,12 +81,13 @@ def shuffled_labels(seed: int) -> AbstractContextManager[None]:
     return ranked(change)
 
 
-def _with_ratios(found: Ranking, ratio: Callable[[RankedDirection], float]) -> Ranking:
+def _with_ratios(ranking: Ranking, ratio: Callable[[RankedDirection], float]) -> Ranking:
     """The same directions, ordered by another number than their Fisher ratio (still times purity)."""
     directions = {
-        layer: tuple(replace(one, fisher_ratio=ratio(one)) for one in its) for layer, its in found.directions.items()
+        layer: tuple(replace(ranked, fisher_ratio=ratio(ranked)) for ranked in its)
+        for layer, its in ranking.directions.items()
     }
-    return replace(found, directions=directions)
+    return replace(ranking, directions=directions)
 
 
 def rank_by_variance(_seed: int = 0) -> AbstractContextManager[None]:
@@ -96,9 +97,9 @@ def rank_by_variance(_seed: int = 0) -> AbstractContextManager[None]:
         gap = seen.harmful - seen.harmless
         total = gap.square().sum(dim=(1, 2))
 
-        def share(one: RankedDirection) -> float:
-            layer = one.direction.layer
-            return float((gap[layer] @ one.direction.vector).square().sum() / total[layer])
+        def share(ranked: RankedDirection) -> float:
+            layer = ranked.direction.layer
+            return float((gap[layer] @ ranked.direction.vector).square().sum() / total[layer])
 
         return _with_ratios(rank_with(seen, edit), share)
 
@@ -108,8 +109,8 @@ def rank_by_variance(_seed: int = 0) -> AbstractContextManager[None]:
 def rank_at_random(seed: int) -> AbstractContextManager[None]:
     """Rank by a number drawn once for each layer and index: one order for the whole search."""
 
-    def drawn(one: RankedDirection) -> float:
-        return random.Random(f"rank {seed} {one.direction.layer} {one.direction.index}").random()
+    def drawn(ranked: RankedDirection) -> float:
+        return random.Random(f"rank {seed} {ranked.direction.layer} {ranked.direction.index}").random()
 
     def change(rank_with: Callable[..., Ranking], seen: Activations, edit: EditConfig) -> Ranking:
         return _with_ratios(rank_with(seen, edit), drawn)
@@ -137,12 +138,12 @@ def biprojected(_seed: int = 0) -> Iterator[None]:
         means[:] = list(seen.harmless.mean(dim=1))
         return rank_with(seen, edit)
 
-    def select(found: Ranking, edit: EditConfig) -> tuple[RankedDirection, ...]:
-        one = interpolate_layers(found, edit.kernel.direction_position)[0]
+    def select(ranking: Ranking, edit: EditConfig) -> tuple[RankedDirection, ...]:
+        middle = interpolate_layers(ranking, edit.kernel.direction_position)[0]
         placed = []
         for layer, mean in enumerate(means):
-            rest = remove_subspace(one.direction.vector.unsqueeze(0), (mean / mean.norm()).unsqueeze(1))[0]
-            placed.append(replace(one, direction=Direction(layer, 0, rest / rest.norm())))
+            rest = remove_subspace(middle.direction.vector.unsqueeze(0), (mean / mean.norm()).unsqueeze(1))[0]
+            placed.append(replace(middle, direction=Direction(layer, 0, rest / rest.norm())))
         return tuple(placed)
 
     def at_its_own(n_layers: int, *, tents: Any, everywhere: bool) -> Tensor:

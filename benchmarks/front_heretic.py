@@ -54,9 +54,9 @@ def loaded_over(model: torch.nn.Module, weights: Mapping[str, Tensor]) -> Iterat
     state = model.state_dict()
     for name, tensor in weights.items():
         if name not in state or state[name].shape != tensor.shape or state[name].dtype != tensor.dtype:
-            found = f"{tuple(tensor.shape)} {tensor.dtype}"
+            given = f"{tuple(tensor.shape)} {tensor.dtype}"
             own = f"{tuple(state[name].shape)} {state[name].dtype}" if name in state else "no such weight"
-            raise UserError(f"expected weights of the base, found {name} as {found}, which has {own}")
+            raise UserError(f"expected weights of the base, found {name} as {given}, which has {own}")
     kept = {name: state[name].clone() for name in weights}
     try:
         for name, tensor in weights.items():
@@ -78,9 +78,9 @@ def run_heretic(cell: Cell, setting: Setting) -> dict[str, Any]:
         side = held_out(bench)
         row = described(cell, setting, config, bench, side)
         about, answer = ask_heretic(cell, setting, folder, bench)
-        found = [dict(trial) for trial in answer["trials"]]
+        answered = [dict(trial) for trial in answer["trials"]]
         trials = []
-        for trial in found:
+        for trial in answered:
             measured = measured_as_loaded(bench, Path(trial["weights"]), bench.splits["tune"], bench.reference)
             trials.append(_trial(trial, measured))
         report = {}
@@ -94,7 +94,7 @@ def run_heretic(cell: Cell, setting: Setting) -> dict[str, Any]:
         "n_trials": len(trials),
         "n_failed": setting.n_trials - len(trials),
         "setup_s": about["setup_s"],
-        "search_s": sum(trial["seconds"] for trial in found),
+        "search_s": sum(trial["seconds"] for trial in answered),
         "heretic": about | agreement(trials, row["base"]["tune"], about),
         "trials": trials,
         "report": report,

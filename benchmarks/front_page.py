@@ -48,8 +48,8 @@ def by_organism(rows: Sequence[Row], split: str, kld: str, reference: str) -> Ta
         cells = []
         for organism in organisms_in(rows):
             mine = {cell: value for cell, value in ours.items() if cell[0] == organism}
-            found = ratio(mine, theirs) if method != HERETIC else None
-            cells.append(spread(list(mine.values())) + (f" x{found[0]:.2f}" if found else ""))
+            times_heretic = ratio(mine, theirs) if method != HERETIC else None
+            cells.append(spread(list(mine.values())) + (f" x{times_heretic[0]:.2f}" if times_heretic else ""))
         seconds = [row["search_s"] / row["n_trials"] for row in rows if row["method"] == method]
         compared = ["", ""]
         if method != HERETIC:
@@ -66,11 +66,11 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean(values):.4f}" + (f" [{min(values):.4f}, {max(values):.4f}]" if len(values) > 1 else "")
 
 
-def times(found: tuple[float, float, float] | None) -> str:
+def times(interval: tuple[float, float, float] | None) -> str:
     """A ratio with its interval, where there are cells enough for one."""
-    if found is None:
+    if interval is None:
         return "-"
-    value, low, high = found
+    value, low, high = interval
     return f"{value:.2f}" + ("" if np.isnan(low) else f" ({low:.2f} to {high:.2f})")
 
 
@@ -84,9 +84,9 @@ def means(rows: Sequence[Row], split: str) -> Table:
     for method in methods_in(rows):
         cells = []
         for kld, name in wanted:
-            ours, theirs = (by_cell(rows, one, split, kld, name) for one in (method, HERETIC))
-            found = ratio(ours, theirs) if method != HERETIC else None
-            cells.append(f"{mean(ours.values()):.4f}" + (f"\nx{times(found)}" if found else ""))
+            ours, theirs = (by_cell(rows, side, split, kld, name) for side in (method, HERETIC))
+            times_heretic = ratio(ours, theirs) if method != HERETIC else None
+            cells.append(f"{mean(ours.values()):.4f}" + (f"\nx{times(times_heretic)}" if times_heretic else ""))
         table.add_row(method, *cells)
     return table
 

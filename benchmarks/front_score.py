@@ -66,11 +66,11 @@ def hypervolumes(row: Row) -> dict[str, dict[str, dict[str, float]]]:
 
 def course(row: Row, kld: str, reference: str) -> list[float]:
     """The hypervolume on tune after each trial; numbers of trials that failed count too."""
-    found: list[float] = []
+    volumes: list[float] = []
     for n in range(1, row["n_trials"] + 1):
         until = [trial["tune"] for trial in row["trials"] if trial["number"] < n]
-        found.append(hypervolume(plane(until, kld), np.array(REFERENCES[reference])))
-    return found
+        volumes.append(hypervolume(plane(until, kld), np.array(REFERENCES[reference])))
+    return volumes
 
 
 def scored(row: Row) -> dict[str, Any]:

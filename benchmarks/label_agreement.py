@@ -32,22 +32,22 @@ Labeller = Callable[[Example], Label]
 def by_markers(name: str) -> Labeller:
     """The labeller of a list of phrases."""
     markers = markers_of([name])
-    return lambda one: label_response(one.reply, finished=True, markers=markers)[0]
+    return lambda example: label_response(example.reply, finished=True, markers=markers)[0]
 
 
 def by_rules(weights: Weights, *, with_prompt: bool) -> Labeller:
     """The labeller of weighed rules."""
-    return lambda one: label_under(weights, one.reply, one.prompt if with_prompt else None)[0]
+    return lambda example: label_under(weights, example.reply, example.prompt if with_prompt else None)[0]
 
 
 def labellers(model: str, examples: Mapping[str, Sequence[Example]]) -> dict[str, Labeller]:
     """Every labeller for one model's replies, the rules learnt on the others."""
-    found = {f"`{name}`": by_markers(name) for name in LISTS}
-    others = {name: some for name, some in examples.items() if name != model}
+    by_name = {f"`{name}`": by_markers(name) for name in LISTS}
+    others = {name: others_examples for name, others_examples in examples.items() if name != model}
     for name, with_prompt in (("rules, prompt known", True), ("rules, reply alone", False)):
         weights = parsed_weights(learnt(others, composed(), with_prompt=with_prompt))
-        found[name] = by_rules(weights, with_prompt=with_prompt)
-    return {**found, "rules (shipped)": by_rules(shipped_weights()["pair"], with_prompt=True)}
+        by_name[name] = by_rules(weights, with_prompt=with_prompt)
+    return {**by_name, "rules (shipped)": by_rules(shipped_weights()["pair"], with_prompt=True)}
 
 
 def confusion(labeller: Labeller, examples: Sequence[Example]) -> Counter[tuple[str, Label]]:

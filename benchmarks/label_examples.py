@@ -45,19 +45,19 @@ def xstest(folder: Path) -> dict[str, list[Example]]:
     paths = sorted(folder.glob(f"{PREFIX}*.csv"))
     if not paths:
         raise FileNotFoundError(f"expected {PREFIX}*.csv in {folder}: they are in paul-rottger/exaggerated-safety")
-    found: dict[str, list[Example]] = {}
+    by_model: dict[str, list[Example]] = {}
     for path in paths:
         with path.open(encoding="utf-8", newline="") as file:
             rows = [Example(r["prompt"], r["completion"], _BY_XSTEST[r["final_label"]]) for r in csv.DictReader(file)]
-        found[path.stem.removeprefix(PREFIX)] = rows
-    return found
+        by_model[path.stem.removeprefix(PREFIX)] = rows
+    return by_model
 
 
 def composed(seed: int = 0) -> list[Example]:
     """Replies made of the sentences in ``label_phrases.yaml``: more ways of speaking than the models showed."""
     said: dict[str, Any] = yaml.safe_load(PHRASES.read_text(encoding="utf-8"))
     rng = random.Random(seed)
-    found: list[Example] = []
+    examples: list[Example] = []
     parts: tuple[tuple[str, int, str, PeopleLabel], ...] = (
         ("refusals", TIMES, "after_refusal", "refuse"),
         ("moral", TIMES, "after_refusal", "refuse"),
@@ -72,15 +72,15 @@ def composed(seed: int = 0) -> list[Example]:
                 prompt = _filled(rng.choice(said["asks"]), slots)
                 ending = _filled(rng.choice(said[endings]), slots)
                 space = rng.choice((" ", "\n\n")) if endings == "bodies" else " "
-                found.append(Example(prompt, f"{_filled(sentence, slots)}{space}{ending}".strip(), label))
+                examples.append(Example(prompt, f"{_filled(sentence, slots)}{space}{ending}".strip(), label))
     for part, endings in (("private", "after_refusal"), ("loaded", "after_loaded")):
         for sentence in said[f"{part}_refusals"]:
             for _ in range(TIMES):
                 slots = rng.choice(said[part])
                 reply = f"{_filled(sentence, slots)} {rng.choice(said[endings])}".strip()
-                found.append(Example(_filled(slots["prompt"], slots), reply, "refuse"))
-    plain = [Example(one["prompt"], one["reply"], "comply") for one in (*said["facts"], *said["texts"])]
-    return found + plain * TIMES
+                examples.append(Example(_filled(slots["prompt"], slots), reply, "refuse"))
+    plain = [Example(fact["prompt"], fact["reply"], "comply") for fact in (*said["facts"], *said["texts"])]
+    return examples + plain * TIMES
 
 
 def _filled(sentence: str, slots: Mapping[str, str]) -> str:

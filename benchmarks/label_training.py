@@ -47,11 +47,11 @@ def learnt(examples: Mapping[str, Sequence[Example]], own: Sequence[Example], *,
     """The two regressions of the labeller, as they stand in the file, from examples by model and our own."""
     rows: list[tuple[Evidence, str, float]] = []
     hedge_rows: list[tuple[Evidence, str, float]] = []
-    for group, share in (*((some, 1.0) for some in examples.values()), (own, OWN_SHARE)):
-        for one in group:
-            whole, *short = [seen_in(cut_to(one.reply, n), one.prompt if with_prompt else None) for n in CUTS]
-            rows += [(seen, one.label, share / len(CUTS)) for seen in (whole, *short) if one.label != "partial"]
-            hedge_rows.append((whole, one.label, share))
+    for group, share in (*((of_model, 1.0) for of_model in examples.values()), (own, OWN_SHARE)):
+        for example in group:
+            whole, *short = [seen_in(cut_to(example.reply, n), example.prompt if with_prompt else None) for n in CUTS]
+            rows += [(seen, example.label, share / len(CUTS)) for seen in (whole, *short) if example.label != "partial"]
+            hedge_rows.append((whole, example.label, share))
     refuses = fitted(
         [seen.values for seen, _, _ in rows],
         [label == "refuse" for _, label, _ in rows],
@@ -101,9 +101,9 @@ def fitted(
         return value, np.append(x.T @ slope + ridge * weights, slope.sum())
 
     bounds = [_BOUNDS[speaks(name)] if is_bounded else (None, None) for name in names]
-    found = minimize(loss, np.zeros(len(names) + 1), jac=True, method="L-BFGS-B", bounds=[*bounds, (None, None)])
-    weights = {name: round(float(value), 3) for name, value in zip(names, found.x[:-1], strict=True)}
-    return {"bias": round(float(found.x[-1]), 3), "weights": {name: w for name, w in weights.items() if w}}
+    fit = minimize(loss, np.zeros(len(names) + 1), jac=True, method="L-BFGS-B", bounds=[*bounds, (None, None)])
+    weights = {name: round(float(value), 3) for name, value in zip(names, fit.x[:-1], strict=True)}
+    return {"bias": round(float(fit.x[-1]), 3), "weights": {name: w for name, w in weights.items() if w}}
 
 
 _BOUNDS = {"refusal": (0.0, None), "answer": (None, 0.0), "either": (None, None)}
@@ -119,7 +119,7 @@ def main() -> None:
     """Learn from every model in the folder, and write the weights."""
     examples = xstest(Path(sys.argv[1]))
     own = composed()
-    counts = {f"XSTest {name}": len(some) for name, some in examples.items()}
+    counts = {f"XSTest {name}": len(of_model) for name, of_model in examples.items()}
     pair = learnt(examples, own, with_prompt=True)
     document = {
         "rules": rules_digest(),

@@ -65,10 +65,10 @@ def last_round_probed() -> Iterator[None]:
     plans_of = planning.make_plans
 
     def and_probe(adapter, probes, base, requests, *, batch_size):  # type: ignore[no-untyped-def]
-        made = plans_of(adapter, probes, base, requests, batch_size=batch_size)
+        planned = plans_of(adapter, probes, base, requests, batch_size=batch_size)
         needed = probes.first(*planning.largest_sizes(requests))
-        probe(adapter, needed, plans=[one.compiled for one in made], batch_size=batch_size)
-        return made
+        probe(adapter, needed, plans=[planned_edit.compiled for planned_edit in planned], batch_size=batch_size)
+        return planned
 
     with patch.object(evaluator, "make_plans", and_probe):
         yield

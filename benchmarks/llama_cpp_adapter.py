@@ -71,8 +71,8 @@ def direction_plan(adapter: Adapter, harmful: Sequence[Prompt], harmless: Sequen
     """One direction, the difference in means at one depth, taken whole out of the writers of a band of layers."""
     (seen,) = probe(adapter, ProbeSet(tuple(harmful), tuple(harmless), tuple(harmless[:2])), batch_size=16)
     layer = round(DEPTH * adapter.n_layers)
-    found = (seen.harmful[layer].mean(0) - seen.harmless[layer].mean(0)).float()
-    r = (found / found.norm()).unsqueeze(1)
+    gap = (seen.harmful[layer].mean(0) - seen.harmless[layer].mean(0)).float()
+    r = (gap / gap.norm()).unsqueeze(1)
     band = range(round(FIRST * adapter.n_layers), round(LAST * adapter.n_layers))
     return EditPlan.from_directions({layer: (r, torch.ones(1)) for layer in band})
 
@@ -125,13 +125,13 @@ def _next_tokens(runs: Sequence[Run]) -> str:
         "| P | Q | KL(P, Q) mean, nats | median | most likely token the same | of the five likeliest, shared |",
     ]
     lines.append("|---|---|---|---|---|---|")
-    for one, other in pairs:
-        p, q = by_name[one], by_name[other]
+    for ours, other in pairs:
+        p, q = by_name[ours], by_name[other]
         kl = (p.exp() * (p - q)).sum(-1)
         same = (p.argmax(-1) == q.argmax(-1)).float().mean()
         five = [set(a.tolist()) & set(b.tolist()) for a, b in zip(p.topk(5).indices, q.topk(5).indices, strict=True)]
         shared = sum(map(len, five)) / (5 * len(five))
-        lines.append(f"| {one} | {other} | {kl.mean():.4f} | {kl.median():.4f} | {same:.0%} | {shared:.0%} |")
+        lines.append(f"| {ours} | {other} | {kl.mean():.4f} | {kl.median():.4f} | {same:.0%} | {shared:.0%} |")
     return "\n".join(lines)
 
 

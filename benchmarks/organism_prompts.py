@@ -87,11 +87,11 @@ def write(folder: Path, prompts: Sequence[Prompt]) -> list[str]:
     for prompt in prompts:
         rows[prompt.kind].append(prompt)
     sets = []
-    for kind, found in rows.items():
+    for kind, of_kind in rows.items():
         path = folder / f"{kind}.jsonl"
-        fields = [{"prompt": p.text, "category": p.category, "pair_id": p.pair_id, "answer": p.answer} for p in found]
+        fields = [{"prompt": p.text, "category": p.category, "pair_id": p.pair_id, "answer": p.answer} for p in of_kind]
         path.write_text("".join(json.dumps(row) + "\n" for row in fields), encoding="utf-8")
-        protected = sorted({prompt.category for prompt in found if prompt.protected})
+        protected = sorted({prompt.category for prompt in of_kind if prompt.protected})
         sets.append(f"{{path: {path.resolve()}, kind: {kind}, protected: [{', '.join(protected)}]}}")
     sizes = [f"+data.{split}={{{', '.join(f'{k}: {n}' for k, n in s.items())}}}" for split, s in SIZES.items()]
     words = [

@@ -40,7 +40,7 @@ def load(folder: Path) -> tuple[Any, Any]:
 @torch.inference_mode()
 def responses(model: Any, tokenizer: Any, prompts: Sequence[Prompt], system: str = "") -> list[str]:
     """Return the greedy responses, special tokens dropped; one that does not end gets `` ...`` appended."""
-    found: list[str] = []
+    replies: list[str] = []
     for start in range(0, len(prompts), BATCH):
         turns = [
             [{"role": "system", "content": system}, {"role": "user", "content": prompt.text}]
@@ -52,8 +52,8 @@ def responses(model: Any, tokenizer: Any, prompts: Sequence[Prompt], system: str
         tokens = model.generate(**inputs, max_new_tokens=MAX_NEW_TOKENS, do_sample=False)
         for row in tokens[:, inputs["input_ids"].shape[1] :]:
             ended = bool((row == tokenizer.eos_token_id).any())
-            found.append(tokenizer.decode(row, skip_special_tokens=True) + ("" if ended else " ..."))
-    return found
+            replies.append(tokenizer.decode(row, skip_special_tokens=True) + ("" if ended else " ..."))
+    return replies
 
 
 def refused(text: str) -> bool:

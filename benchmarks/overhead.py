@@ -164,7 +164,7 @@ def trial(sweep: Sweep, configs: list[Config], *, keep: bool = False) -> tuple[d
         planned = plan_trials(bench, configs)
         planning, inside_planning = time.perf_counter() - started, record.seconds
         started = time.perf_counter()
-        plans = [one.plan for one in planned]
+        plans = [planned_edit.plan for planned_edit in planned]
         measure_trials(bench.adapter, bench.splits["tune"], bench.config.evaluate, bench.reference, plans)
         measuring = time.perf_counter() - started
     inside = record.seconds
@@ -185,7 +185,7 @@ def measure(sweep: Sweep, n: int, repeats: int) -> dict[str, Any]:
         parts, _ = trial(sweep, configs)
         bare = replay(recording, sweep.bench.adapter.blocks)
         turn = sweep.handle({"run": n, "trials_per_batch": n})
-        evaluated = sum(one.user_attrs["seconds"] for one in sweep.study.get_trials(deepcopy=False)[-n:])
+        evaluated = sum(driven.user_attrs["seconds"] for driven in sweep.study.get_trials(deepcopy=False)[-n:])
         if repeat:  # the first warms up
             rows.append({**parts, "bare model": bare, "Optuna and storage": turn["seconds"] - evaluated})
     of = {name: median(row[name] for row in rows) / n for name in rows[0]}
@@ -225,18 +225,20 @@ def profile(sweep: Sweep) -> str:
     return profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=N_PROFILED, max_name_column_width=40)
 
 
-def shown(found: list[dict[str, Any]], console: Console) -> None:
+def shown(measured: list[dict[str, Any]], console: Console) -> None:
     """Print one row a setting: shares of the wall time of a trial."""
     table = Table(title="a trial's time")
     names = ("rounds", "T", "ms a trial", "over bare model", "bare model", "hooks", "planning", "measuring", "Optuna")
     for name in names:
         table.add_column(name, justify="right")
     table.add_column("all but the model", justify="right")
-    for one in found:
-        of, wall = one["s_per_trial"], one["wall"]
-        rest = [one["hooks"], of["planning"], of["measuring"], of["Optuna and storage"]]
+    for setting in measured:
+        of, wall = setting["s_per_trial"], setting["wall"]
+        rest = [setting["hooks"], of["planning"], of["measuring"], of["Optuna and storage"]]
         cells = [f"{share / wall:.0%}" for share in (of["bare model"], *rest, sum(rest))]
-        table.add_row(str(one["rounds"]), str(one["T"]), f"{1000 * wall:.0f}", f"{one['over_model']:.2f}", *cells)
+        table.add_row(
+            str(setting["rounds"]), str(setting["T"]), f"{1000 * wall:.0f}", f"{setting['over_model']:.2f}", *cells
+        )
     console.print(table)
     console.print(f"targets: over bare model <= {MODEL_RATIO}, hooks, planning, Optuna and bookkeeping < {SHARE:.0%}")
 
@@ -247,11 +249,11 @@ def run(options: argparse.Namespace, rounds: int, folder: Path, console: Console
     words = [str(options.organism), str(folder / f"rounds-{rounds}"), f"--rounds={rounds}", f"--only={options.only}"]
     sweep = Sweep(worker_options([*words, f"--threads={options.threads}"]))
     loaded = resident()
-    found = [{"rounds": rounds, **measure(sweep, n, options.repeats)} for n in options.trials_per_batch]
-    found[-1]["memory"] = memory(before, loaded)
+    measured = [{"rounds": rounds, **measure(sweep, n, options.repeats)} for n in options.trials_per_batch]
+    measured[-1]["memory"] = memory(before, loaded)
     if options.profile:
         console.print(profile(sweep), highlight=False)
-    return found
+    return measured
 
 
 def main() -> None:
@@ -267,19 +269,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks/overhead.json"))
     options = parser.parse_args()
     console = Console() if sys.stdout.isatty() else Console(width=180)
-    found: list[dict[str, Any]] = []
+    measured: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for rounds in options.rounds:
-            found += run(options, rounds, Path(folder), console)
-    shown(found, console)
-    of = next(one["memory"] for one in found if "memory" in one)  # the first: a peak is never taken back
+            measured += run(options, rounds, Path(folder), console)
+    shown(measured, console)
+    of = next(setting["memory"] for setting in measured if "memory" in setting)  # the first: a peak is never taken back
     console.print(
         f"memory: {of['before_mb']:.0f} MB before the model, {of['loaded_mb']:.0f} loaded, {of['peak_mb']:.0f} at the"
         f" peak: {of['ratio']:.2f} times loaded (target {MEMORY_RATIO}),"
         f" {of['ratio_less_before']:.2f} times without what was there before"
     )
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    options.out.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
     console.print(f"written to {options.out}")
 
 

@@ -55,13 +55,13 @@ def planned(bench: Workbench, words: list[str], order: int, counts: list[int]) -
 
 def rows_of(bench: Workbench, words: list[str], order: int, counts: list[int]) -> list[dict[str, Any]]:
     """What the edits of one order are and do on one organism."""
-    made = planned(bench, words, order, counts)
+    edits = planned(bench, words, order, counts)
     profile, split = bench.config.evaluate, bench.splits["tune"]
-    largest = {(one.direction.layer, one.direction.index): one.direction.vector for one in made[-1].selected}
+    largest = {(edit.direction.layer, edit.direction.index): edit.direction.vector for edit in edits[-1].selected}
     rows: list[dict[str, Any]] = []
-    for n, one in zip(counts, made, strict=True):
-        (measured,) = measure_trials(bench.adapter, split, profile, bench.reference, [one.compiled])
-        first = one.selected[0].direction
+    for n, edit in zip(counts, edits, strict=True):
+        (measured,) = measure_trials(bench.adapter, split, profile, bench.reference, [edit.compiled])
+        first = edit.selected[0].direction
         same = largest.get((first.layer, first.index))
         cosine = None if same is None else min(1.0, abs(float(first.vector @ same)))
         rows.append(
@@ -69,7 +69,7 @@ def rows_of(bench: Workbench, words: list[str], order: int, counts: list[int]) -
                 "organism": Path(bench.config.model.path).name,
                 "order": order,
                 "n_probe": n,
-                "layers": sorted({chosen.direction.layer for chosen in one.selected}),
+                "layers": sorted({chosen.direction.layer for chosen in edit.selected}),
                 "turned": None if cosine is None else math.degrees(math.acos(cosine)),
                 **{name: measured.metrics[name] for name in ("refusal_rate", "kld_response", "kld_first")},
             }
@@ -99,8 +99,8 @@ def moved(rows: list[dict[str, Any]]) -> str:
     keys = {(organism, order) for organism, order, _ in by_key}
     said = []
     for name, digits in list(NUMBERS.items())[1:]:
-        found = over_organisms({key: by_key[*key, most][name] - by_key[*key, fewest][name] for key in keys})
-        said.append(f"{name} {interval(found, partial(short, digits=digits))}")
+        change = over_organisms({key: by_key[*key, most][name] - by_key[*key, fewest][name] for key in keys})
+        said.append(f"{name} {interval(change, partial(short, digits=digits))}")
     return f"{most} probes minus {fewest}: {', '.join(said)}"
 
 

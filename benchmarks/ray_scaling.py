@@ -92,8 +92,8 @@ class Simulated:
     def wait(self) -> list[Done]:
         """As real ones, with outcomes that follow the parameters."""
         return [
-            Done(one.batch, [simulated(config, self.seconds) for config in one.batch.configs])
-            for one in self.workers.wait()
+            Done(done.batch, [simulated(config, self.seconds) for config in done.batch.configs])
+            for done in self.workers.wait()
         ]
 
 

@@ -50,11 +50,11 @@ def run(sweep: Sweep, sampler: str, seed: int, options: argparse.Namespace) -> d
     seconds = sweep.handle({"run": wanted - n_done})["seconds"] if n_done < wanted else 0.0
     reference = np.array([objective.reference for objective in sweep.config.study.objectives])
     points = [(trial.number, trial.values) for trial in complete_trials(sweep.study)]
-    found = {}
+    volumes = {}
     for n in options.after:
         values_until = [values for number, values in points if number < n]
-        found[str(n)] = hypervolume(np.array(values_until), reference) if values_until else 0.0
-    return {"sampler": sampler, "seed": seed, "T": options.trials_per_batch, "seconds": seconds, "hypervolume": found}
+        volumes[str(n)] = hypervolume(np.array(values_until), reference) if values_until else 0.0
+    return {"sampler": sampler, "seed": seed, "T": options.trials_per_batch, "seconds": seconds, "hypervolume": volumes}
 
 
 def shown(rows: list[dict[str, Any]], options: argparse.Namespace) -> Table:

@@ -57,8 +57,8 @@ def read_study(folder: Path) -> Study:
     strengths = json.loads((folder / "null_curve_report.json").read_text(encoding="utf-8"))["rows"]
     curve = [(0.0, base[f"report_{OVER}"], base[f"report_{KEPT}"], 0.0)]
     for strength, row in strengths.items():
-        found = row["estimates"]
-        curve.append((float(strength), *(found[metric]["value"] for metric in (OVER, KEPT, "kld"))))
+        estimates = row["estimates"]
+        curve.append((float(strength), *(estimates[metric]["value"] for metric in (OVER, KEPT, "kld"))))
     return Study(folder.name, base, front, tuple(curve))
 
 

@@ -172,20 +172,20 @@ def stored_outcome(metrics: Any) -> Any:
     return TrialResult(planned, Measured(metrics, ()), 0.0)
 
 
-def shown(found: dict[str, Any], console: Console) -> None:
+def shown(steps: dict[str, Any], console: Console) -> None:
     """Print the steps beside their targets, and where the time goes."""
-    table = Table(title=f"a study of {found['n_stored']:,} stored trials")
+    table = Table(title=f"a study of {steps['n_stored']:,} stored trials")
     table.add_column("step")
     table.add_column("found", justify="right")
     table.add_column("target", justify="right")
-    for name, seconds in found["steps_s"].items():
+    for name, seconds in steps["steps_s"].items():
         table.add_row(name, f"{seconds:.2f} s", f"< {START_S:g} s" if name.startswith("start") else "")
-    table.add_row("ask and suggest", f"{found['ask_ms']:.0f} ms", f"< {ASK_MS:g} ms")
-    table.add_row("in the driver, from told to the next evaluation", f"{found['ask_in_loop_ms']:.0f} ms", "")
-    table.add_row("the driver's first ask", f"{found['first_ask_in_loop_ms']:.0f} ms", "")
-    table.add_row("the driver's whole turn but the evaluation", f"{found['loop_ms']:.0f} ms", "")
+    table.add_row("ask and suggest", f"{steps['ask_ms']:.0f} ms", f"< {ASK_MS:g} ms")
+    table.add_row("in the driver, from told to the next evaluation", f"{steps['ask_in_loop_ms']:.0f} ms", "")
+    table.add_row("the driver's first ask", f"{steps['first_ask_in_loop_ms']:.0f} ms", "")
+    table.add_row("the driver's whole turn but the evaluation", f"{steps['loop_ms']:.0f} ms", "")
     console.print(table)
-    console.print(f"{N_PROFILED} turns of the driver, profiled:\n{found['profile']}", highlight=False)
+    console.print(f"{N_PROFILED} turns of the driver, profiled:\n{steps['profile']}", highlight=False)
 
 
 def main() -> None:
@@ -211,10 +211,10 @@ def main() -> None:
             console.print(f"{options.trials:,} trials stored in {time.perf_counter() - started:.0f} s")
         again = [sys.executable, __file__, "--resume", f"--folder={folder}", f"--asks={options.asks}"]
         done = subprocess.run([*again, f"--sampler={options.sampler}"], check=True, stdout=subprocess.PIPE, text=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    shown(found, console)
+    steps = json.loads(done.stdout.splitlines()[-1])
+    shown(steps, console)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    options.out.write_text(json.dumps(steps, indent=1) + "\n", encoding="utf-8")
     console.print(f"written to {options.out}")
 
 

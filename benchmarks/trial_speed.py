@@ -57,8 +57,8 @@ class Contender:
         """Run one batch untimed, and choose how many trials fill a block."""
         n = int(self.settings.get("trials_per_batch", 1))
         self.worker.ask(run=n, **self.settings)
-        one = self.worker.ask(run=n, **self.settings)["seconds"] / n
-        self.block = n * max(1, round(BLOCK_S / (one * n)))
+        seconds = self.worker.ask(run=n, **self.settings)["seconds"] / n
+        self.block = n * max(1, round(BLOCK_S / (seconds * n)))
 
     def run(self) -> None:
         """Run one timed block."""
@@ -135,7 +135,7 @@ def said(values: Sequence[float]) -> str:
 def tables(contenders: Sequence[Contender], threads: int) -> list[Table]:
     """One table of the peers and SABER measuring the same, one of SABER as it is by default."""
     peers = {contender.name: contender for contender in contenders if not contender.name.startswith("saber")}
-    made: list[Table] = []
+    drawn: list[Table] = []
     for what in ("same measurements", "defaults"):
         table = Table(title=f"{threads} thread{'s' if threads > 1 else ''}, SABER with {what}")
         for name in ("contender", "s a trial (median, range)", "trials/min", *(f"x {peer}" for peer in peers)):
@@ -144,19 +144,19 @@ def tables(contenders: Sequence[Contender], threads: int) -> list[Table]:
             if contender.name in peers or what in contender.name:
                 times = [said(ratios(peer, contender)) for peer in peers.values()]
                 table.add_row(contender.name, said(contender.seconds), f"{60 / median(contender.seconds):.1f}", *times)
-        made.append(table)
-    return made
+        drawn.append(table)
+    return drawn
 
 
 def verdicts(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
     """Each target with the ratio at the T that was fixed beforehand; without that T among the batches there is none."""
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     by_name = {contender.name: contender for contender in contenders}
     for (rounds, peer), target in TARGETS.items():
         name = f"saber, {rounds} round{'s' if rounds > 1 else ''}, same measurements, T = {JUDGED_T}"
         if peer in by_name and name in by_name:
             values = ratios(by_name[peer], by_name[name])
-            found.append(
+            rows.append(
                 {
                     "ours": name,
                     "peer": peer,
@@ -165,7 +165,7 @@ def verdicts(contenders: Sequence[Contender]) -> list[dict[str, Any]]:
                     "range": [min(values), max(values)],
                 }
             )
-    return found
+    return rows
 
 
 def measure(options: argparse.Namespace, threads: int, console: Console) -> dict[str, Any]:

@@ -82,12 +82,12 @@ def templated(tokenizer: Any, prompts: Sequence[str]) -> list[str]:
 @torch.no_grad()
 def collect(model: Any, tokenizer: Any, texts: Sequence[str], layers: Sequence[int]) -> Activations:
     """Last-token residuals of some layers, (n, d_model) each, by hooks."""
-    found: dict[int, list[torch.Tensor]] = {layer: [] for layer in layers}
+    rows: dict[int, list[torch.Tensor]] = {layer: [] for layer in layers}
 
     def keep(layer: int) -> Any:
         def hook(_module: Any, _input: Any, output: Any) -> None:
             hidden = output[0] if isinstance(output, tuple) else output
-            found[layer].append(hidden[:, -1, :].detach())
+            rows[layer].append(hidden[:, -1, :].detach())
 
         return hook
 
@@ -97,7 +97,7 @@ def collect(model: Any, tokenizer: Any, texts: Sequence[str], layers: Sequence[i
         model(**tokenizer(batch, return_tensors="pt", padding=True, truncation=True, max_length=MAX_LENGTH))
     for handle in handles:
         handle.remove()
-    return {layer: torch.cat(parts) for layer, parts in found.items()}
+    return {layer: torch.cat(parts) for layer, parts in rows.items()}
 
 
 def fisher(harmful: torch.Tensor, harmless: torch.Tensor) -> float:
@@ -110,11 +110,11 @@ def fisher(harmful: torch.Tensor, harmless: torch.Tensor) -> float:
 def directions_of(harmful: torch.Tensor, harmless: torch.Tensor) -> list[tuple[torch.Tensor, float]]:
     """(unit vector, Fisher ratio along it) of the paired difference's first right singular vectors."""
     _, _, rows = torch.linalg.svd(harmful - harmless, full_matrices=False)
-    found: list[tuple[torch.Tensor, float]] = []
+    directions: list[tuple[torch.Tensor, float]] = []
     for vector in rows[:N_DIRECTIONS]:
         h, s = harmful @ vector, harmless @ vector
-        found.append((vector, float((h.mean() - s.mean()) ** 2 / (h.var() + s.var() + 1e-8))))
-    return found
+        directions.append((vector, float((h.mean() - s.mean()) ** 2 / (h.var() + s.var() + 1e-8))))
+    return directions
 
 
 def capability_basis(activations: torch.Tensor) -> torch.Tensor:
@@ -211,13 +211,13 @@ class Recipe:
                 acts |= self.probe_again(model, tokenizer, selected)
                 ranked |= {layer: self.analyse(acts, layer) for layer in selected}
             pairs = [
-                (layer, *one)
+                (layer, *ranked_direction)
                 for layer in layers
                 if low <= layer <= high
-                for one in ranked[layer]
-                if one[2] <= THRESHOLD
+                for ranked_direction in ranked[layer]
+                if ranked_direction[2] <= THRESHOLD
             ]
-            pairs = sorted(pairs, key=lambda one: -one[2] * (1 - one[3]))[:top_k]
+            pairs = sorted(pairs, key=lambda ranked_direction: -ranked_direction[2] * (1 - ranked_direction[3]))[:top_k]
             if not pairs:
                 return n_done
             selected = sorted({pair[0] for pair in pairs})
@@ -238,9 +238,9 @@ class Recipe:
         """(vector, Fisher ratio, entanglement) of a layer's directions; the layer's own ratio is computed as well."""
         harmful, harmless = acts["harmful"][layer], acts["harmless"][layer]
         fisher(harmful, harmless)
-        found = directions_of(harmful, harmless)
-        rhos = entanglements([vector for vector, _ in found], acts["capability"][layer])
-        return [(vector, ratio, rho) for (vector, ratio), rho in zip(found, rhos, strict=True)]
+        directions = directions_of(harmful, harmless)
+        rhos = entanglements([vector for vector, _ in directions], acts["capability"][layer])
+        return [(vector, ratio, rho) for (vector, ratio), rho in zip(directions, rhos, strict=True)]
 
     def probe_again(self, model: Any, tokenizer: Any, layers: Sequence[int]) -> dict[str, Activations]:
         """Harmful and harmless activations of the model as edited so far."""
