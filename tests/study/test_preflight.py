@@ -221,3 +221,15 @@ def test_a_study_that_can_begin_passes(tmp_path: Path) -> None:
     assert len(ready.probes.harmful) == 8
     with pytest.raises(UserError, match="expected a space to search"):
         preflight(configured([f"study.dir={tmp_path}"]), searching=True)
+
+
+@pytest.mark.parametrize(
+    "where", ["edit.position=end_of_thought", "+space.edit.position={choices: [last, end_of_thought]}"]
+)
+@pytest.mark.parametrize("mode", ["off", "closed"])
+def test_no_thought_ends_where_none_is_let_begin(where: str, mode: str, tmp_path: Path) -> None:
+    said = run_here("sweep", words_in(tmp_path, where, f"model.thinking={mode}"), tmp_path)
+    assert said.status == 2
+    assert said.err.count("\n") == 1
+    assert f"expected a model that is to think, found model.thinking={mode}; set model.thinking=on" in said.err
+    assert not (tmp_path / "sweeps").exists()

@@ -76,7 +76,7 @@ def greedy(
             for row in group:
                 if not row.is_filler:
                     replies[t][row.prompt] = tuple(row.said)
-    return [[_cut(said, ends) for said in of] for of in replies]
+    return [[decoded(said, ends) for said in of] for of in replies]
 
 
 def end_tokens(adapter: Adapter) -> frozenset[int]:
@@ -95,6 +95,11 @@ def limits_of(adapter: Adapter, max_new_tokens: int, max_thinking_tokens: int) -
     return Limits(max_new_tokens, max_thinking_tokens, ThoughtReader(adapter.tokenizer, thinking))
 
 
+def decoded(said: Sequence[int], ends: frozenset[int]) -> Decoded:
+    """A reply of what was said, up to its end token."""
+    return Decoded(tuple(said[:-1]), said[-1]) if said and said[-1] in ends else Decoded(tuple(said), None)
+
+
 def _is_open(said: Sequence[int], ends: frozenset[int], limits: Limits) -> bool:
     return not (said and said[-1] in ends) and len(said) < limits.of(said)
 
@@ -105,8 +110,3 @@ def _filled(groups: Sequence[list[Row]]) -> list[list[Row]]:
     return [
         [*group, *(Row(row.prompt, [], row.limit, is_filler=True) for row in longest[len(group) :])] for group in groups
     ]
-
-
-def _cut(said: Sequence[int], ends: frozenset[int]) -> Decoded:
-    """What was said up to the end token."""
-    return Decoded(tuple(said[:-1]), said[-1]) if said and said[-1] in ends else Decoded(tuple(said), None)
