@@ -69,7 +69,7 @@ def test_a_slip_is_named_as_it_was_typed_with_what_was_meant(words: list[str], s
     with pytest.raises(UserError, match=re.escape(said)) as caught:
         read_words(words)
     assert "\n" not in str(caught.value)
-    assert "++" not in str(caught.value)
+    assert "++" not in str(caught.value).replace("found ++", "")
 
 
 @pytest.mark.parametrize("word", ["model.path=/m/a#b", "checkpoint=outputs/epoch=3", "model.path=it's", "point=a;b"])
@@ -117,6 +117,13 @@ def test_values_of_several_studies_pass_with_multirun() -> None:
         ("+edit=arditi", "expected one choice of edit, found two: leave out one, or the + before it"),
         ("study.sampler=tpee", "study.sampler: expected auto, gp, tpe, nsga2, random or the dotted path of an Optuna"),
         ("+sweep=a/b.yaml", "unknown sweep=a/b.yaml; there are chat,"),
+        ("evaluate.drift_kinds=[harmles]", "error: evaluate.drift_kinds.0: input should be 'harmful', 'harmless',"),
+        (
+            "space.edit.reach=[1,2]",
+            "space.edit.reach: expected names and values in braces, such as {a: 1}, found [1,2]",
+        ),
+        ("study.enqueue={a: 1}", "study.enqueue: expected a list in brackets, such as [a, b], found {a: 1}"),
+        ("space={}", "expected values, found space={}, which changes nothing; did you mean '~space'?"),
         ("splits=tune", "splits: expected a list in brackets, such as [a, b], found 'tune'"),
         ("space.launch=3", "expected {low, high, step|log} or {choices}, found 3"),
         ("+study.ridge=3", "unknown key study.ridge; did you mean edit.inputs.ridge=3?"),

@@ -134,7 +134,7 @@ def test_a_metric_without_prompts_is_named(metric: str, said: str, tmp_path: Pat
         ("study.sampler=os.path", "expected a subclass of optuna.samplers.BaseSampler at os.path, found"),
         (
             "study.sampler_arguments={population: 3}",
-            "are for a sampler named by its dotted path, found study.sampler=auto",
+            "are for a sampler named by its dotted path, found study.sampler=tpe",
         ),
         ("study.storage=nonsense", "study.storage: expected the URL of a database, such as sqlite:///FILE or"),
         ("study.storage='postgres://u:geheim1234@h/d'", "expected the URL of a database"),
