@@ -29,7 +29,7 @@ from saber.study.named_places import check_model_path, check_web_address
 from saber.study.probed_base import check_positions
 from saber.study.probed_inputs import possible_edits
 from saber.study.search.space import Knob, parse_space, probe_sizes
-from saber.study.search_checks import KNOWN, Findings, check_metric_names, check_search, named_metrics
+from saber.study.search_checks import KNOWN, Findings, check_metric_names, check_search, idle_words, named_metrics
 from saber.types import ProbeSet, Split, SplitName
 from saber.vocabulary import PromptKind
 
@@ -83,6 +83,8 @@ def preflight(config: Config, *, searching: bool, say: Say = lambda _: None) -> 
         check_positions(config, knobs)
     if searching:
         check_search(config, knobs, found)
+        for line in idle_words(config, knobs or ()):
+            say(f"warning: {line}")
     with found:
         marker_words(config.evaluate)
     with found:
