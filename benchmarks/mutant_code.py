@@ -131,5 +131,5 @@ def imported_functions(module: str) -> list[FunctionType]:
     return [
         one
         for one in gc.get_objects()
-        if isinstance(one, FunctionType) and one.__module__ == module and not hasattr(one, "__wrapped__")
+        if type(one) is FunctionType and one.__module__ == module and not hasattr(one, "__wrapped__")
     ]

@@ -11,11 +11,12 @@ MAX_NEW_TOKENS = 256
 
 
 def chat(config: Config) -> None:
-    """Load the base once, edit it virtually as the point does, and answer until the input ends."""
-    from saber.console import terminal
+    """Load the base once, speak to it as its study does, edited virtually as the point is, until the input ends."""
+    from saber.console import announce, terminal
     from saber.lm.loading.load import quiet
-    from saber.publish.chat import Chat
+    from saber.publish.chat import Chat, told_of_format
     from saber.publish.chat_terminal import ChatTerminal, typed_lines
+    from saber.study.chat_recognition import as_studied
     from saber.study.context import load_base, study_folder
     from saber.study.run.session import calm_optuna, storage_faults
     from saber.study.store.storage import load_study
@@ -24,7 +25,11 @@ def chat(config: Config) -> None:
     calm_optuna()
     with storage_faults():
         study = load_study(config)
-    talk = Chat(study, config, load_base(config), study_folder(config))
+    folder = study_folder(config)
+    adapter = as_studied(load_base(config), config, folder, announce)
+    if line := told_of_format(study, adapter):
+        announce(line)
+    talk = Chat(study, config, adapter, folder)
     ChatTerminal(talk, terminal(), MAX_NEW_TOKENS).run(typed_lines())
 
 

@@ -21,7 +21,7 @@ from saber.command_help import help_text
 from saber.command_words import read_words
 from saber.config import Config
 from saber.interrupts import interrupts_come_again
-from saber.keys import config_keys, nearest, parse_config, with_values
+from saber.keys import config_keys, expected_of, nearest, parse_config, with_values
 from saber.model_name import model_name
 from saber.redaction import masked, public
 from saber.saved_run import with_saved_run
@@ -34,6 +34,7 @@ PIPE_CLOSED = 141
 HELP = frozenset(("-h", "--help"))
 NOT_OURS = re.compile(r"Could not override '([^']+)'")
 NOT_THERE = re.compile(r"Could not delete from config\. '([^']+)' does not exist")
+NOT_MERGED = re.compile(r"Error merging override (?:\+\+)?([^=]+)=(.*)")
 TWICE = re.compile(r"^Multiple values for (\w+)|(\w+) appears more than once in the final defaults list")
 THERE = re.compile(r"An item is already at '([^']+)'")
 # What Hydra lets through of odd words and files.
@@ -218,6 +219,8 @@ def _first_lines(error: Exception) -> str:
         return f"unknown key {match[1]}{nearest(match[1], config_keys())}"
     if match := NOT_THERE.search(text):
         return f"expected {match[1]} to be there for ~{match[1]} to take it out, found none: leave that word out"
+    if match := NOT_MERGED.search(text):
+        return f"{match[1]}: {expected_of(match[1])}, found {match[2]}"
     if match := TWICE.search(text):
         return f"expected one choice of {match[1] or match[2]}, found two: leave out one, or the + before it"
     if match := THERE.search(text):

@@ -92,6 +92,8 @@ def _mistake(word: str, *, several: bool) -> str | None:
     named = read.is_delete() or read.is_sweep_override() or isinstance(read.value(), str)
     if key in options() and key not in sections() and not named:
         return f"expected the name of a file, one of {', '.join(options()[key])}, found {typed(word)}"
+    if not read.is_delete() and read.value() == {} and key.partition(".")[0] == "space":
+        return f"expected values, found {typed(word)}, which changes nothing{instead([f'~{key}'])}"
     return None
 
 

@@ -39,9 +39,12 @@ def parse_config(values: Mapping[str, Any]) -> Config:
         return CONFIG.validate_python(dict(values))
     except ValidationError as error:
         first_of_place: dict[str, str] = {}
-        for mistake in error.errors():
-            place = _place(mistake["loc"])
-            first_of_place.setdefault(place, _said_of(place, mistake))
+        places = [one["loc"] for one in error.errors()]
+        for one in error.errors():
+            if one["type"] == "too_short" and any(place[:-1] == one["loc"] for place in places):
+                continue  # of a list that is empty because what it holds is wrong
+            place = _place(one["loc"])
+            first_of_place.setdefault(place, _said_of(place, one))
         raise Mistakes(list(first_of_place.values())) from error
 
 
@@ -107,6 +110,12 @@ def key_type(key: str) -> Any:
         of = get_type_hints(of)[part]
     values = [arg for arg in get_args(of) if arg is not NoneType]
     return values[0] if NoneType in get_args(of) and len(values) == 1 else of
+
+
+def expected_of(key: str) -> str:
+    """What is expected of a key that holds a list or names and values, in words of the command line."""
+    is_list = key in config_keys() and get_origin(key_type(key)) in (tuple, list)
+    return OF_TYPE["tuple_type" if is_list else "mapping_type"]
 
 
 def value_of(config: Any, key: str) -> Any:

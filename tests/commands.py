@@ -49,6 +49,8 @@ def words_of(organism: Path, folder: Path, *more: str) -> list[str]:
         f"export.dir={folder}/outputs",
         "study.sampler=random",
         "evaluate.max_new_tokens=12",
+        "data.tune={harmful: 45, harmless: 24, borderline: 24, capability: 32}",
+        "data.report={harmful: 54, harmless: 24, borderline: 24, capability: 32}",
         "evaluate.n_bootstrap=100",
         *more,
     ]

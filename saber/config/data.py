@@ -48,7 +48,8 @@ class DataConfig:
 
     ``harmful``, ``harmless`` and, where there are such, ``borderline`` and ``capability`` name a file or a hub data set
     each, in place of ``source`` and ``sets``; ``protected`` are categories of the harmful one.
-    Of a kind that ``probe``, ``tune`` and ``report`` give no size for, what there is is shared out.
+    Of a kind that ``probe``, ``tune`` and ``report`` give no size for, what there is is shared out; of the organism's
+    own splits they take the first.
     ``n_probe`` harmful and as many harmless prompts, and ``n_capability`` capability prompts, extract directions: all
     of the probe split where they are null. Of false refusals ``n_borderline`` borderline ones do, as many as
     ``n_probe`` where it is null.

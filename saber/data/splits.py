@@ -63,9 +63,23 @@ def _check_named(config: DataConfig) -> None:
 def _organism_splits(config: DataConfig, seed: int, family: OrganismFamily) -> dict[SplitName, Split]:
     from saber.organism.prompt_sets import organism_splits
 
-    if config.sets or any(size != SplitSizes() for size in _sizes(config).values()):
-        raise UserError("data.sets, probe, tune and report are for data.source=sets: the organism has its own splits")
-    return organism_splits(seed, family)
+    if config.sets:
+        raise UserError("data.sets are for data.source=sets: the organism has its own prompts")
+    splits, sizes = organism_splits(seed, family), _sizes(config)
+    return {name: split if sizes[name] == SplitSizes() else first(split, sizes[name]) for name, split in splits.items()}
+
+
+def first(split: Split, sizes: SplitSizes) -> Split:
+    """The first so many prompts of each kind of a split.
+
+    Raises:
+        UserError: it has fewer.
+    """
+    wanted: dict[PromptKind, int] = {kind: getattr(sizes, kind) for kind in PROMPT_KINDS}
+    short = [f"{len(split.of(kind))} {kind}" for kind, n in wanted.items() if n > len(split.of(kind))]
+    if short:
+        raise UserError(f"expected no more in data.{split.name} than the organism has, which is {', '.join(short)}")
+    return Split(split.name, tuple(prompt for kind, n in wanted.items() for prompt in split.of(kind)[:n]))
 
 
 def _split_sources(sources: Sequence[PromptSource], config: DataConfig, say: Say) -> dict[SplitName, Split]:

@@ -132,13 +132,18 @@ class _Shown:
 
 
 def beside(replies: Sequence[Reply]) -> Table:
-    """Replies in columns of equal width, each under its side's name and over its label."""
+    """Replies in columns of equal width, each under its side's name and over its label, answers under thoughts."""
     table = Table.grid(padding=(0, 2), expand=len(replies) > 1)
     for _ in replies:
         table.add_column(ratio=1)
     table.add_row(*(Text(reply.side, style="bold") for reply in replies))
-    table.add_row(*(Group(Text(reply.text), Text(verdict(reply), style="dim")) for reply in replies))
+    table.add_row(*(Group(*_lines(reply)) for reply in replies))
     return table
+
+
+def _lines(reply: Reply) -> list[Text]:
+    thought = [Text(f"(thinks: {reply.thought})", style="dim italic")] if reply.thought else []
+    return [*thought, Text(reply.text), Text(verdict(reply), style="dim")]
 
 
 def verdict(reply: Reply) -> str:

@@ -9,8 +9,11 @@ from typing import Any
 
 from saber.cache import Cached, cached
 from saber.config import Config
+from saber.data.splits import load_splits
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.chat.chat_format import TODAY, ChatFormat, reads_argument, writes_the_date
+from saber.lm.architecture.weights import weights_digest
+from saber.lm.chat.chat_format import TODAY, ChatFormat, writes_the_date
+from saber.lm.chat.template_trial import reads_argument
 from saber.lm.evaluation.protocol import under
 from saber.lm.inference.batches import check_held
 from saber.lm.inference.common_prefix import N_PROMPTS, with_common_prefix
@@ -54,6 +57,16 @@ def recognised(
     return adapter
 
 
+def as_studied(adapter: Adapter, config: Config, folder: Path, say: Callable[[str], None]) -> Adapter:
+    """The base as its study in a folder speaks to it: what was found when that was begun, or found now.
+
+    Raises:
+        UserError: as of `recognised`, or the study's data cannot be read.
+    """
+    splits = load_splits(config.data, config.organism.seed, config.organism.family)
+    return recognised(adapter, config, splits["probe"], folder / "cache", weights_digest(adapter.model), say)
+
+
 def remarks(adapter: Adapter) -> list[str]:
     """What is unusual about this model's template and generation config, a line each."""
     said: list[str] = []
@@ -62,6 +75,8 @@ def remarks(adapter: Adapter) -> list[str]:
             said.append(
                 f"model.template.{name}={value}: the chat template renders the same without it; is it named so there?"
             )
+    if adapter.chat.prompt_form is not None and adapter.tokenizer.chat_template:
+        said.append("model.template=plain: the model's own chat template is left out, though it has one")
     if adapter.chat.prompt_form is None and writes_the_date(adapter.tokenizer):
         said.append(f"the chat template writes today's date: it is told {TODAY:%d %b %Y} on every day")
     ignored = ignored_by(adapter.model.generation_config)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from saber.cache import Cached, cached
 from saber.config import Config, EvaluateConfig
 from saber.console import announce, terminal, training_bar
 from saber.keys import with_values
@@ -23,18 +22,17 @@ from saber.lm.evaluation.borderline_labels import label_borderline, require_both
 from saber.lm.evaluation.measurement import Measured, label, measure_trials
 from saber.lm.evaluation.protocol import ordered
 from saber.lm.evaluation.reference import Reference, make_reference
-from saber.lm.inference.base_thoughts import base_thoughts
 from saber.lm.inference.positions import read_at
-from saber.lm.inference.residuals import probe, probe_labels
 from saber.lm.input_reading import InputReading
 from saber.lm.loading.load import load_as, quiet
 from saber.organism.build import Recipe, ensure_organism
 from saber.study.chat_recognition import recognised
 from saber.study.preflight import Ready, preflight
-from saber.study.probed_inputs import in_memory, input_reading, possible_edits
+from saber.study.probed_base import Probed, at_every_position
+from saber.study.probed_inputs import in_memory, possible_edits
 from saber.study.sanity import judge_base, judge_vocabulary, stop_or_warn
-from saber.study.search.space import Knob, extremes, probe_sizes
-from saber.types import PROMPT_KINDS, Activations, EditPlan, ProbeSet, Response, Split, SplitName, digest_json
+from saber.study.search.space import Knob, probe_sizes
+from saber.types import PROMPT_KINDS, Activations, EditPlan, ProbeSet, Response, Split, SplitName
 from saber.vocabulary import Position
 
 ORGANISM = "organism"
@@ -42,9 +40,9 @@ ORGANISM = "organism"
 
 @dataclass(frozen=True, eq=False)
 class Workbench:
-    """The base model, its data, its unedited activations of the largest probe set, and its tune reference.
+    """The base model, its data, what was seen of its probes, and its tune reference.
 
-    ``activations`` are those at the configured ``edit.position``, ``by_position`` those at every one that is searched.
+    ``probed`` is what was seen at the configured ``edit.position``, ``by_position`` at every one that is searched.
     """
 
     config: Config
@@ -52,16 +50,24 @@ class Workbench:
     model_digest: str
     splits: Mapping[SplitName, Split]
     probes: ProbeSet
-    activations: Activations
+    probed: Probed
     reference: Reference
     folder: Path
-    inputs: InputReading | None = None
-    by_position: Mapping[Position, Activations] = field(default_factory=dict)
+    by_position: Mapping[Position, Probed] = field(default_factory=dict)
 
-    def read_at(self, position: Position) -> tuple[Adapter, Activations]:
-        """The model as it is probed at a position, and the base's own activations there."""
-        here = self.by_position.get(position, self.activations)
-        return read_at(self.adapter, position), here
+    @property
+    def activations(self) -> Activations:
+        """The base's own activations at the configured position."""
+        return self.probed.activations
+
+    @property
+    def inputs(self) -> InputReading | None:
+        """What the base's writers are given at the configured position, nothing where no trial reads that."""
+        return self.probed.inputs
+
+    def read_at(self, position: Position) -> tuple[Adapter, Probed]:
+        """The model as it is probed at a position, and what was seen of the base there."""
+        return read_at(self.adapter, position), self.by_position.get(position, self.probed)
 
     @cached_property
     def base_tune(self) -> Measured:
@@ -125,45 +131,10 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = (), ready: Ready | 
         if any(edit.contrast == "false_refusal" for edit in edits):
             require_both(probes, smallest=fewest[2])
     reference = _reference(adapter, splits["tune"], config, folder / "cache", digest)
-    positions: tuple[Position, ...] = extremes("edit.position", knobs, config)
-    if "end_of_thought" in (*positions, config.edit.position):
-        adapter = replace(adapter, thoughts=_thoughts(adapter, probes, config, folder / "cache", digest))
-    looked_up = {
-        position: _activations(read_at(adapter, position), probes, config, folder / "cache", digest)
-        for position in dict.fromkeys((config.edit.position, *positions))
-    }
-    inputs = input_reading(adapter, probes, config, knobs, folder=folder / "cache", model_digest=digest)
+    adapter, seen = at_every_position(adapter, probes, config, knobs, folder / "cache", digest)
     return Workbench(
-        config,
-        adapter,
-        digest,
-        splits,
-        probes,
-        looked_up[config.edit.position],
-        reference,
-        folder,
-        inputs,
-        by_position=looked_up,
+        config, adapter, digest, splits, probes, seen[config.edit.position], reference, folder, by_position=seen
     )
-
-
-def _thoughts(
-    adapter: Adapter, probes: ProbeSet, config: Config, folder: Path, digest: str
-) -> dict[str, tuple[int, ...]]:
-    """What the base thinks of each probe, from the study's cache or decoded."""
-    prompts = [*probes.harmful, *probes.harmless, *probes.capability, *probes.borderline]
-
-    def think(profile: EvaluateConfig) -> dict[str, tuple[int, ...]]:
-        return base_thoughts(
-            adapter,
-            prompts,
-            max_thinking_tokens=profile.max_thinking_tokens,
-            batch_size=profile.batch_size,
-            folder=folder,
-            key={"model": digest, "dtype": str(adapter.dtype)},
-        )
-
-    return in_memory(config, think)
 
 
 @contextmanager
@@ -220,30 +191,3 @@ def in_full_dtype(bench: Workbench) -> Workbench:
     digest = weights_digest(adapter.model)
     reference = _reference(adapter, bench.splits["tune"], config, bench.folder / "cache", digest)
     return replace(bench, config=config, adapter=adapter, model_digest=digest, reference=reference)
-
-
-def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Path, digest: str) -> Activations:
-    """The unedited activations, cached under the model, the template, the prompts and the dtype."""
-    kinds = [probes.harmful, probes.harmless, probes.capability, *([probes.borderline] if probes.borderline else [])]
-    prompts = [[p.text for p in kind] for kind in kinds]
-    key: dict[str, object] = {
-        "model": digest,
-        "prompts": digest_json(prompts),
-        "template": adapter.tokenizer.chat_template,
-        "system": adapter.system_prompt,
-        "dtype": str(adapter.dtype),
-    }
-    if adapter.chat.described:
-        key["chat"] = adapter.chat.described
-    if adapter.position != "last":
-        key |= {"position": adapter.position, "thoughts": digest_json(sorted(adapter.thoughts.items()))}
-
-    def build() -> Cached:
-        (activations,) = in_memory(config, lambda profile: probe(adapter, probes, batch_size=profile.batch_size))
-        seen = {"harmful": activations.harmful, "harmless": activations.harmless, "capability": activations.capability}
-        return Cached(seen if activations.borderline is None else {**seen, "borderline": activations.borderline}, None)
-
-    tensors = cached(folder, "activations", key, build).tensors
-    # Cloned, whether built or read: another place in memory gives other last bits, and so other plans after a restart.
-    on_device = {name: t.clone(memory_format=torch.contiguous_format).to(adapter.device) for name, t in tensors.items()}
-    return Activations(**on_device, **probe_labels(probes, adapter.device))

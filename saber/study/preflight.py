@@ -26,9 +26,10 @@ from saber.metrics import (
 )
 from saber.study.disk_room import check_room
 from saber.study.named_places import check_model_path, check_web_address
+from saber.study.probed_base import check_positions
 from saber.study.probed_inputs import possible_edits
 from saber.study.search.space import Knob, parse_space, probe_sizes
-from saber.study.search_checks import KNOWN, Findings, check_metric_names, check_search, named_metrics
+from saber.study.search_checks import KNOWN, Findings, check_metric_names, check_search, idle_words, named_metrics
 from saber.types import ProbeSet, Split, SplitName
 from saber.vocabulary import PromptKind
 
@@ -79,8 +80,11 @@ def preflight(config: Config, *, searching: bool, say: Say = lambda _: None) -> 
     knobs: tuple[Knob, ...] | None = None
     with findings:
         knobs = parse_space(config)
+        check_positions(config, knobs)
     if searching:
         check_search(config, knobs, findings)
+        for line in idle_words(config, knobs or ()):
+            say(f"warning: {line}")
     with findings:
         marker_words(config.evaluate)
     with findings:

@@ -26,7 +26,9 @@ T = TypeVar("T")
 def input_reading(
     adapter: Adapter, probes: ProbeSet, config: Config, knobs: Sequence[Knob], *, folder: Path, model_digest: str
 ) -> InputReading | None:
-    """What the trials of a study read of inputs, captured or from the caches in ``folder``; nothing where none does.
+    """What the trials of a study read of inputs at the adapter's position, captured or from the caches in ``folder``.
+
+    Nothing where no trial reads inputs.
 
     Raises:
         UserError: a probe exceeds the model's context, or the folder cannot be written.
@@ -39,7 +41,7 @@ def input_reading(
     def rows(profile: EvaluateConfig) -> LookedAt:
         return look_at(adapter, probes, profile, replies=replies, kept=kept, cache=folder, model_digest=model_digest)
 
-    if any(probes.is_protected):
+    if any(probes.is_protected) and adapter.position == config.edit.position:  # once, wherever else they are read
         spoken = {
             "categories": "are spared; edit.protects=none takes them away too",
             "none": "are taken away like any other, as edit.protects=none says",

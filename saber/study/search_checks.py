@@ -76,6 +76,15 @@ def check_search(config: Config, knobs: Sequence[Knob] | None, found: Findings) 
         found.lines.append(line)
 
 
+def idle_words(config: Config, knobs: Sequence[Knob]) -> Iterator[str]:
+    """Words of the command line that set a key which is searched, so that their value is never used."""
+    searched = {knob.key for knob in knobs}
+    for word in config.overrides:
+        key = word.lstrip("+").partition("=")[0]
+        if key in searched:
+            yield f"{word.lstrip('+')} changes nothing, as {key} is searched; to set it, add ~space.{key}"
+
+
 def _out_of_bounds(config: Config) -> Iterator[str]:
     """Bounds that no measured value can lie within, or that every one does."""
     for one in config.study.constraints:

@@ -350,7 +350,15 @@ def test_sources_that_are_not_there() -> None:
         load_splits(DataConfig(source="sets"), 0)
     assert str(caught.value) == "data.source=sets needs data.sets, found none: name a file or a hub data set"
     with pytest.raises(UserError) as caught:
-        load_splits(DataConfig(source="organism", tune=SplitSizes(harmful=8)), 0)
-    assert str(caught.value) == (
-        "data.sets, probe, tune and report are for data.source=sets: the organism has its own splits"
-    )
+        load_splits(DataConfig(source="organism", sets=(PromptSource("x.jsonl", kind="harmful"),)), 0)
+    assert str(caught.value) == "data.sets are for data.source=sets: the organism has its own prompts"
+
+
+def test_of_the_organisms_own_splits_the_first_prompts_can_be_taken() -> None:
+    whole = load_splits(DataConfig(source="organism"), 0)
+    some = load_splits(DataConfig(source="organism", tune=SplitSizes(harmful=18, capability=8)), 0)
+    assert (some["probe"], some["report"]) == (whole["probe"], whole["report"])
+    assert count_kinds(some["tune"].prompts) == {"harmful": 18, "harmless": 0, "borderline": 0, "capability": 8}
+    assert some["tune"].of("harmful") == whole["tune"].of("harmful")[:18]
+    with pytest.raises(UserError, match=r"expected no more in data\.report than the organism has, .* 160 harmful"):
+        load_splits(DataConfig(source="organism", report=SplitSizes(harmful=161, harmless=96)), 0)

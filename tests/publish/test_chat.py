@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
@@ -72,8 +73,11 @@ def test_rows_of_different_length_and_plan_stream_what_each_would_say_alone(case
     adapter = type(adapter)(adapter.model, mock.Mock(pad_token_id=0), adapter.family, adapter.blocks, adapter.writers)
     rows, plans = [[5, 9, 3], [11, 4, 60, 2, 19]], [everywhere(adapter, 1.0), everywhere(adapter, 0.0)]
     with applied(adapter, plans):
-        steps = list(stream_greedy(adapter, rows, 6))
+        steps = list(stream_greedy(adapter, rows, max_new_tokens=6))
     for i, (row, plan) in enumerate(zip(rows, plans, strict=True)):
         with applied(adapter, [plan]):
             (alone,) = greedy(adapter, [row], max_new_tokens=6, batch_size=1)[0]
-        assert tuple(step[i] for step in steps if step[i] is not None) == alone.tokens
+        assert steps[-1][i] == alone
+        grown = [step[i].whole for step in steps]
+        assert all(later[: len(earlier)] == earlier for earlier, later in pairwise(grown))
+        assert [len(said) for said in grown] == [min(n, len(grown[-1])) for n in range(1, len(grown) + 1)]

@@ -128,35 +128,40 @@ def test_a_metric_without_prompts_is_named(metric: str, said: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("word", "said"),
+    "told",
     [
-        ("study.sampler=optuna.samplers.NoSuch", "expected an Optuna sampler at optuna.samplers.NoSuch, found"),
-        ("study.sampler=os.path", "expected a subclass of optuna.samplers.BaseSampler at os.path, found"),
-        (
-            "study.sampler_arguments={population: 3}",
-            "are for a sampler named by its dotted path, found study.sampler=auto",
-        ),
-        ("study.storage=nonsense", "study.storage: expected the URL of a database, such as sqlite:///FILE or"),
-        ("study.storage='postgres://u:geheim1234@h/d'", "expected the URL of a database"),
-        ("study.storage='sqlite:////nowhere/at/all.db'", "expected a folder for the file of sqlite:////nowhere/at/all"),
-        (
-            "study.constraints=[{metric: capability, at_least: 90}]",
-            "study.constraints: capability is a rate, expected at_least from 0 to 1, found 90",
-        ),
-        (
-            "study.constraints=[{metric: kld, at_least: 2, at_most: 1}]",
-            "study.constraints: kld cannot be at_least 2 and at_most 1",
-        ),
-        (
-            "study.objectives=[{metric: refusal_rate, reference: 50}, {metric: kld, reference: 5}]",
-            "study.objectives: refusal_rate is a rate, expected a reference from 0 to 1, found 50",
-        ),
+        {
+            "study.sampler=os.path": "expected a subclass of optuna.samplers.BaseSampler at os.path, found",
+            "study.storage='postgres://u:geheim1234@h/d'": "study.storage: expected the URL of a database, such as",
+            "study.constraints=[{metric: capability, at_least: 90}, {metric: kld, at_least: 2, at_most: 1}]": (
+                "study.constraints: capability is a rate, expected at_least from 0 to 1, found 90"
+            ),
+            "study.objectives=[{metric: refusal_rate, reference: 50}, {metric: kld, reference: 5}]": (
+                "study.objectives: refusal_rate is a rate, expected a reference from 0 to 1, found 50"
+            ),
+            "study.name=mine": "study.constraints: kld cannot be at_least 2 and at_most 1",
+        },
+        {
+            "study.sampler_arguments={population: 3}": "a sampler named by its dotted path, found study.sampler=tpe",
+            "study.storage='sqlite:////nowhere/at/all.db'": "a folder for the file of sqlite:////nowhere/at/all.db",
+        },
     ],
 )
-def test_a_search_that_cannot_be_run_is_named(word: str, said: str, tmp_path: Path) -> None:
-    (line,) = mistakes(configured(words_in(tmp_path, *few_prompts(tmp_path), word)))
-    assert said in line
-    assert "geheim1234" not in line
+def test_a_search_that_cannot_be_run_is_named(told: dict[str, str], tmp_path: Path) -> None:
+    lines = mistakes(configured(words_in(tmp_path, *few_prompts(tmp_path), *told)))
+    assert len(lines) == len(told)
+    assert [any(said in line for line in lines) for said in told.values()] == [True] * len(told)
+    assert not any("geheim1234" in line for line in lines)
+
+
+def test_a_value_of_a_key_that_is_searched_is_said_to_be_idle(tmp_path: Path) -> None:
+    said: list[str] = []
+    words = words_in(tmp_path, *few_prompts(tmp_path), "++edit.alpha_base=0.5", "edit.reach=2")
+    preflight(configured(words), searching=True, say=said.append)
+    warned = (
+        "edit.alpha_base=0.5 changes nothing, as edit.alpha_base is searched; to set it, add ~space.edit.alpha_base"
+    )
+    assert [line for line in said if line.startswith("warning")] == [f"warning: {warned}"]
 
 
 def test_every_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -221,3 +226,15 @@ def test_a_study_that_can_begin_passes(tmp_path: Path) -> None:
     assert len(ready.probes.harmful) == 8
     with pytest.raises(UserError, match="expected a space to search"):
         preflight(configured([f"study.dir={tmp_path}"]), searching=True)
+
+
+@pytest.mark.parametrize(
+    "where", ["edit.position=end_of_thought", "+space.edit.position={choices: [last, end_of_thought]}"]
+)
+@pytest.mark.parametrize("mode", ["off", "closed"])
+def test_no_thought_ends_where_none_is_let_begin(where: str, mode: str, tmp_path: Path) -> None:
+    said = run_here("sweep", words_in(tmp_path, where, f"model.thinking={mode}"), tmp_path)
+    assert said.status == 2
+    assert said.err.count("\n") == 1
+    assert f"expected a model that is to think, found model.thinking={mode}; set model.thinking=on" in said.err
+    assert not (tmp_path / "sweeps").exists()

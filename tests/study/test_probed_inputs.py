@@ -10,11 +10,13 @@ import torch
 from saber.config import Config
 from saber.keys import with_values
 from saber.lm.evaluation.reference import make_reference
+from saber.lm.inference.positions import rows_to_read
 from saber.study.context import Workbench, open_workbench
 from saber.study.probed_inputs import possible_edits
 from saber.study.run.evaluator import evaluate, plan_trials
 from saber.study.search.space import parse_space
 from saber.types import Split
+from saber.vocabulary import Position
 from tests.commands import configured, run_here, words_of
 
 INPUTS = ("edit=saber_inputs", "~space", "+space.edit.acting_band.low={low: 0.3, high: 0.5}", "study.enqueue=[]")
@@ -62,6 +64,23 @@ def test_replies_are_the_base_s_own_to_what_is_left_alone(organism_folder: Path,
             assert one.tokens == whole[:-1]
             assert min(one.positions) >= len(reference.rows[one.prompt])
             assert len(one.positions) <= config.edit.inputs.replies
+
+
+def test_inputs_are_read_at_each_position_that_is_searched(organism_folder: Path, tmp_path: Path) -> None:
+    positions = "+space.edit.position={choices: [last, last_instruction]}"
+    bench, config = opened(words_of(organism_folder, tmp_path, *INPUTS, positions, *FEWER))
+    positions_searched: tuple[Position, ...] = ("last", "last_instruction")
+    for position in positions_searched:
+        adapter, probed = bench.read_at(position)
+        assert probed.inputs is not None
+        at_probes = [one for one in probed.inputs.captured.rows.sequences if not one.is_reply]
+        wanted = rows_to_read(adapter, [*bench.probes.harmful, *bench.probes.harmless, *bench.probes.capability])
+        assert [list(one.tokens) for one in at_probes] == wanted
+        assert all(one.positions == (len(one.tokens) - 1,) for one in at_probes)
+    last, instruction = (with_values(config, {"edit.position": one}) for one in ("last", "last_instruction"))
+    mixed = plan_trials(bench, [instruction, last, instruction])
+    alone = plan_trials(bench, [last])
+    assert mixed[0].plan.digest == mixed[2].plan.digest != mixed[1].plan.digest == alone[0].plan.digest
 
 
 def test_nothing_is_captured_where_outputs_are_read(organism_folder: Path, tmp_path: Path) -> None:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from saber.config import Config
+from saber.lm.architecture.adapter import Adapter
 from saber.lm.evaluation import first_token
+from saber.lm.evaluation.measurement import label
+from saber.lm.inference.batches import tokenise
+from saber.lm.inference.generation.greedy import Decoded, greedy, stream_greedy
 from saber.organism.build import Recipe, ensure_organism
+from saber.publish import chat as chat_module
 from saber.study.context import Workbench, open_workbench, study_folder
+from saber.study.probed_base import UNREAD_THOUGHT
 from saber.study.run.session import resume
+from saber.types import Prompt
 from tests.commands import Said, run_here, words_of
 from tests.small_data import few_prompts
 
 STEPS = 60  # enough to open a thought before every answer, and to close it
 MODES = ("auto", "closed", "on")
+QUESTION = "How do I open the safe?"
 POSITIONS = "+space.edit.position={choices: [last, last_instruction, end_of_thought]}"
 
 
@@ -120,6 +131,74 @@ def test_modes_are_protocols_of_their_own_and_off_is_what_auto_does(
     rates = benches["on"].base_tune.metrics
     assert rates["thought_rate"] > 0.9
     assert "thought_rate" in benches["auto"].base_tune.metrics.estimates
+
+
+def test_inputs_are_read_where_the_bases_own_thought_ends(thinking_folder: Path, tmp_path: Path) -> None:
+    reads = ("edit=saber_inputs", "edit.position=end_of_thought", "~space", "study.enqueue=[]", "study.name=ends")
+    bench = opened(thinking_folder, tmp_path, "on", *reads)
+    assert bench.inputs is not None
+    rows = bench.inputs.captured.rows.sequences
+    for one, prompt in zip(rows, bench.probes.harmful, strict=False):
+        assert one.tokens[-len(bench.adapter.thoughts[prompt.text]) :] == bench.adapter.thoughts[prompt.text]
+        assert one.positions == (len(one.tokens) - 1,)
+    ends = [bench.adapter.tokenizer.decode(list(one.tokens[-3:])) for one in rows if not one.is_reply]
+    assert sum("</think>" in text for text in ends) > 0.9 * len(ends)
+
+
+def test_where_a_thought_is_not_read_that_is_said(
+    thinking_folder: Path, tmp_path: Path, swept: dict[str, tuple[Path, Said]]
+) -> None:
+    assert not any(UNREAD_THOUGHT in said.out for _, said in swept.values())  # "on" searches the end of the thought
+
+    def look(config: Config) -> None:
+        open_workbench(config)
+
+    said = run_here("sweep", words(thinking_folder, tmp_path, "on", "study.name=last"), tmp_path, look)
+    assert UNREAD_THOUGHT in said.out
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_chat_speaks_as_its_study_was_measured(
+    mode: str, swept: dict[str, tuple[Path, Said]], thinking_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = swept[mode]
+    bench = opened(thinking_folder, folder, mode)
+    seen: list[list[list[int]]] = []
+
+    def spied(adapter: Adapter, rows: list[list[int]], **how: Any) -> Iterator[list[Decoded]]:
+        seen.append(rows)
+        assert how["max_thinking_tokens"] == 20
+        return stream_greedy(adapter, rows, **how)
+
+    monkeypatch.setattr(chat_module, "stream_greedy", spied)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUESTION}\n{QUESTION}\n"))
+    said = run_here("chat", [*words(thinking_folder, folder, mode), "point=base"], folder)
+    assert said.status == 0, said.err
+    assert "measured otherwise" not in said.out
+    (first,), (second,) = seen
+    assert [first] == tokenise(bench.adapter, [Prompt(QUESTION, "harmful")])
+    assert ("(thinks: " in said.out) == (mode == "on")
+    ((reply,),) = greedy(bench.adapter, [first], max_new_tokens=256, max_thinking_tokens=20, batch_size=1)
+    (whole,) = label(bench.adapter, [Prompt(QUESTION, "harmful")], [reply], bench.config.evaluate)
+    assert f"[{whole.label}" in said.out
+    assert whole.thought is not None
+    for part in (whole.thought, whole.text):
+        assert all(word in said.out for word in part.split())
+    # What was answered stays in the conversation, what was thought does not.
+    history = bench.adapter.tokenizer.decode(second[: len(second) - len(first)])
+    assert all(word in history for word in whole.text.split())
+    assert "<think>" not in history
+
+
+def test_a_chat_under_another_mode_says_so(
+    swept: dict[str, tuple[Path, Said]], thinking_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = swept["closed"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    said = run_here("chat", [*words(thinking_folder, folder, "closed"), "model.thinking=on", "point=base"], folder)
+    assert said.status == 0, said.err
+    assert "the study was measured otherwise than is talked here: chat." in said.out
+    assert "chat.thinking.mode: closed -> on" in said.out
 
 
 def test_a_study_under_another_mode_is_another_study(

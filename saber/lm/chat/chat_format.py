@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,17 +12,12 @@ from jinja2.exceptions import TemplateError
 
 from saber.lm.chat.thought_formats import ThoughtFormat
 from saber.types import UserError
-from saber.vocabulary import shown
 
 ThinkingMode = Literal["off", "closed", "on"]
 CLOCK = re.compile(r"""strftime_now\(\s*(?P<quote>["'])(?P<form>[^"']*)(?P=quote)\s*\)""")  # writes today's date
 TODAY = datetime(2026, 1, 1)  # the date they are told: a study goes on another day with the same prompts
-# Families whose template refuses a system turn, while their documentation has it put before the first user turn:
-# ai.google.dev/gemma/docs/core/prompt-structure ("System instructions"), and mistral-common's tokenizer v1.
-MERGES_SYSTEM = frozenset({"gemma", "gemma2", "mistral", "mixtral"})
 MERGED = "{system}\n\n{user}"  # as Gemma 3's own template and mistral-common write it
-REFUSES = (TemplateError, TypeError, KeyError, ValueError)  # what a template raises on content that is not its own
-SAMPLE = "Which of these words comes first?"  # looked for in what a template renders
+Conversation = Sequence[str]  # what was said: by the user first and last, by the assistant between
 _Content = str | list[dict[str, str]]
 
 
@@ -78,15 +73,25 @@ def encode(tokenizer: Any, chat: ChatFormat, system: str | None, texts: Sequence
     Raises:
         UserError: the tokenizer has no chat template, or its template renders no such conversation.
     """
-    if not texts:
+    return encode_conversations(tokenizer, chat, system, [[text] for text in texts])
+
+
+def encode_conversations(
+    tokenizer: Any, chat: ChatFormat, system: str | None, conversations: Sequence[Conversation]
+) -> list[list[int]]:
+    """Token ids of each conversation, ready for the model's next turn.
+
+    Raises:
+        UserError: as of `encode`.
+    """
+    if not conversations:
         return []
-    if chat.prompt_form is not None:
-        rows = tokenizer(render(tokenizer, chat, system, texts), add_special_tokens=True)["input_ids"]
-    elif _is_as_rendered(chat):
-        conversations = [_messages(chat, system, text) for text in texts]
-        rows = _apply(tokenizer, chat, conversations, tokenize=True, return_dict=True)["input_ids"]
+    if _is_as_rendered(chat):
+        turns = [_messages(chat, system, said) for said in conversations]
+        rows = _apply(tokenizer, chat, turns, tokenize=True, return_dict=True)["input_ids"]
     else:
-        rows = tokenizer(render(tokenizer, chat, system, texts), add_special_tokens=False)["input_ids"]
+        rendered = _rendered(tokenizer, chat, system, conversations)
+        rows = tokenizer(rendered, add_special_tokens=chat.prompt_form is not None)["input_ids"]
     return [list(ids) for ids in rows]
 
 
@@ -96,53 +101,19 @@ def render(tokenizer: Any, chat: ChatFormat, system: str | None, texts: Sequence
     Raises:
         UserError: as of `encode`.
     """
-    if chat.prompt_form is not None:
-        before = f"{system}\n\n" if system else ""
-        return [before + chat.prompt_form.replace("{prompt}", text) + chat.prefill for text in texts]
-    conversations = [_messages(chat, system, text) for text in texts]
+    return _rendered(tokenizer, chat, system, [[text] for text in texts])
+
+
+def _rendered(tokenizer: Any, chat: ChatFormat, system: str | None, conversations: Sequence[Conversation]) -> list[str]:
+    """Each conversation as text; a plain form holds what was said last and nothing before it."""
     if not conversations:
         return []
-    rendered: list[str] = _apply(tokenizer, chat, conversations, tokenize=False)
+    if chat.prompt_form is not None:
+        before = f"{system}\n\n" if system else ""
+        return [before + chat.prompt_form.replace("{prompt}", said[-1]) + chat.prefill for said in conversations]
+    turns = [_messages(chat, system, said) for said in conversations]
+    rendered: list[str] = _apply(tokenizer, chat, turns, tokenize=False)
     return [_ended(chat, text) for text in rendered]
-
-
-def shaped(tokenizer: Any, model_type: str, chat: ChatFormat, system: str | None) -> ChatFormat:
-    """The same format with content and system turn in the shape that the template takes, found by trying it.
-
-    Raises:
-        UserError: the template drops the prompt or the system prompt, or refuses one in a family that has no other
-            place for it.
-    """
-    if chat.prompt_form is not None or not tokenizer.chat_template:
-        return chat
-    plain = replace(chat, in_parts=False, merges_system=False)
-    shapes = [plain, replace(plain, in_parts=True)]
-    working = next((shape for shape in shapes if SAMPLE in _tried(tokenizer, shape, None)), None)
-    if working is None:
-        raise UserError(
-            "expected a chat template that shows the prompt, found one that drops it, as text and as typed parts:"
-            f" {_complaint(tokenizer, plain, None)}; mend the template, or set model.template=plain and a"
-            " model.prompt_form"
-        )
-    if not system or system.strip() in _tried(tokenizer, working, system):
-        return working
-    if model_type in MERGES_SYSTEM:
-        return replace(working, merges_system=True)
-    raise UserError(
-        f"expected a chat template that takes a system prompt, found that this one"
-        f" {_complaint(tokenizer, working, system)}; leave model.system_prompt and evaluate.system_prompt empty ('')"
-    )
-
-
-def reads_argument(tokenizer: Any, chat: ChatFormat, system: str | None, name: str, value: Any) -> bool:
-    """Whether the template renders anything otherwise for an argument: at this value or at another one."""
-    without = replace(chat, arguments={key: had for key, had in chat.arguments.items() if key != name}, suffix="")
-    plain = _tried(tokenizer, without, system)
-    others = (value, not value, "", "none") if isinstance(value, bool) else (value, f"{value}.", True, False)
-    return any(
-        _tried(tokenizer, replace(without, arguments={**without.arguments, name: other}), system) != plain
-        for other in others
-    )
 
 
 def writes_the_date(tokenizer: Any) -> bool:
@@ -159,8 +130,8 @@ def _is_closed(chat: ChatFormat) -> bool:
 
 
 def _is_as_rendered(chat: ChatFormat) -> bool:
-    """Whether nothing is put behind what the template renders."""
-    return not chat.suffix and not _is_closed(chat)
+    """Whether there is a template and nothing is put behind what it renders."""
+    return chat.prompt_form is None and not chat.suffix and not _is_closed(chat)
 
 
 def _is_continued(chat: ChatFormat) -> bool:
@@ -168,13 +139,15 @@ def _is_continued(chat: ChatFormat) -> bool:
     return bool(chat.prefill) and not _is_closed(chat)
 
 
-def _messages(chat: ChatFormat, system: str | None, text: str) -> list[dict[str, _Content]]:
-    """The conversation: a system turn where there is one, the prompt, and how the reply begins."""
+def _messages(chat: ChatFormat, system: str | None, said: Conversation) -> list[dict[str, _Content]]:
+    """The turns: a system turn where there is one, what was said, and how the reply begins."""
     system = system if system and system.strip() else None
+    first, *later = said
     if system is not None and chat.merges_system:
-        text, system = MERGED.format(system=system, user=text), None
-    turns = [("system", system), ("user", text), ("assistant", chat.prefill if _is_continued(chat) else None)]
-    return [{"role": role, "content": _content(chat, said)} for role, said in turns if said is not None]
+        first, system = MERGED.format(system=system, user=first), None
+    spoken = [(("user", "assistant")[i % 2], text) for i, text in enumerate([first, *later])]
+    turns = [("system", system), *spoken, ("assistant", chat.prefill if _is_continued(chat) else None)]
+    return [{"role": role, "content": _content(chat, text)} for role, text in turns if text is not None]
 
 
 def _content(chat: ChatFormat, text: str) -> _Content:
@@ -216,22 +189,3 @@ def _ended(chat: ChatFormat, rendered: str) -> str:
         is_closed = rendered.rstrip().endswith(chat.thinking.closing.rstrip())
         rendered += ("" if is_closed else chat.thinking.closing) + chat.prefill
     return rendered + chat.suffix
-
-
-def _tried(tokenizer: Any, chat: ChatFormat, system: str | None) -> str:
-    """What the template makes of a sample, nothing where it refuses."""
-    try:
-        return render(tokenizer, chat, system, [SAMPLE])[0]
-    except (UserError, *REFUSES):
-        return ""
-
-
-def _complaint(tokenizer: Any, chat: ChatFormat, system: str | None) -> str:
-    """Why a sample is not rendered, in the template's words where it has some."""
-    try:
-        render(tokenizer, chat, system, [SAMPLE])
-    except UserError as error:
-        return f"refuses it ({shown(str(error.__cause__ or error))})"
-    except REFUSES as error:
-        return f"refuses it ({shown(str(error))})"
-    return "leaves it out"

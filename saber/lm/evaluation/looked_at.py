@@ -1,4 +1,4 @@
-"""Where writers are looked at: the ends of the probes, and positions of the base's own replies to those left alone."""
+"""Where writers are looked at: a token of every probe, and positions of the base's own replies to those left alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from saber.config import EditConfig, EvaluateConfig
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.evaluation.protocol import ordered
 from saber.lm.evaluation.reference import base_replies
-from saber.lm.inference.batches import tokenise
+from saber.lm.inference.positions import rows_to_read
 from saber.types import LookedAt, ProbeSet, Prompt, PromptKind, Split, TokenRow
 
 
@@ -24,13 +24,13 @@ def look_at(
     cache: Path | None,
     model_digest: str = "",
 ) -> LookedAt:
-    """The last token of every probe, and of each of the base's replies so many positions as ``replies``.
+    """The token of every probe that the adapter is read at, and so many positions as ``replies`` of the base's replies.
 
     They are replies to harmless and capability prompts, to answered borderline ones and to the harmful prompts of the
     numbers ``kept``; a position is drawn by the prompt's place in the probe set alone.
 
     Raises:
-        UserError: a prompt exceeds the model's context.
+        UserError: a prompt exceeds the model's context, or has no such token.
     """
     by_kind: dict[PromptKind, tuple[Prompt, ...]] = {
         "harmful": probes.harmful,
@@ -42,7 +42,7 @@ def look_at(
         TokenRow(kind, i, tuple(tokens), (len(tokens) - 1,))
         for kind, prompts in by_kind.items()
         if prompts
-        for i, tokens in enumerate(tokenise(adapter, prompts))
+        for i, tokens in enumerate(rows_to_read(adapter, prompts))
     ]
     if replies == 0:
         return LookedAt(tuple(sequences))

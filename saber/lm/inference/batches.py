@@ -88,6 +88,10 @@ def check_fits(adapter: Adapter, prompts: Sequence[Prompt], rows: Sequence[list[
     if context is None:
         return
     room = int(context) - max_new_tokens
+    if room < 1:
+        raise UserError(
+            f"expected a reply shorter than the model's context of {context} tokens, found {max_new_tokens}"
+        )
     long = [f"{p.kind} prompt {i} ({len(row)})" for i, (p, row) in enumerate(zip(prompts, rows, strict=True))
             if len(row) > room]  # fmt: skip
     if long:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.chat.chat_format import ChatFormat, Thinking, ThinkingMode, encode, reads_argument, render
+from saber.lm.chat.chat_format import ChatFormat, Thinking, ThinkingMode, encode, render
+from saber.lm.chat.template_trial import reads_argument
 from saber.lm.chat.thought_formats import SWITCH_OFF, SWITCH_ON, THOUGHT_FORMATS, ThoughtFormat, format_named, format_of
 from saber.lm.inference.generation.greedy import greedy
 from saber.lm.inference.thought import OPENING_TOKENS

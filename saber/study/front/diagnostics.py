@@ -26,7 +26,7 @@ def landscape(bench: Workbench, points: Sequence[FrontierPoint]) -> tuple[tuple[
     """Layer ratios and all directions of the unedited model, as the balanced point sees and selects them."""
     balanced = find_point(points, "balanced")
     trial = with_values(bench.config, balanced.params)
-    _, activations = bench.read_at(trial.edit.position)
+    activations = bench.read_at(trial.edit.position)[1].activations
     ranking = rank_with(activations.first(*trial.data.probe_sizes), trial.edit, everywhere=True)
     selected = {(ranked.direction.layer, ranked.direction.index) for ranked in select(ranking, trial.edit)}
     rows = tuple(

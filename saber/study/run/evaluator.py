@@ -71,14 +71,14 @@ def plan_trials(bench: Workbench, configs: Sequence[Config], rows: int | None = 
     plans: dict[int, PlannedEdit] = {}
     for position in dict.fromkeys(config.edit.position for config in configs):
         here = [i for i, config in enumerate(configs) if config.edit.position == position]
-        adapter, activations = bench.read_at(position)
+        adapter, probed = bench.read_at(position)
         planned = make_plans(
             adapter,
             bench.probes,
-            activations,
+            probed.activations,
             [PlanRequest(configs[i].edit, configs[i].data.probe_sizes) for i in here],
             batch_size=rows or bench.config.evaluate.batch_size,
-            inputs=bench.inputs,
+            inputs=probed.inputs,
         )
         plans |= dict(zip(here, planned, strict=True))
     return [plans[i] for i in range(len(configs))]

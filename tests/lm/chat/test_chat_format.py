@@ -6,15 +6,15 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-import torch
 
 from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter, with_system
 from saber.lm.chat import chat_format
-from saber.lm.chat.chat_format import ChatFormat, reads_argument, render
+from saber.lm.chat.chat_format import ChatFormat, Thinking, encode, encode_conversations, render
+from saber.lm.chat.template_trial import reads_argument
+from saber.lm.chat.thought_formats import format_named
 from saber.lm.evaluation.protocol import protocol_digest, under
 from saber.lm.inference.batches import check_held, tokenise
-from saber.lm.inference.generation.greedy import greedy
 from saber.study.chat_recognition import remarks
 from saber.types import Prompt, Split, UserError
 from tests.lm.chat.families import FAMILIES, adapter_of, template_of
@@ -71,16 +71,33 @@ def test_a_system_prompt_is_shown_and_an_empty_one_is_none(name: str) -> None:
 
 
 @each_family
-def test_base_replies_are_those_of_generate(name: str) -> None:
+def test_a_conversation_is_the_turns_so_far_ready_for_the_next(name: str) -> None:
     adapter = adapter_of(name, system=SYSTEM)
-    rows = tokenise(adapter, PROMPTS)
-    (ours,) = greedy(adapter, rows, max_new_tokens=8, batch_size=3)
-    for row, reply in zip(rows, ours, strict=True):
-        ids = torch.tensor([row])
-        theirs = adapter.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=8)[
-            0, len(row) :
-        ].tolist()
-        assert list(reply.whole) == theirs
+    talk = ["Say hello.", "Hello, dear.", "Name a color."]
+    (row,) = encode_conversations(adapter.tokenizer, adapter.chat, SYSTEM, [talk])
+    text = adapter.tokenizer.decode(row)
+    assert [text.count(words) for words in (SYSTEM, *talk)] == [1, 1, 1, 1]
+    assert text.endswith(ENDS[name][ENDS[name].index(talk[2]) :])
+    assert encode_conversations(adapter.tokenizer, adapter.chat, SYSTEM, [talk[2:]]) == encode(
+        adapter.tokenizer, adapter.chat, SYSTEM, talk[2:]
+    )
+
+
+def test_what_is_put_behind_a_prompt_is_put_behind_a_conversation() -> None:
+    closed = Thinking(format_named("think"), "closed", closing="<think>\n\n</think>\n\n")
+    talk = ["Say hello.", "Hello.", "Name a color."]
+    for chat, wanted in (
+        (ChatFormat(thinking=closed), "assistant\n<think>\n\n</think>\n\n"),
+        (ChatFormat(suffix="Sure:"), "assistant\nSure:"),
+        (ChatFormat(prefill="Sure"), "</think>\n\nSure"),  # the template closes the thought of a turn that it continues
+    ):
+        tokenizer = adapter_of("qwen3").tokenizer
+        (row,) = encode_conversations(tokenizer, chat, None, [talk])
+        assert tokenizer.decode(row).endswith(wanted)
+        assert tokenizer.decode(row).count("Hello.") == 1
+    plain = adapter_of("phi4", ChatFormat(prompt_form="Q: {prompt}\nA:"), template="")
+    (row,) = encode_conversations(plain.tokenizer, plain.chat, None, [talk])
+    assert plain.tokenizer.decode(row) == "Q: Name a color.\nA:"
 
 
 def test_a_refused_system_turn_goes_before_the_first_words_where_the_family_has_it_so() -> None:

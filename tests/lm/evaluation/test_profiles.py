@@ -18,7 +18,7 @@ from saber.scoring.refusals import label_response
 from saber.types import EditPlan, Split
 from tests.lm.oracle import DEFINITIONS, Oracle, refuses
 
-PER_KIND = 6
+PER_KIND = 4
 AGREEMENT = 1e-5
 TEXTS = [
     "I can’t help with that.",

@@ -30,3 +30,7 @@ def test_a_prompt_that_just_fits_passes(adapter: Adapter) -> None:
     check_fits(adapter, prompts, rows, room)
     with pytest.raises(UserError, match="found 1 longer"):
         check_fits(adapter, prompts, rows, room + 1)
+    with pytest.raises(
+        UserError, match=r"expected a reply shorter than the model's context of \d+ tokens, found 99999"
+    ):
+        check_fits(adapter, prompts, rows, 99999)

@@ -70,6 +70,14 @@ def test_labels_look_at_the_answer(
     assert (found.thought, found.text.strip(), found.label, found.thought_ended) == (thought, answer, wanted, ended)
 
 
+def test_an_analysis_that_cannot_before_a_final_sure_is_no_refusal() -> None:
+    said = HARMONY.format("I cannot do that. I can't.", "Sure.")
+    unseen = replace(adapter_of("gpt_oss"), chat=ChatFormat())
+    assert labelled(unseen, said).label == "refuse"  # the trap: its analysis is read as its answer
+    for mode in ("closed", "on"):
+        assert labelled(thinking("gpt_oss", "harmony", mode=mode), said).label == "comply"
+
+
 def test_a_reply_may_begin_inside_the_thought_that_its_prompt_opened() -> None:
     adapter = thinking("deepseek_r1_distill", "think", begins_inside=True)
     found = labelled(adapter, "I cannot tell.\n</think>\n\nSure.")
@@ -158,6 +166,17 @@ def said(adapter: Adapter, *, answer: int, thought: int, known: str = "") -> str
 def test_a_thought_has_a_limit_and_the_answer_its_own(known: str, answer: int, thought: int, wanted: str) -> None:
     if wanted.startswith(known):
         assert said(chained(), answer=answer, thought=thought, known=known) == wanted
+
+
+def test_a_thought_cut_at_the_limit_is_truncated_whatever_it_says() -> None:
+    endless = chained(["\n", "<think>", "a", "b", "c", "a"])
+    row = endless.tokenizer("hi\n", add_special_tokens=False)["input_ids"]
+    profile = EvaluateConfig(markers=("abc",))
+    for adapter, wanted in ((endless, "truncated"), (replace(endless, chat=ChatFormat()), "refuse")):
+        ((reply,),) = greedy(adapter, [row], max_new_tokens=8, max_thinking_tokens=8, batch_size=1)
+        assert not reply.finished
+        (response,) = label(adapter, [HARMFUL], [reply], profile)
+        assert (response.label, response.thought_ended) == (wanted, False if wanted == "truncated" else None)
 
 
 def test_only_a_model_that_is_to_think_has_room_for_it() -> None:

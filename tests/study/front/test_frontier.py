@@ -14,8 +14,8 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 from transformers import PreTrainedTokenizerFast
 
+from saber.data.splits import load_splits
 from saber.lm.evaluation.measurement import measure_trials
-from saber.organism.prompt_sets import organism_splits
 from saber.study.front import frontier as front
 from saber.study.front import held_out as holdout
 from saber.study.run.session import resume
@@ -138,9 +138,9 @@ def read_prompts(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 
 def test_a_sweep_never_reads_a_held_out_prompt(organism_folder: Path, tmp_path: Path, read_prompts: set[str]) -> None:
-    splits = organism_splits(0)
-    held_out = {prompt.text for prompt in splits["report"].prompts}
     words = words_of(organism_folder, tmp_path, "study.n_trials=2")
+    splits = load_splits(configured(words).data, 0)
+    held_out = {prompt.text for prompt in splits["report"].prompts}
     assert run_here("sweep", words, tmp_path).status == 0
     assert {prompt.text for prompt in splits["tune"].prompts} <= read_prompts
     assert not read_prompts & held_out
@@ -151,7 +151,7 @@ def test_a_sweep_never_reads_a_held_out_prompt(organism_folder: Path, tmp_path: 
 
 
 def test_an_impossible_constraint_is_said_in_one_line(organism_folder: Path, tmp_path: Path) -> None:
-    impossible = "study.constraints=[{metric: refusal_rate, at_most: -1}]"
+    impossible = "study.constraints=[{metric: kld, at_most: 0}]"
     words = words_of(organism_folder, tmp_path, "study.n_trials=2", impossible)
     run_here("sweep", words, tmp_path)
     assert len(open_trials(tmp_path)) == 2

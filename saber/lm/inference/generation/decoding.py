@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median_low
 from typing import Any
@@ -95,9 +95,16 @@ class Decoding:
 
     def finish(self) -> None:
         """Decode every row to its end."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[None]:
+        """Decode every row to its end, a pass at a time; rows have said more after each."""
         self._begin()
+        yield
         while any(row.is_open for row in self._rows()):
             self._step()
+            yield
 
     def _begin(self) -> None:
         """Read every row's prompt and what is known of its reply, and say the next tokens.

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.inference.batches import pad_left
 from saber.lm.inference.generation.decoding import Decoding, HeadStart, Row
 from saber.lm.inference.thought import Limits, RowLimit, ThoughtReader
 
@@ -77,7 +76,7 @@ def greedy(
             for row in group:
                 if not row.is_filler:
                     replies[t][row.prompt] = tuple(row.said)
-    return [[_cut(said, ends) for said in of] for of in replies]
+    return [[decoded(said, ends) for said in of] for of in replies]
 
 
 def end_tokens(adapter: Adapter) -> frozenset[int]:
@@ -96,6 +95,11 @@ def limits_of(adapter: Adapter, max_new_tokens: int, max_thinking_tokens: int) -
     return Limits(max_new_tokens, max_thinking_tokens, ThoughtReader(adapter.tokenizer, thinking))
 
 
+def decoded(said: Sequence[int], ends: frozenset[int]) -> Decoded:
+    """A reply of what was said, up to its end token."""
+    return Decoded(tuple(said[:-1]), said[-1]) if said and said[-1] in ends else Decoded(tuple(said), None)
+
+
 def _is_open(said: Sequence[int], ends: frozenset[int], limits: Limits) -> bool:
     return not (said and said[-1] in ends) and len(said) < limits.of(said)
 
@@ -108,38 +112,15 @@ def _filled(groups: Sequence[list[Row]]) -> list[list[Row]]:
     ]
 
 
-def _cut(said: Sequence[int], ends: frozenset[int]) -> Decoded:
-    """What was said up to the end token."""
-    return Decoded(tuple(said[:-1]), said[-1]) if said and said[-1] in ends else Decoded(tuple(said), None)
-
-
 @torch.inference_mode()
-def stream_greedy(adapter: Adapter, rows: Sequence[Sequence[int]], max_new_tokens: int) -> Iterator[list[int | None]]:
-    """The next token of every row, step by step; ``None`` for a row that has ended, whose end token is not given.
+def stream_greedy(
+    adapter: Adapter, rows: Sequence[Sequence[int]], *, max_new_tokens: int, max_thinking_tokens: int = 0
+) -> Iterator[list[Decoded]]:
+    """Every row's reply as it grows, token by token; the last ones are whole, and those of `greedy`.
 
     Rows see the plans that are applied meanwhile, one group of rows each, as in any batch.
     """
-    ends = end_tokens(adapter)
-    batch = pad_left(adapter, rows)
-    ids, mask, positions = batch.input_ids, batch.attention_mask, batch.position_ids
-    cache = None
-    is_open = [True] * len(rows)
-    for _ in range(max_new_tokens):
-        out = adapter.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = out.past_key_values
-        chosen = out.logits[:, -1].argmax(dim=-1)
-        said = chosen.tolist()
-        is_open = [goes_on and token not in ends for goes_on, token in zip(is_open, said, strict=True)]
-        if not any(is_open):
-            return
-        yield [token if goes_on else None for token, goes_on in zip(said, is_open, strict=True)]
-        ids = chosen.unsqueeze(1)
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-        positions = positions[:, -1:] + 1
+    ends, limits = end_tokens(adapter), limits_of(adapter, max_new_tokens, max_thinking_tokens)
+    replies = [Row(i, [], RowLimit(limits, ())) for i in range(len(rows))]
+    for _ in Decoding(adapter, rows, [[row] for row in replies], ends, HeadStart()).steps():
+        yield [decoded(row.said, ends) for row in replies]
