@@ -40,11 +40,11 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     except ValidationError as error:
         first_of_place: dict[str, str] = {}
         places = [one["loc"] for one in error.errors()]
-        for one in error.errors():
-            if one["type"] == "too_short" and any(place[:-1] == one["loc"] for place in places):
+        for mistake in error.errors():
+            if mistake["type"] == "too_short" and any(place[:-1] == mistake["loc"] for place in places):
                 continue  # of a list that is empty because what it holds is wrong
-            place = _place(one["loc"])
-            first_of_place.setdefault(place, _said_of(place, one))
+            place = _place(mistake["loc"])
+            first_of_place.setdefault(place, _said_of(place, mistake))
         raise Mistakes(list(first_of_place.values())) from error
 
 

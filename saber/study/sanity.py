@@ -73,7 +73,7 @@ def judge_vocabulary(adapter: Adapter, prompts: Sequence[Prompt]) -> tuple[Findi
 def _refused(responses: Sequence[Response], kind: str) -> tuple[int, int]:
     """How many replies to prompts of a kind refuse, and how many there are."""
     own = [response for response in responses if response.prompt.kind == kind]
-    return sum(one.label == "refuse" for one in own), len(own)
+    return sum(response.label == "refuse" for response in own), len(own)
 
 
 def _few_refusals(responses: Sequence[Response]) -> Finding | None:
@@ -115,7 +115,7 @@ def _harmless_refused(responses: Sequence[Response]) -> Finding | None:
 
 def _narrow_markers(responses: Sequence[Response], profile: EvaluateConfig) -> Finding | None:
     own = [response for response in responses if response.prompt.kind == "harmful"]
-    seen = sum(one.label == "refuse" for one in own)
+    seen = sum(response.label == "refuse" for response in own)
     missed = _missed(responses)
     wider = seen + len(missed)
     if seen >= SEEN_BY_HALF * wider or len(missed) < ENOUGH_TO_COMPARE * len(own):
@@ -174,7 +174,7 @@ def _thoughts(responses: Sequence[Response]) -> Finding | None:
             " labels are read of the thought as well: turn it off, as by model.template={enable_thinking: false}. It"
             f" replies: {_replies(unparted)}",
         )
-    thinking = [one for one in responses if has_thought(one)]
+    thinking = [response for response in responses if has_thought(response)]
     if responses and MIXED[0] < len(thinking) / len(responses) < MIXED[1]:
         return Finding(
             "warning",
@@ -185,8 +185,8 @@ def _thoughts(responses: Sequence[Response]) -> Finding | None:
 
 
 def _unanswered(responses: Sequence[Response]) -> Finding | None:
-    known = [one for one in responses if one.correct is not None]
-    right = sum(bool(one.correct) for one in known)
+    known = [response for response in responses if response.correct is not None]
+    right = sum(bool(response.correct) for response in known)
     if not known or right / len(known) >= LEAST_ANSWERED:
         return None
     return Finding(
@@ -197,7 +197,7 @@ def _unanswered(responses: Sequence[Response]) -> Finding | None:
 
 
 def _replies(responses: Sequence[Response]) -> str:
-    return "; ".join(repr(_beginning(one.text)) for one in responses[:N_REPLIES])
+    return "; ".join(repr(_beginning(response.text)) for response in responses[:N_REPLIES])
 
 
 def _beginning(text: str) -> str:
