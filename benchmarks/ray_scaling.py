@@ -19,6 +19,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import optuna
 import torch
 from rich.console import Console
 
@@ -35,8 +36,9 @@ from saber.study.run.start_workers import n_outstanding
 from saber.study.run.workers import Done
 from saber.study.search.samplers import make_sampler
 from saber.study.search.space import parse_space
+from saber.study.store.patient_storage import StoredStudy
 from saber.study.store.records import complete_trials
-from saber.study.store.storage import open_study
+from saber.study.store.storage import open_storage
 from saber.study.trial_result import TrialResult
 from saber.types import EditPlan, Estimate, Metrics, Prompt, Response
 
@@ -111,8 +113,9 @@ def scaled(n_workers: int, seconds: float, n_batches: int, trials_per_batch: int
     with tempfile.TemporaryDirectory() as folder:
         config = configured(Path(folder), n_workers, trials_per_batch)
         knobs = parse_space(config)
-        study = open_study(config, {})
-        study.sampler = make_sampler(config.study, 0, n_trials, n_outstanding(config.launch))
+        storage, name = open_storage(config, create=True), config.study.name
+        optuna.create_study(study_name=name, storage=storage, directions=["minimize"] * len(config.study.objectives))
+        study = StoredStudy(name, storage, make_sampler(config.study, 0, n_trials, n_outstanding(config.launch)))
         with ray_workers(config.launch, make, print) as workers:
             while len(workers.idle) < n_workers:  # a worker loads its model once; that is not what is measured
                 workers._gather(timeout=None)
