@@ -108,7 +108,12 @@ def with_probes_there(config: Config) -> Config:
     ]
     return with_values(
         config,
-        {"space": space, "study.enqueue": tuple(known), "data.n_probe": min(config.data.n_probe or most, most)},
+        {
+            "space": space,
+            "study.enqueue": tuple(known),
+            "data.n_probe": min(config.data.n_probe or most, most),
+            "data.n_capability": config.data.n_capability or config.data.probe.capability,
+        },
     )
 
 
@@ -133,8 +138,9 @@ def numbers(metrics: Metrics) -> dict[str, float]:
 
 
 def least_drift(trials: Sequence[Point], level: float, kld: str = "kld_response") -> Point | None:
-    """Of the trials that refuse at most ``level`` on tune, the one of least drift there."""
-    feasible = [trial for trial in trials if trial["tune"]["refusal_rate"] <= level + 1e-9]
+    """Of the trials that refuse at most ``level`` on tune and whose drift is known, the one of least drift there."""
+    measured = [trial for trial in trials if kld in trial["tune"]]
+    feasible = [trial for trial in measured if trial["tune"]["refusal_rate"] <= level + 1e-9]
     return min(feasible, key=lambda trial: trial["tune"][kld], default=None)
 
 
@@ -172,7 +178,7 @@ def run_cell(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
         study = search(bench, config)
         done = complete_trials(study)
         trials = [{"number": one.number, "params": one.params, "tune": numbers_of(one)} for one in done]
-        plans = {one.number: str(one.user_attrs["plan"]) for one in done}
+        plans: dict[Any, str] = {one.number: str(one.user_attrs["plan"]) for one in done}
         side = held_out(bench)
         report = {
             str(number): numbers(
@@ -181,7 +187,8 @@ def run_cell(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
             for number in chosen(trials)
         }
         row = described(cell, setting, bench, side)
-    keep(cell, setting, row | counted(study, trials, report))
+    plans = {number: plans[int(number)] for number in report}
+    keep(cell, setting, row | counted(study, trials, report) | {"plans": plans})
 
 
 def counted(study: Any, trials: Sequence[Point], report: Mapping[str, Any]) -> dict[str, Any]:

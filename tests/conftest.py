@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from saber.lm.architecture.adapter import Adapter, adapt
 from saber.lm.loading.load import build_model
 from saber.organism.build import Recipe, ensure_organism
 from tests.commands import run_here, words_of
+
+settings.register_profile("busy", deadline=None)  # other work may share the machine; a hang meets pytest's own limit
+settings.load_profile("busy")
 
 FEW_STEPS = 120
 N_TRIALS = 4

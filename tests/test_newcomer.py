@@ -49,7 +49,9 @@ def test_a_front_a_report_and_a_checkpoint_are_there(done: tuple[Path, list[Said
     study = folder / "sweeps" / NAME
     assert (study / "report.html").stat().st_size > 10_000
     assert (study / "frontier.csv").read_text().count("\n") > 1
-    assert [trial.state.name for trial in open_trials(folder, NAME)] == ["COMPLETE"] * 3
+    states = [trial.state.name for trial in open_trials(folder, NAME)]
+    begun = [state for state in states if state != "WAITING"]  # more points are known than trials were asked for
+    assert begun == ["COMPLETE"] * 3
     (checkpoint,) = (folder / "outputs").glob(f"{NAME}_*")
     assert AutoModelForCausalLM.from_pretrained(checkpoint).config.model_type == "llama"
     assert (checkpoint / "README.md").exists()
