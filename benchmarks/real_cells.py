@@ -172,7 +172,7 @@ def run_cell(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
         study = search(bench, config)
         done = complete_trials(study)
         trials = [{"number": one.number, "params": one.params, "tune": numbers_of(one)} for one in done]
-        plans = {one.number: str(one.user_attrs["plan"]) for one in done}
+        plans: dict[Any, str] = {one.number: str(one.user_attrs["plan"]) for one in done}
         side = held_out(bench)
         report = {
             str(number): numbers(
@@ -181,7 +181,8 @@ def run_cell(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
             for number in chosen(trials)
         }
         row = described(cell, setting, bench, side)
-    keep(cell, setting, row | counted(study, trials, report))
+    plans = {number: plans[int(number)] for number in report}
+    keep(cell, setting, row | counted(study, trials, report) | {"plans": plans})
 
 
 def counted(study: Any, trials: Sequence[Point], report: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@
     benchmarks/peers/install.sh PEERS                       # Heretic 1.4.0 in an environment of its own
     python benchmarks/real_model.py run FOLDER --out OUT --heretic PEERS/heretic/bin/python
         [--methods outputs heretic ara ...] [--seeds 0 1] [--trials 40] [--tokens 24] [--words data.tune.harmful=24 ...]
+    python benchmarks/real_model.py capability FOLDER --out OUT --trials ... --tokens ... --words ...  # as run had them
     python benchmarks/real_model.py show OUT
 
 ``run`` searches with every method and seed, on the same prompts with the same tokens and markers, in fp32 on one
@@ -28,6 +29,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from real_capability import Capability, measure_cells
 from real_cells import Cell, Setting, run_cell
 from real_files import MODEL, wheel, write_model
 from real_methods import ARA, EVERY_METHOD, HERETIC
@@ -59,8 +61,7 @@ def prepare(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the cells that are not finished, seed by seed, and write the page of all that are."""
-    words = tuple(options.words)
-    setting = Setting(options.folder, options.out, options.trials, options.tokens, words, options.heretic)
+    setting = setting_of(options)
     for seed in options.seeds:
         for method in options.methods:
             cell = Cell(method, seed)
@@ -68,6 +69,19 @@ def run(options: argparse.Namespace) -> None:
                 {HERETIC: run_heretic, ARA: run_ara}.get(method, run_cell)(cell, setting, say)
             say(f"{method}, seed {seed}: {cell.path(setting)}")
     show(options)
+
+
+def setting_of(options: argparse.Namespace) -> Setting:
+    """What is the same for all cells."""
+    words = tuple(options.words)
+    return Setting(options.folder, options.out, options.trials, options.tokens, words, options.heretic)
+
+
+def capability(options: argparse.Namespace) -> None:
+    """Measure PIQA and a text's perplexity for the base and for points of the finished cells."""
+    packages = options.packages or options.folder / "packages"
+    asked = Capability.of(packages, options.questions, options.windows)
+    measure_cells(setting_of(options), asked, options.levels, say)
 
 
 def show(options: argparse.Namespace) -> None:
@@ -95,14 +109,20 @@ def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     made.add_argument("--harmless", type=Path, help="JSON or JSONL of instructions, such as Alpaca's")
     made.add_argument("--borderline", type=Path, help="XSTest's xstest_prompts.csv")
     cells = commands.add_parser("run", help="search with every method and measure what was chosen on held-out prompts")
-    cells.add_argument("folder", type=Path)
-    cells.add_argument("--out", type=Path, required=True)
+    left = commands.add_parser("capability", help="PIQA and perplexity before and after; with the words of run")
+    for command in (cells, left):
+        command.add_argument("folder", type=Path)
+        command.add_argument("--out", type=Path, required=True)
+        command.add_argument("--trials", type=int, default=40)
+        command.add_argument("--tokens", type=int, default=24)
+        command.add_argument("--words", nargs="+", default=[], help="words of saber.sweep for every cell")
+        command.add_argument("--heretic", type=Path, help="Python of the environment that peers/install.sh makes")
+    left.add_argument("--packages", type=Path, help="a folder of wheels, downloaded to FOLDER/packages by default")
+    left.add_argument("--levels", nargs="+", type=float, default=[0.0, 0.1], help="refusals on tune of the points")
+    left.add_argument("--questions", type=int, default=400)
+    left.add_argument("--windows", type=int, default=24)
     cells.add_argument("--methods", nargs="+", choices=EVERY_METHOD, default=list(EVERY_METHOD))
     cells.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
-    cells.add_argument("--trials", type=int, default=40)
-    cells.add_argument("--tokens", type=int, default=24)
-    cells.add_argument("--words", nargs="+", default=[], help="words of saber.sweep for every cell")
-    cells.add_argument("--heretic", type=Path, help="Python of the environment that peers/install.sh makes")
     shown = commands.add_parser("show", help="print the tables, write the page and the figure")
     shown.add_argument("out", type=Path)
     return parser.parse_args(words)
@@ -112,7 +132,7 @@ def main() -> None:
     """Do what the command says."""
     options = options_of()
     try:
-        {"prepare": prepare, "run": run, "show": show}[options.command](options)
+        {"prepare": prepare, "run": run, "capability": capability, "show": show}[options.command](options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error

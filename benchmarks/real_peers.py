@@ -9,7 +9,6 @@ ARA is searched with the same share and Heretic's sampler, TPE on refusals and o
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -89,7 +88,7 @@ def run_heretic(cell: Cell, setting: Setting, say: Callable[[str], None]) -> Non
         side = held_out(bench)
         row = described(cell, setting, bench, side)
         report = on_report(bench, side, weights, trials)
-        shutil.rmtree(weights)
+        forget_unchosen(weights, trials)
     seconds = sum(trial["own"]["seconds"] for trial in trials)
     keep(cell, setting, row | {"trials": trials, "report": report, "n_trials": len(trials), "search_s": seconds})
 
@@ -179,7 +178,7 @@ def run_ara(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
     with one_driver(folder):
         bench = open_bench(config)
         harmless, harmful = (seen_by_writers(bench.adapter, some) for some in both_probes(bench))
-        kept = folder / "trials.json"
+        kept, kept_weights = folder / "trials.json", folder / "weights"
         trials: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
         study = optuna.create_study(
             storage=f"sqlite:///{folder}/ara.db",
@@ -197,15 +196,16 @@ def run_ara(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
             weights = by_name(bench.adapter, edited(writer_weights(bench.adapter), harmless, harmful, of, cell.seed))
             tune = numbers(measured_with(bench, weights, bench.splits["tune"], bench.reference).metrics)
             study.tell(trial, (tune["refusal_rate"], tune["kld_first"]))
-            save_file(weights, folder / f"{trial.number}.safetensors")
+            kept_weights.mkdir(exist_ok=True)
+            save_file(weights, kept_weights / f"{trial.number}.safetensors")
             seconds = time.perf_counter() - started
             trials.append({"number": trial.number, "params": trial.params, "tune": tune, "own": {"seconds": seconds}})
             kept.write_text(json.dumps(trials), encoding="utf-8")
-            forget_unchosen(folder, trials)
+            forget_unchosen(kept_weights, trials)
             say(f"ara, seed {cell.seed}: {len(trials)} of {setting.n_trials} trials, {seconds:.0f} s")
         side = held_out(bench)
         row = described(cell, setting, bench, side)
-        report = on_report(bench, side, folder, trials)
+        report = on_report(bench, side, kept_weights, trials)
     spent = sum(trial["own"]["seconds"] for trial in trials)
     keep(cell, setting, row | {"trials": trials, "report": report, "n_trials": len(trials), "search_s": spent})
 

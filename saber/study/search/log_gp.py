@@ -1,0 +1,109 @@
+"""A Gaussian process that sees the logarithm of drift: a tenth of a small drift counts as much as one of a large one.
+
+Optuna's process takes objectives as they are told. Between edits that drift by .3 nats and by .03, those by .003 and by
+.001 are all alike to it, and the end of the front where a study should spend its trials stays as it was drawn. Nor does
+it see trials that failed, and asks for the same again: here they count as the worst there is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, GPSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from saber.study.search.bounded_tpe import BoundedTPE
+
+LEAST = 1e-5  # nats; what drifts by less is as good as the base
+MOST = 200  # finished trials; beyond, the process would ask too slowly to be worth it
+
+
+class LogGP(BaseSampler):
+    """Optuna's Gaussian process over a copy of the study in which the objectives ``logged`` are logarithms.
+
+    Before ``n_startup`` trials have finished, and beyond `MOST`, keys are drawn by TPE, the first ones at random.
+    """
+
+    def __init__(self, seed: int, logged: Sequence[int] = (1,), n_startup: int = 8) -> None:
+        self._gp = GPSampler(seed=seed, n_startup_trials=n_startup)
+        self._tpe = BoundedTPE(seed)
+        self._logged, self._n_startup = frozenset(logged), n_startup
+        self._space = IntersectionSearchSpace()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Take in what has finished since the last trial began."""
+        self._tpe.before_trial(study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        """The keys that every trial has, drawn together."""
+        known = self._space.calculate(study)
+        return {name: one for name, one in known.items() if not one.single()}
+
+    def sample_relative(
+        self,
+        study: Study,
+        trial: FrozenTrial,  # noqa: ARG002
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """Draw them where there are enough finished trials and not too many."""
+        finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if not search_space or not self._n_startup <= len(finished) <= MOST:
+            return {}
+        seen = optuna.create_study(directions=study.directions, sampler=self._gp)
+        seen.add_trials(self._seen(study, finished, search_space))
+        return seen.ask(search_space).params
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Draw one key."""
+        return self._tpe.sample_independent(study, trial, param_name, param_distribution)
+
+    def reseed_rng(self) -> None:
+        """Forget the seed."""
+        self._gp.reseed_rng()
+        self._tpe.reseed_rng()
+
+    def _seen(
+        self, study: Study, finished: Sequence[FrozenTrial], search_space: dict[str, BaseDistribution]
+    ) -> list[FrozenTrial]:
+        """What the process is shown: finished trials, failed ones that nobody repeated, and those under way."""
+        values = [self._logarithms(one) for one in finished]
+        worst = [
+            (max if way == StudyDirection.MINIMIZE else min)(column)
+            for way, column in zip(study.directions, zip(*values, strict=True), strict=True)
+        ]
+        others = study.get_trials(deepcopy=False, states=(TrialState.FAIL, TrialState.RUNNING))
+        whole = [one for one in others if one.params.keys() >= search_space.keys()]
+        known = [one.params for one in finished]
+        return [
+            *(_copy(one, value) for one, value in zip(finished, values, strict=True)),
+            *(_copy(one, worst) for one in whole if one.state == TrialState.FAIL and one.params not in known),
+            *(_copy(one, None) for one in whole if one.state == TrialState.RUNNING),
+        ]
+
+    def _logarithms(self, trial: FrozenTrial) -> list[float]:
+        """What a trial was told, drifts as logarithms."""
+        told = enumerate(trial.values or ())
+        return [math.log(max(value, LEAST)) if i in self._logged else value for i, value in told]
+
+
+def _copy(trial: FrozenTrial, values: Sequence[float] | None) -> FrozenTrial:
+    """A trial as if it had been told these values, or as one that is under way."""
+    return create_trial(
+        state=TrialState.RUNNING if values is None else TrialState.COMPLETE,
+        values=values,
+        params=trial.params,
+        distributions=trial.distributions,
+        constraints=None if values is None else trial.constraints,
+    )
