@@ -106,4 +106,6 @@ def figure(rows: Sequence[Row]) -> go.Figure:
 def write_page(rows: Sequence[Row], out: Path) -> None:
     """Write ``real_model.md`` and ``real_model.html``."""
     (out / "real_model.md").write_text(page(rows), encoding="utf-8")
-    (out / "real_model.html").write_text(str(figure(rows).to_html(include_plotlyjs=True, config={"displayModeBar": False})), encoding="utf-8")
+    (out / "real_model.html").write_text(
+        str(figure(rows).to_html(include_plotlyjs=True, config={"displayModeBar": False})), encoding="utf-8"
+    )
