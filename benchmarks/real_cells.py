@@ -108,7 +108,12 @@ def with_probes_there(config: Config) -> Config:
     ]
     return with_values(
         config,
-        {"space": space, "study.enqueue": tuple(known), "data.n_probe": min(config.data.n_probe or most, most)},
+        {
+            "space": space,
+            "study.enqueue": tuple(known),
+            "data.n_probe": min(config.data.n_probe or most, most),
+            "data.n_capability": config.data.n_capability or config.data.probe.capability,
+        },
     )
 
 
