@@ -138,8 +138,9 @@ def numbers(metrics: Metrics) -> dict[str, float]:
 
 
 def least_drift(trials: Sequence[Point], level: float, kld: str = "kld_response") -> Point | None:
-    """Of the trials that refuse at most ``level`` on tune, the one of least drift there."""
-    feasible = [trial for trial in trials if trial["tune"]["refusal_rate"] <= level + 1e-9]
+    """Of the trials that refuse at most ``level`` on tune and whose drift is known, the one of least drift there."""
+    measured = [trial for trial in trials if kld in trial["tune"]]
+    feasible = [trial for trial in measured if trial["tune"]["refusal_rate"] <= level + 1e-9]
     return min(feasible, key=lambda trial: trial["tune"][kld], default=None)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +105,20 @@ def measured_trials(
         own, number = {name: trial[name] for name in ("refusals", "kl_divergence", "seconds")}, str(trial["number"])
         if number not in known:
             known[number] = {"refusal_rate": own["refusals"] / n_harmful}
-            if known[number]["refusal_rate"] <= WORTH_MEASURING:
+            if known[number]["refusal_rate"] <= WORTH_MEASURING and not far_beaten(trial, found):
                 weights = load_file(folder / "weights" / f"{number}.safetensors")
                 known[number] = numbers(measured_with(bench, weights, bench.splits["tune"], bench.reference).metrics)
             kept.write_text(json.dumps(known), encoding="utf-8")
             say(f"heretic: {len(known)} of {len(found)} trials measured")
         trials.append({"number": trial["number"], "params": trial["params"], "tune": known[number], "own": own})
     return trials
+
+
+def far_beaten(trial: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether another trial refuses no more at less than half of the first-token KL; such a one is not chosen."""
+    return any(
+        one["refusals"] <= trial["refusals"] and one["kl_divergence"] < trial["kl_divergence"] / 2 for one in found
+    )
 
 
 def asked_heretic(
