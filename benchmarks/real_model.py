@@ -29,12 +29,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from real_ara import run_ara
 from real_capability import Capability, measure_cells
 from real_cells import Cell, Setting, run_cell
 from real_files import MODEL, wheel, write_model
 from real_methods import ARA, EVERY_METHOD, HERETIC
 from real_page import page, write_page
-from real_peers import run_ara, run_heretic
+from real_peers import run_heretic
 from real_prompts import borderline_prompts, harmless_prompts, known_facts, refused, write_prompts
 
 from saber.lm.loading.load import load
