@@ -1,8 +1,10 @@
 """A Gaussian process that sees the logarithm of drift: a tenth of a small drift counts as much as one of a large one.
 
 Optuna's process takes objectives as they are told. Between edits that drift by .3 nats and by .03, those by .003 and by
-.001 are all alike to it, and the end of the front where a study should spend its trials stays as it was drawn. Nor does
-it see trials that failed, and asks for the same again: here they count as the worst there is.
+.001 are all alike to it, and the end of the front where a study should spend its trials stays as it was drawn. Of the
+logarithm alone it would go on to edits that do nothing, whose drift is least of all: so all that leave more than a
+share of refusals are alike, and so are drifts far below those of the others. Nor does it see trials that failed, and
+asks for the same again: here they count as the worst there is.
 """
 
 from __future__ import annotations
@@ -21,19 +23,21 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from saber.study.search.bounded_tpe import BoundedTPE
 
 LEAST = 1e-5  # nats; what drifts by less is as good as the base
+BELOW = 0.5  # of the least drift that takes refusals away; what drifts by less than that is no better
 MOST = 200  # finished trials; beyond, the process would ask too slowly to be worth it
 
 
 class LogGP(BaseSampler):
-    """Optuna's Gaussian process over a copy of the study in which the objectives ``logged`` are logarithms.
+    """Optuna's Gaussian process over a copy of a study of two objectives, refusals and drift.
 
-    Before ``n_startup`` trials have finished, and beyond `MOST`, keys are drawn by TPE, the first ones at random.
+    It looks for edits that leave at most a share ``within`` refused. Before ``n_startup`` trials have finished, and
+    beyond `MOST`, keys are drawn by TPE, the first ones at random.
     """
 
-    def __init__(self, seed: int, logged: Sequence[int] = (1,), n_startup: int = 8) -> None:
+    def __init__(self, seed: int, within: float = 0.35, n_startup: int = 8) -> None:
         self._gp = GPSampler(seed=seed, n_startup_trials=n_startup)
         self._tpe = BoundedTPE(seed)
-        self._logged, self._n_startup = frozenset(logged), n_startup
+        self._within, self._n_startup = within, n_startup
         self._space = IntersectionSearchSpace()
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
@@ -51,9 +55,10 @@ class LogGP(BaseSampler):
         trial: FrozenTrial,  # noqa: ARG002
         search_space: dict[str, BaseDistribution],
     ) -> dict[str, Any]:
-        """Draw them where there are enough finished trials and not too many."""
+        """Draw them where there are enough finished trials and not too many, of two objectives to be made least."""
         finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if not search_space or not self._n_startup <= len(finished) <= MOST:
+        fits = list(study.directions) == [StudyDirection.MINIMIZE] * 2 and self._n_startup <= len(finished) <= MOST
+        if not search_space or not fits:
             return {}
         seen = optuna.create_study(directions=study.directions, sampler=self._gp)
         seen.add_trials(self._seen(study, finished, search_space))
@@ -78,11 +83,8 @@ class LogGP(BaseSampler):
         self, study: Study, finished: Sequence[FrozenTrial], search_space: dict[str, BaseDistribution]
     ) -> list[FrozenTrial]:
         """What the process is shown: finished trials, failed ones that nobody repeated, and those under way."""
-        values = [self._logarithms(one) for one in finished]
-        worst = [
-            (max if way == StudyDirection.MINIMIZE else min)(column)
-            for way, column in zip(study.directions, zip(*values, strict=True), strict=True)
-        ]
+        values = seen_values([(one.values[0], one.values[1]) for one in finished], self._within)
+        worst = tuple(max(column) for column in zip(*values, strict=True))
         others = study.get_trials(deepcopy=False, states=(TrialState.FAIL, TrialState.RUNNING))
         whole = [one for one in others if one.params.keys() >= search_space.keys()]
         known = [one.params for one in finished]
@@ -92,10 +94,12 @@ class LogGP(BaseSampler):
             *(_copy(one, None) for one in whole if one.state == TrialState.RUNNING),
         ]
 
-    def _logarithms(self, trial: FrozenTrial) -> list[float]:
-        """What a trial was told, drifts as logarithms."""
-        told = enumerate(trial.values or ())
-        return [math.log(max(value, LEAST)) if i in self._logged else value for i, value in told]
+
+def seen_values(told: Sequence[tuple[float, float]], within: float) -> list[tuple[float, float]]:
+    """Refusals no further than ``within``, and logarithms of drift no lower than those of edits that get there."""
+    reached = [drift for refusals, drift in told if refusals <= within]
+    least = max(LEAST, min(reached, default=LEAST) * BELOW)
+    return [(min(refusals, within), math.log(max(drift, least))) for refusals, drift in told]
 
 
 def _copy(trial: FrozenTrial, values: Sequence[float] | None) -> FrozenTrial:

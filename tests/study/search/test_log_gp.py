@@ -72,3 +72,11 @@ def test_a_long_study_is_drawn_by_tpe(monkeypatch: pytest.MonkeyPatch) -> None:
     study = optuna.create_study(directions=["minimize", "minimize"], sampler=LogGP(seed=0))
     study.optimize(edit, n_trials=20)
     assert [trial.number for trial in study.trials if trial.params["place"] == 0.5] == [8, 9, 10, 11]
+
+
+def test_edits_that_do_little_are_all_alike() -> None:
+    told = [(1.0, 1e-6), (0.6, 1e-4), (0.3, 0.002), (0.0, 0.02)]
+    seen = log_gp.seen_values(told, 0.35)
+    assert seen[0] == seen[1] == (0.35, pytest.approx(math.log(0.001)))
+    assert seen[2:] == [(0.3, pytest.approx(math.log(0.002))), (0.0, pytest.approx(math.log(0.02)))]
+    assert log_gp.seen_values(told[:1], 0.35) == [(0.35, pytest.approx(math.log(1e-5)))]
