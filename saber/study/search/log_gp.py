@@ -20,7 +20,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from saber.study.search.bounded_tpe import BoundedTPE
+from saber.study.search.samplers import BoundedTPE
 
 LEAST = 1e-5  # nats; what drifts by less is as good as the base
 BELOW = 0.5  # of the least drift that takes refusals away; what drifts by less than that is no better
