@@ -6,7 +6,6 @@ import math
 
 import optuna
 import pytest
-from optuna.samplers import GPSampler
 
 from saber.study.search import log_gp
 from saber.study.search.log_gp import LogGP
@@ -69,7 +68,7 @@ def test_trials_that_are_asked_for_together_differ() -> None:
 
 def test_a_long_study_is_drawn_by_tpe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_gp, "MOST", 11)
-    monkeypatch.setattr(GPSampler, "sample_relative", lambda *_: {"strength": 0.5, "place": 0.5})
+    monkeypatch.setattr(optuna.samplers.GPSampler, "sample_relative", lambda *_: {"strength": 0.5, "place": 0.5})
     study = optuna.create_study(directions=["minimize", "minimize"], sampler=LogGP(seed=0))
     study.optimize(edit, n_trials=20)
     assert [trial.number for trial in study.trials if trial.params["place"] == 0.5] == [8, 9, 10, 11]
@@ -77,8 +76,8 @@ def test_a_long_study_is_drawn_by_tpe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_edits_that_do_little_are_all_alike() -> None:
     told = [(1.0, 1e-6), (0.6, 1e-4), (0.3, 0.002), (0.0, 0.02)]
-    seen = log_gp.seen_values(told, 0.35)
-    assert [refusals for refusals, _ in seen] == [0.35, 0.35, 0.3, 0.0]
-    assert [drift for _, drift in seen] == pytest.approx([math.log(drift) for drift in (0.001, 0.001, 0.002, 0.02)])
-    ((_, drift),) = log_gp.seen_values(told[:1], 0.35)
-    assert drift == pytest.approx(math.log(1e-5))
+    refusals, drifts = zip(*log_gp.seen_values(told, 0.35), strict=True)
+    assert refusals == (0.35, 0.35, 0.3, 0.0)
+    assert drifts == pytest.approx([math.log(drift) for drift in (0.001, 0.001, 0.002, 0.02)])
+    ((_, alone),) = log_gp.seen_values(told[:1], 0.35)
+    assert alone == pytest.approx(math.log(1e-5))
