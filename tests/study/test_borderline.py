@@ -17,7 +17,7 @@ from saber.study.search.space import parse_space
 from saber.types import ProbeSet, Prompt, Split, UserError
 from tests.commands import configured, run_here, words_of
 
-WANTED = ("edit=false_refusal", "space={}", "study.enqueue=[]")
+WANTED = ("edit=false_refusal", "~space", "study.enqueue=[]")
 
 
 def test_labels_are_the_base_s_own_replies_and_are_cached(
@@ -51,9 +51,7 @@ def test_the_default_study_looks_at_no_borderline_prompts(organism_folder: Path,
 def test_more_borderline_prompts_than_there_are_is_one_line(organism_folder: Path, tmp_path: Path) -> None:
     said = run_here(
         "sweep",
-        words_of(
-            organism_folder, tmp_path, *WANTED, "~space", "+space.edit.alpha_base={low: 0, high: 1}", "data.n_probe=128"
-        ),
+        words_of(organism_folder, tmp_path, *WANTED, "+space.edit.alpha_base={low: 0, high: 1}", "data.n_probe=128"),
         tmp_path,
     )
     assert said.status == 2
@@ -87,8 +85,8 @@ def test_too_few_protected_prompts_is_one_line() -> None:
 
 
 def test_a_number_of_borderline_prompts_of_their_own(organism_folder: Path, tmp_path: Path) -> None:
-    space = ("~space", "+space.edit.alpha_base={low: 0, high: 1}")
-    said = run_here("sweep", words_of(organism_folder, tmp_path, *WANTED, *space, "+data.n_borderline=97"), tmp_path)
+    space = "+space.edit.alpha_base={low: 0, high: 1}"
+    said = run_here("sweep", words_of(organism_folder, tmp_path, *WANTED, space, "+data.n_borderline=97"), tmp_path)
     assert said.status == 2
     assert "data.n_borderline asks for 97 borderline prompts, the probe split has 96" in said.err
 

@@ -46,7 +46,9 @@ def on_local_disk(folder: Path) -> bool:
     """Whether a folder is certainly on a disk of this machine, which SQLite's write-ahead mode asks for."""
     if not MOUNTS.exists():
         return False
-    kinds = {Path(place): kind for _, place, kind, *_ in map(str.split, MOUNTS.read_text().splitlines())}
+    kinds = {
+        Path(place): kind for _, place, kind, *_ in map(str.split, MOUNTS.read_text(encoding="utf-8").splitlines())
+    }
     return next(kinds[place] for place in (folder.resolve() / "x").parents if place in kinds) in LOCAL
 
 
