@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from saber.evaluate import power
 from saber.organism.__main__ import organism
+from saber.organism.build import Recipe
 from saber.reproduce import reproduce
 from saber.vocabulary import ORGANISM_FAMILIES
 from tests.fuzz import fuzzed, odd_number, odd_text, or_one_line
@@ -44,13 +44,11 @@ def test_any_half_width(words: list[str]) -> None:
 @example(words=["out=x", "seed=1", "thinks=1"])
 @example(words=["out=x", "seed=" + "9" * 4400])
 def test_any_words_for_an_organism(words: list[str]) -> None:
-    made: list[tuple[Path, int, str]] = []
-    take = mock.patch(
-        "saber.organism.build.make_organism", lambda out, seed, *, family, **_: made.append((out, seed, family))
-    )
+    recipes: list[Recipe] = []
+    take = mock.patch("saber.organism.build.make_organism", lambda _out, recipe: recipes.append(recipe))
     with take, or_one_line(), contextlib.redirect_stdout(io.StringIO()):
         organism(words)
-    assert all(0 <= seed < 10**18 and family in ORGANISM_FAMILIES for _, seed, family in made)
+    assert all(0 <= one.seed < 10**18 and one.family in ORGANISM_FAMILIES for one in recipes)
 
 
 def test_help_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:
