@@ -19,7 +19,7 @@ from saber.atomic_files import drafted
 from saber.types import UserError, digest_json
 
 CODE_VERSION = 2  # raise it when what is computed for a key changes
-SIZE_OF_HEADER = struct.Struct("<Q")
+SIZE_OF_HEADER = struct.Struct("<Q")  # of a safetensors file: how many bytes its header takes
 DAMAGE = (SafetensorError, LookupError, TypeError, ValueError, RuntimeError)  # what reading a damaged file gives
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -14,12 +13,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from saber.cache import SIZE_OF_HEADER
 from saber.types import UserError
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 PACKED_DTYPES = {"F8_E4M3": torch.float8_e4m3fn, "U8": torch.uint8, "I8": torch.int8}
 PLAN = "saber.plan"  # the metadata key that names the plan's digest in every file that it changed or made
-SIZE_OF_HEADER = struct.Struct("<Q")
 CHUNK_BYTES = 2**22
 ALIGNED_TO = 8  # bytes, of the header's end: what the format's own writer does
 
