@@ -15,8 +15,8 @@ from saber.config.evaluate import EvaluateConfig, JudgeConfig
 from saber.config.launch import LaunchConfig
 from saber.config.model import ModelConfig, OrganismConfig
 from saber.config.publish import ExportConfig, PublishedRow
-from saber.config.strict import STRICT
 from saber.config.study import SAFE_NAME, StudyConfig
+from saber.options.strict import STRICT
 from saber.vocabulary import SplitName
 
 

@@ -21,8 +21,7 @@ from front_controls import (
 from front_methods import METHODS
 from saber_worker import composed
 
-from saber.config import EditConfig, KernelConfig
-from saber.config.edit import Tent
+from saber.config import EditConfig, KernelConfig, Tent
 from saber.lm import planning
 from saber.lm.editing.low_rank import compile_low_rank
 from saber.lm.planning import PlanRequest, rank_with, select
