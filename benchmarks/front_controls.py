@@ -21,7 +21,7 @@ from torch import Tensor
 from saber.config import EditConfig
 from saber.lm import planning
 from saber.lm.editing import low_rank as writer_edit
-from saber.method import ranking
+from saber.method import placement, ranking
 from saber.method.extraction import extract, orient
 from saber.method.placement import reach_of_kernel
 from saber.method.purification import remove_subspace, shared_basis
@@ -153,7 +153,7 @@ def biprojected(_seed: int = 0) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(ranked(remember))
         stack.enter_context(patch.object(planning, "select", select))
-        stack.enter_context(patch.object(planning, "reach_of_kernel", at_its_own))
+        stack.enter_context(patch.object(placement, "reach_of_kernel", at_its_own))
         yield
 
 
