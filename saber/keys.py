@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from types import NoneType, UnionType
@@ -98,15 +98,20 @@ def config_keys(of: Any = Config, prefix: str = "") -> list[str]:
 
 
 @cache
-def options(of: Any = Config, prefix: str = "", above: tuple[Option, ...] = ()) -> Mapping[str, tuple[Option, ...]]:
+def options() -> Mapping[str, tuple[Option, ...]]:
     """By dotted key what its own field says of it, last, behind what the sections do that it lies in."""
-    said: dict[str, tuple[Option, ...]] = {}
+    return dict(_options(Config, "", ()))
+
+
+def _options(of: Any, prefix: str, above: tuple[Option, ...]) -> Iterator[tuple[str, tuple[Option, ...]]]:
     for name, hint in get_type_hints(of, include_extras=True).items():
         declared, *details = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         here = (*above, *(detail for detail in details if isinstance(detail, Option)))
         path = f"{prefix}{name}"
-        said |= options(declared, f"{path}.", here) if is_dataclass(declared) else {path: here}
-    return said
+        if is_dataclass(declared):
+            yield from _options(declared, f"{path}.", here)
+        else:
+            yield path, here
 
 
 def option_of(key: str) -> Option:

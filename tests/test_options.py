@@ -1,4 +1,4 @@
-"""What fields say of their keys: no code twice, conditions ask for what there is, and steps are handed the whole edit."""
+"""What fields say of their keys: no code twice, conditions ask for what there is, steps are handed the whole edit."""
 
 from __future__ import annotations
 
