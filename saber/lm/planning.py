@@ -5,10 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-
-from jaxtyping import Float
-from torch import Tensor
 
 from saber.config import EditConfig
 from saber.lm.architecture.adapter import Adapter
@@ -17,12 +13,12 @@ from saber.lm.editing.compiled import CompiledPlan, compile_plan
 from saber.lm.inference.residuals import probe
 from saber.lm.inference.writer_inputs import writer_inputs
 from saber.lm.input_reading import InputReading
+from saber.lm.steps import Steps
 from saber.method.contrast import contrasted, spared
-from saber.method.placement import place, reach_of
-from saber.method.ranking import Ranking, interpolate_layers, layers_around, rank, residual_refusal
+from saber.method.placement import place
+from saber.method.ranking import residual_refusal
 from saber.method.reading import readers_of
 from saber.method.refinement import RoundOutcome, StopReason, stop_reason
-from saber.method.selection import best_directions, candidate_layers
 from saber.method.strength import scaled
 from saber.types import WRITER_KINDS, Activations, EditPlan, ProbeSet, RankedDirection, Round, WriterKind
 
@@ -55,6 +51,7 @@ class _Draft:
 
     request: PlanRequest
     activations: Activations
+    steps: Steps = field(default_factory=Steps)
     rounds: list[Round] = field(default_factory=list)
     outcomes: list[RoundOutcome] = field(default_factory=list)
     selected: tuple[RankedDirection, ...] = ()
@@ -71,15 +68,17 @@ def make_plans(
     *,
     batch_size: int,
     inputs: InputReading | None = None,
+    steps: Steps | None = None,
 ) -> list[PlannedEdit]:
     """Plan every request, refining all of them together; ``base`` are the unedited activations of ``probes``.
 
-    ``inputs`` are what writers of the unedited model are given, where a request reads them.
+    ``inputs`` are what writers of the unedited model are given, where a request reads them. ``steps`` are the method's
+    own where none are given.
 
     Each round extracts from the model as edited so far, with its strengths scaled by decay^round. The last round that
     a request allows is not probed: nothing would be planned from it.
     """
-    drafts = [_Draft(request, base.first(*request.sizes), inputs=inputs) for request in requests]
+    drafts = [_Draft(request, base.first(*request.sizes), steps or Steps(), inputs=inputs) for request in requests]
     while active := [draft for draft in drafts if draft.stopped is None]:
         for draft in active:
             add_round(draft)
@@ -148,41 +147,19 @@ def _plan(draft: _Draft) -> EditPlan:
 
 def add_round(draft: _Draft) -> None:
     """Rank the model as it stands and append the next round; the first round's selection is remembered."""
-    edit = draft.request.edit
-    ranking = rank_with(draft.activations, edit)
-    selected = select(ranking, edit)
+    edit, steps = draft.request.edit, draft.steps
+    ranking = steps.rank(draft.activations, edit)
+    selected = steps.select(ranking, edit)
     if not draft.rounds:
         draft.selected = selected
     factor = edit.unit * edit.decay ** len(draft.rounds)
     directions = scaled(selected, ranking.capability_bases, edit, factor=factor)
     n_layers = draft.activations.n_layers
     by_kind: Mapping[WriterKind, float] = {kind: getattr(edit.component_scale, kind) for kind in WRITER_KINDS}
-    placed = place(directions, reach_of(edit, n_layers), by_kind)
+    placed = place(directions, steps.reach(edit, n_layers), by_kind)
     if edit.reader == "least_drift":
         undisturbed = spared(draft.activations, edit.contrast, edit.spares)
         found_at = [layer for _, layer, _ in directions] if edit.reader_layer == "own" else None
         readers = readers_of(placed, undisturbed, ridge=edit.reader_ridge, found_at=found_at)
         placed = dataclasses.replace(placed, readers=readers)
     draft.rounds.append(placed)
-
-
-def rank_with(activations: Activations, edit: EditConfig, *, everywhere: bool = False) -> Ranking:
-    """Rank directions as the edit configuration says: of the layers it can take them from, or of all."""
-    return rank(activations, edit, layers=None if everywhere else partial(layers_of, edit))
-
-
-def layers_of(edit: EditConfig, layer_fdr: Float[Tensor, " layer"]) -> list[int]:
-    """The layers that directions are taken from: the candidates in the depth band, or those around a position."""
-    if edit.is_interpolated:
-        lower, upper, _ = layers_around(edit.kernel.direction_position, len(layer_fdr))
-        return sorted({lower, upper})
-    return candidate_layers(layer_fdr, edit)
-
-
-def select(ranking: Ranking, edit: EditConfig) -> tuple[RankedDirection, ...]:
-    """The directions that are edited, best first."""
-    if edit.is_interpolated:
-        candidates = interpolate_layers(ranking, edit.kernel.direction_position)
-    else:
-        candidates = ranking.of_layers(layers_of(edit, ranking.layer_fdr))
-    return best_directions(candidates, edit.global_top_k)

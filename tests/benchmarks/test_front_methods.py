@@ -35,7 +35,7 @@ def planned(name: str, seen: Activations, **values: float) -> Iterator[EditPlan]
     method = METHODS[name]
     config = with_values(method.control.applied_to(composed([f"+sweep={method.sweep}", *method.words])), values)
     assert config.edit.max_iterations == 1
-    draft = planning._Draft(PlanRequest(config.edit, (N, N, N)), seen)
+    draft = planning._Draft(PlanRequest(config.edit, (N, N, N)), seen, method.control.steps(0))
     with method.control.patch(0):
         planning.add_round(draft)
         yield planning._plan(draft)

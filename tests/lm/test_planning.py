@@ -20,7 +20,8 @@ from saber.lm.inference.residuals import probe
 from saber.lm.inference.writer_inputs import writer_inputs
 from saber.lm.input_reading import InputReading
 from saber.lm.loading.load import build_model
-from saber.lm.planning import PlannedEdit, PlanRequest, layers_of, make_plans, rank_with, select
+from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
+from saber.lm.steps import layers_of, rank_with, select
 from saber.study.search.space import matters
 from saber.types import Activations, EditPlan, LookedAt, ProbeSet, Prompt, PromptKind, TokenRow
 from saber.vocabulary import Protects, Spares
