@@ -14,7 +14,7 @@ def frontier(config: Config) -> None:
     from saber.publish.publish_front import publish
     from saber.publish.report.studies_page import publish_overlay
     from saber.study.front.comparisons import read_fronts
-    from saber.study.front.frontier import frontier_of
+    from saber.study.front.study_front import frontier_of
     from saber.study.run.session import calm_optuna, resume
 
     if config.studies:

@@ -14,7 +14,7 @@ def sweep(config: Config) -> None:
     from saber.publish.dashboard import dress_dashboard
     from saber.publish.front_table import front_table
     from saber.publish.publish_front import next_commands
-    from saber.study.front.frontier import quick_frontier, spoken_overrides
+    from saber.study.front.study_front import quick_frontier, spoken_overrides
     from saber.study.run.session import predict, run_study
 
     console = terminal()

@@ -2,8 +2,8 @@
 
 from saber.config.data import DataConfig, PromptSource, SplitSizes
 from saber.config.edit import EditConfig
-from saber.config.evaluate import EvaluateConfig, JudgeConfig
 from saber.config.launch import LaunchConfig
+from saber.config.measuring import EvaluateConfig, JudgeConfig
 from saber.config.model import ModelConfig, OrganismConfig
 from saber.config.publish import ExportConfig, PublishedRow
 from saber.config.run import Config

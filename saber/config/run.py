@@ -11,8 +11,8 @@ from pydantic.dataclasses import dataclass
 
 from saber.config.data import DataConfig
 from saber.config.edit import EditConfig
-from saber.config.evaluate import EvaluateConfig, JudgeConfig
 from saber.config.launch import LaunchConfig
+from saber.config.measuring import EvaluateConfig, JudgeConfig
 from saber.config.model import ModelConfig, OrganismConfig
 from saber.config.publish import ExportConfig, PublishedRow
 from saber.config.study import SAFE_NAME, StudyConfig

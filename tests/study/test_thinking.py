@@ -19,7 +19,7 @@ from saber.lm.evaluation.measurement import label
 from saber.lm.inference.batches import tokenise
 from saber.lm.inference.generation.greedy import Decoded, greedy, stream_greedy
 from saber.organism.build import Recipe, ensure_organism
-from saber.publish import chat as chat_module
+from saber.publish import conversation
 from saber.study.context import Workbench, open_workbench, study_folder
 from saber.study.probed_base import UNREAD_THOUGHT
 from saber.study.run.session import resume
@@ -170,7 +170,7 @@ def test_a_chat_speaks_as_its_study_was_measured(
         assert how["max_thinking_tokens"] == 20
         return stream_greedy(adapter, rows, **how)
 
-    monkeypatch.setattr(chat_module, "stream_greedy", spied)
+    monkeypatch.setattr(conversation, "stream_greedy", spied)
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUESTION}\n{QUESTION}\n"))
     said = run_here("chat", [*words(thinking_folder, folder, mode), "point=base"], folder)
     assert said.status == 0, said.err

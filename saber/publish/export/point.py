@@ -21,8 +21,8 @@ from saber.publish.card.model_card import render_card
 from saber.publish.export.forms import Base, base_of, check_form, read_back, write_form
 from saber.publish.export.provenance import OURS, PLAN_FILE, about_export, base_digests, file_digests
 from saber.study.context import Workbench, in_full_dtype
-from saber.study.front.frontier import frontier_beside
 from saber.study.front.points import find_point, read_points
+from saber.study.front.study_front import frontier_beside
 from saber.study.store.patient_storage import StoredStudy
 from saber.study.store.records import plan_path
 from saber.types import EditPlan, Frontier, FrontierPoint, Metrics, UserError

@@ -16,7 +16,7 @@ from saber.keys import with_values
 from saber.publish.report.studies_page import overlay_path
 from saber.scoring.pareto import hypervolume
 from saber.study.front.comparisons import read_fronts
-from saber.study.front.frontier import spoken_overrides
+from saber.study.front.study_front import spoken_overrides
 from saber.types import UserError
 from tests.commands import configured, database, finish, process, run_here, words_of
 

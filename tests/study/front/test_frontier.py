@@ -16,8 +16,8 @@ from transformers import PreTrainedTokenizerFast
 
 from saber.data.splits import load_splits
 from saber.lm.evaluation.measurement import measure_trials
-from saber.study.front import frontier as front
 from saber.study.front import held_out as holdout
+from saber.study.front import study_front as front
 from saber.study.run.session import resume
 from saber.study.store.artifacts import stored_responses
 from saber.study.store.records import metrics_from_json

@@ -17,9 +17,9 @@ from saber.publish.analysis.label_checks import flips_text
 from saber.scoring.refusals import Label
 from saber.study.context import Workbench
 from saber.study.front import length_check
-from saber.study.front.frontier import front_responses
 from saber.study.front.length_check import check_lengths, compared, cut, ended_within
 from saber.study.front.points import read_points
+from saber.study.front.study_front import front_responses
 from saber.study.run.session import resume
 from saber.study.store.artifacts import response_rows, responses_from_rows
 from saber.study.store.records import plan_path

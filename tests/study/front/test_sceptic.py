@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from saber.lm.evaluation.outcomes import outcomes_of
-from saber.study.front import frontier as front
+from saber.study.front import study_front as front
 from saber.study.run.session import resume
 from tests.commands import configured, run_here, words_of
 from tests.lm.evaluation.test_judges import endpoint, reads, saying, send

@@ -18,7 +18,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
-from saber.study.front.frontier import quick_frontier
+from saber.study.front.study_front import quick_frontier
 from saber.study.run.move_study import trial_contents
 from saber.study.run.session import resume
 from saber.study.store.database_lock import DatabaseLock
