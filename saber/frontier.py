@@ -22,7 +22,7 @@ def frontier(config: Config) -> None:
         publish_overlay(read_fronts(config), config, terminal())
         return
     study, bench = resume(config)
-    publish(study, frontier_of(study, config, bench), config, terminal())
+    publish(study, frontier_of(study, bench), config, terminal())
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def sweep(config: Config) -> None:
             console.print(line, soft_wrap=True, highlight=False)
         return
     study, bench = run_study(config, console)
-    front = quick_frontier(study, config, bench)
+    front = quick_frontier(study, bench)
     commands = [f"python -m saber.frontier {spoken_overrides(config)}", *next_commands(config)]
     dress_dashboard(study, front, commands)
     console.print(front_table(front))

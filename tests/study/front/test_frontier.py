@@ -177,7 +177,7 @@ def test_a_study_that_was_never_run_is_said_in_one_line(command: str, organism_f
 def test_the_quick_frontier_agrees_with_the_published_one(published: Path, organism_folder: Path) -> None:
     config = configured(words_of(organism_folder, published))
     study, bench = resume(config)
-    quick = front.quick_frontier(study, config, bench)
+    quick = front.quick_frontier(study, bench)
     rows = pd.read_csv(studied(published) / "frontier.csv")
     assert [point.name for point in quick.front] == list(rows["name"])[1:]
     assert all(point.report is None for point in quick.points)

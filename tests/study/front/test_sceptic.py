@@ -26,7 +26,7 @@ def report_of(folder: Path) -> str:
 def test_front_points_keep_the_outcomes_that_their_rates_are_made_of(published: Path, organism_folder: Path) -> None:
     config = configured(words_of(organism_folder, published))
     study, bench = resume(config)
-    frontier = front.quick_frontier(study, config, bench)
+    frontier = front.quick_frontier(study, bench)
     for point in frontier.front:
         for metric in ("refusal_rate", "over_refusal_rate", "kld", "kld_first"):
             values = point.outcomes[metric]

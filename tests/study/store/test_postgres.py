@@ -239,7 +239,7 @@ def test_a_study_moves_to_postgres_and_back_with_all_it_holds(url: str, finished
     for one in (words, there, [word for word in again if word != f"study.dir={finished}/sweeps"]):
         config = configured(one)
         study, bench = resume(config)
-        fronts.append(quick_frontier(study, config, bench))
+        fronts.append(quick_frontier(study, bench))
         trials.append(trial_contents(study.trials))
     assert trials[0] == trials[1] == trials[2]
     assert fronts[0].points == fronts[1].points == fronts[2].points
