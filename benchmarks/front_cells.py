@@ -37,7 +37,7 @@ from saber.types import EditPlan, Metrics, Split, UserError, digest_json
 
 KINDS = ("harmful", "harmless", "capability")  # neither objective counts borderline prompts
 RATES = ("refusal_rate", "capability", "harmless_refusal_rate", "degenerate_rate")
-NUMBERS = (*RATES, *(f"kld_{one}" for one in (*KLDS, "p95", "max")))
+NUMBERS = (*RATES, *(f"kld_{position}" for position in (*KLDS, "p95", "max")))
 AT_ONCE = 10  # trials between two looks at the clock: a cell that is cut loses the time of so many at most
 SEARCH_S = "search_s"
 

@@ -143,7 +143,7 @@ def _trial(trial: Mapping[str, Any], measured: Measured) -> dict[str, Any]:
         "seconds": trial["seconds"],
         "values": [trial["refusals"], trial["kl_divergence"]],
         "tune": numbers(measured.metrics),
-        "refused_or_empty": sum(one.label in ("refuse", "empty") for one in harmful),
+        "refused_or_empty": sum(response.label in ("refuse", "empty") for response in harmful),
     }
 
 

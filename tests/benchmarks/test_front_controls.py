@@ -49,8 +49,8 @@ def first_round(seen: Activations, edit: EditConfig = EDIT, steps: Steps | None 
     return draft.rounds[0]
 
 
-def digest(one: Round) -> str:
-    return EditPlan((one,)).digest
+def digest(placed: Round) -> str:
+    return EditPlan((placed,)).digest
 
 
 @pytest.mark.parametrize("control", [random_directions, shuffled_labels, rank_by_variance, rank_at_random])
@@ -78,17 +78,19 @@ def test_shuffling_takes_the_difference_away(seen: Activations) -> None:
 
 
 def test_variance_ranks_by_the_share_of_the_differences_that_lies_along_a_direction(seen: Activations) -> None:
-    one = rank_by_variance().rank(seen, EDIT).directions[2][1]
+    ranked = rank_by_variance().rank(seen, EDIT).directions[2][1]
     gap = (seen.harmful[2] - seen.harmless[2]).double()
-    along = gap @ one.direction.vector.double()
-    assert one.fisher_ratio == pytest.approx(float((along**2).sum() / (gap**2).sum()), rel=1e-5)
+    along = gap @ ranked.direction.vector.double()
+    assert ranked.fisher_ratio == pytest.approx(float((along**2).sum() / (gap**2).sum()), rel=1e-5)
 
 
 def test_a_random_rank_is_one_order_for_the_whole_search(seen: Activations) -> None:
     def order(seed: int, of: Activations) -> list[tuple[int, int]]:
         ranking = rank_at_random(seed).rank(of, EDIT)
         ratios = {
-            (r.direction.layer, r.direction.index): r.fisher_ratio for some in ranking.directions.values() for r in some
+            (r.direction.layer, r.direction.index): r.fisher_ratio
+            for of_layer in ranking.directions.values()
+            for r in of_layer
         }
         return sorted(ratios, key=lambda key: ratios[key])
 
@@ -121,12 +123,12 @@ def test_biprojection_keeps_each_layers_own_harmless_mean(seen: Activations) -> 
         EDIT, scope="kernel", extraction="dim", kernel=kernel, global_top_k=1, alpha_base=0.9, strength="uniform"
     )
     assert len(select(rank_with(seen, edit), edit)) == 1
-    one = first_round(seen, edit, biprojected())
-    assert one.directions.shape == (LAYERS, D)
+    placed = first_round(seen, edit, biprojected())
+    assert placed.directions.shape == (LAYERS, D)
     for layer in range(LAYERS):
-        assert one.directions[layer] @ seen.harmless[layer].mean(dim=0) == pytest.approx(0.0, abs=1e-4)
-        assert torch.nonzero(one.strengths[layer].sum(dim=1)).flatten().tolist() == [layer]
-        assert one.strengths[layer, layer].tolist() == pytest.approx([0.9] * 3)
+        assert placed.directions[layer] @ seen.harmless[layer].mean(dim=0) == pytest.approx(0.0, abs=1e-4)
+        assert torch.nonzero(placed.strengths[layer].sum(dim=1)).flatten().tolist() == [layer]
+        assert placed.strengths[layer, layer].tolist() == pytest.approx([0.9] * 3)
     assert len(first_round(seen, edit).directions) == 1
 
 

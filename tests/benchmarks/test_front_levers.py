@@ -84,9 +84,11 @@ def both_ways(steps: Steps, seen: Activations) -> tuple[Ranking, Ranking]:
 def test_unmatched_pairs_lose_the_direction_that_matched_ones_show(seen: Activations) -> None:
     matched, unmatched = both_ways(unmatched_pairs(), seen)
     for layer in matched.directions:
-        one, other = (abs(float(found.directions[layer][0].direction.vector[0])) for found in (matched, unmatched))
-        assert one > 0.9
-        assert other < one
+        leading, other = (
+            abs(float(ranking.directions[layer][0].direction.vector[0])) for ranking in (matched, unmatched)
+        )
+        assert leading > 0.9
+        assert other < leading
     assert torch.equal(matched.layer_fdr, unmatched.layer_fdr)  # it looks at no pair
 
 
@@ -94,7 +96,7 @@ def test_winsorising_takes_an_outlying_entry_out_of_the_direction(seen: Activati
     seen.harmful[:, 0, 5] = 1000.0
     plain, clipped = both_ways(winsorised(), seen)
     for layer in plain.directions:
-        outlier, kept = (abs(float(found.directions[layer][0].direction.vector[5])) for found in (plain, clipped))
+        outlier, kept = (abs(float(ranking.directions[layer][0].direction.vector[5])) for ranking in (plain, clipped))
         assert outlier > 0.99
         assert kept < outlier
     assert 0.9 < CLIPPED < 1.0
