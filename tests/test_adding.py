@@ -71,10 +71,10 @@ def copy(tmp_path: Path) -> Path:
 
 def put(path: Path, before: str, text: str) -> None:
     """Write some text before the one place where something stands."""
-    head, found, tail = path.read_text(encoding="utf-8").partition(before)
-    assert found
+    head, place, tail = path.read_text(encoding="utf-8").partition(before)
+    assert place
     assert before not in tail
-    path.write_text(head + text + found + tail, encoding="utf-8")
+    path.write_text(head + text + place + tail, encoding="utf-8")
 
 
 def runs(copy: Path, script: str) -> None:

@@ -110,9 +110,9 @@ def test_each_study_of_a_multirun_has_a_name_of_its_own(organism_folder: Path, t
 
 
 def test_names_that_differ_stay_and_those_that_cannot_are_refused(organism_folder: Path, tmp_path: Path) -> None:
-    one = configured(words_of(organism_folder, tmp_path))
-    named = [with_values(one, {"study.name": name}) for name in ("a", "b")]
+    config = configured(words_of(organism_folder, tmp_path))
+    named = [with_values(config, {"study.name": name}) for name in ("a", "b")]
     assert apart(named) == named
-    assert apart([one]) == [one]
+    assert apart([config]) == [config]
     with pytest.raises(UserError, match="--multirun: expected a name for each study, found organism, organism;"):
-        apart([one, one])
+        apart([config, config])

@@ -94,8 +94,8 @@ def test_only_what_is_missing_is_scored(
     monkeypatch.setattr(holdout, "measure_trials", counting)
     assert run_here("frontier", words_of(organism_folder, published), published).status == 0
     assert measured == [("report", [missing])]
-    found, again = (metrics_from_json(one) for one in (json.loads(store.read_text())["rows"][missing], expected))
-    assert found["kld"] == pytest.approx(again["kld"], abs=1e-5)
+    kept, again = (metrics_from_json(stored) for stored in (json.loads(store.read_text())["rows"][missing], expected))
+    assert kept["kld"] == pytest.approx(again["kld"], abs=1e-5)
 
 
 def test_the_stored_responses_of_each_front_point_are_read_once(

@@ -236,8 +236,8 @@ def test_a_study_moves_to_postgres_and_back_with_all_it_holds(url: str, finished
     assert said.status == 0, said.err
     again = words_of(organism_folder, finished, f"study.storage={back}", f"study.dir={finished}/other")
     fronts, trials = [], []
-    for one in (words, there, [word for word in again if word != f"study.dir={finished}/sweeps"]):
-        config = configured(one)
+    for asked in (words, there, [word for word in again if word != f"study.dir={finished}/sweeps"]):
+        config = configured(asked)
         study, bench = resume(config)
         fronts.append(quick_frontier(study, bench))
         trials.append(trial_contents(study.trials))
