@@ -9,8 +9,14 @@ from typing import Any
 
 from saber.config import Config
 from saber.keys import with_values
+from saber.lm.steps import Steps
 
 Patch = Callable[[int], AbstractContextManager[None]]
+
+
+def own_steps(_seed: int) -> Steps:
+    """The method's own."""
+    return Steps()
 
 
 def nothing(_seed: int) -> AbstractContextManager[None]:
@@ -20,10 +26,13 @@ def nothing(_seed: int) -> AbstractContextManager[None]:
 
 @dataclass(frozen=True)
 class Control:
-    """One thing changed: keys with a ``fixed`` value, keys that so decide nothing, and what is replaced in the core."""
+    """One thing changed: keys with a ``fixed`` value, keys that so decide nothing, steps of the method taken otherwise
+    (for the search's seed), and what is replaced in the core.
+    """
 
     fixed: Mapping[str, Any] = field(default_factory=dict)
     idle: tuple[str, ...] = ()
+    steps: Callable[[int], Steps] = own_steps
     patch: Patch = nothing
 
     def applied_to(self, config: Config) -> Config:

@@ -60,7 +60,7 @@ def end_replies(cell: Cell, setting: Setting, config: Config, bench: Workbench) 
     digests = {trial.number: str(trial.user_attrs["plan"]) for trial in complete_trials(study)}
     plan = load_plan(plan_path(bench.folder, digests[end_number(row)]))
     measured = measure_trials(bench.adapter, side.split, config.evaluate, side.reference, [EditPlan(()), plan])
-    base, edited = (one.responses for one in measured)
+    base, edited = (measurement.responses for measurement in measured)
     kept = [i for i, response in enumerate(edited) if "kld" in response.drift]
     return [base[i] for i in kept], [edited[i] for i in kept]
 

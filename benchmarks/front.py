@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from front_cells import Cell, Setting, configured, fingerprint, run_cell
-from front_heretic import run_heretic
+from front_heretic import run_heretic_cell
 from front_methods import HERETIC, METHODS
 from front_page import page, tables
 from front_score import scored
@@ -105,7 +105,7 @@ def run_missing(cells: Sequence[Cell], setting: Setting, say: Callable[[str], No
 
 def run_any(cell: Cell, setting: Setting) -> dict[str, Any]:
     """Run a cell as its method needs."""
-    return run_heretic(cell, setting) if cell.method == HERETIC else run_cell(cell, setting)
+    return run_heretic_cell(cell, setting) if cell.method == HERETIC else run_cell(cell, setting)
 
 
 def say_now(console: Console, text: str) -> None:

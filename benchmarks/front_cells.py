@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from saber.types import EditPlan, Metrics, Split, UserError, digest_json
 
 KINDS = ("harmful", "harmless", "capability")  # neither objective counts borderline prompts
 RATES = ("refusal_rate", "capability", "harmless_refusal_rate", "degenerate_rate")
-NUMBERS = (*RATES, *(f"kld_{one}" for one in (*KLDS, "p95", "max")))
+NUMBERS = (*RATES, *(f"kld_{position}" for position in (*KLDS, "p95", "max")))
 AT_ONCE = 10  # trials between two looks at the clock: a cell that is cut loses the time of so many at most
 SEARCH_S = "search_s"
 
@@ -106,9 +106,10 @@ def run_cell(cell: Cell, setting: Setting) -> dict[str, Any]:
     """Search, measure what was chosen, and say it all in one row."""
     config = configured(cell, setting)
     calm_optuna()
-    with one_driver(study_folder(config)), METHODS[cell.method].control.patch(cell.seed):
+    control = METHODS[cell.method].control
+    with one_driver(study_folder(config)), control.patch(cell.seed):
         started = time.perf_counter()
-        bench = open_bench(config)
+        bench = replace(open_bench(config), steps=control.steps(cell.seed))
         setup_s = time.perf_counter() - started
         study = search(bench, config)
         done = complete_trials(study)

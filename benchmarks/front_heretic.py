@@ -67,7 +67,7 @@ def loaded_over(model: torch.nn.Module, weights: Mapping[str, Tensor]) -> Iterat
             state[name].copy_(tensor)
 
 
-def run_heretic(cell: Cell, setting: Setting) -> dict[str, Any]:
+def run_heretic_cell(cell: Cell, setting: Setting) -> dict[str, Any]:
     """Let Heretic search, measure what it found, and say it all in one row."""
     config = configured(cell, setting)
     calm_optuna()
@@ -143,7 +143,7 @@ def _trial(trial: Mapping[str, Any], measured: Measured) -> dict[str, Any]:
         "seconds": trial["seconds"],
         "values": [trial["refusals"], trial["kl_divergence"]],
         "tune": numbers(measured.metrics),
-        "refused_or_empty": sum(one.label in ("refuse", "empty") for one in harmful),
+        "refused_or_empty": sum(response.label in ("refuse", "empty") for response in harmful),
     }
 
 

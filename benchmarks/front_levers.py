@@ -6,14 +6,13 @@ Each is the words that are put behind the sweep and what no word can say, as a c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
 from control import Control
-from front_controls import ranked
 from torch import Tensor
 
+from saber.lm.steps import Steps, rank_with
 from saber.types import Activations
 
 CLIPPED = 0.995  # the quantile of an activation's entries that winsorising keeps, as projected abliteration does
@@ -21,12 +20,12 @@ SMALLEST_TENT = "position: {low: 0.0, high: 1.0}, floor: {low: 0.0, high: 1.0}, 
 UNCHANGED = Control()
 
 
-def unmatched_pairs(_seed: int = 0) -> AbstractContextManager[None]:
+def unmatched_pairs(_seed: int = 0) -> Steps:
     """Pair each harmful probe with the harmless one of the next pair: the same prompts, no two about one thing."""
     return _seen_as(lambda seen: replace(seen, harmless=seen.harmless.roll(1, dims=1)))
 
 
-def winsorised(_seed: int = 0) -> AbstractContextManager[None]:
+def winsorised(_seed: int = 0) -> Steps:
     """Clip each activation's entries at a quantile of their size before directions are found."""
 
     def clipped(residuals: Tensor) -> Tensor:
@@ -40,9 +39,9 @@ def winsorised(_seed: int = 0) -> AbstractContextManager[None]:
     )
 
 
-def _seen_as(change: Callable[[Activations], Activations]) -> AbstractContextManager[None]:
-    """Replace what a trial ranks by the same, changed."""
-    return ranked(lambda rank_with, seen, edit: rank_with(change(seen), edit))
+def _seen_as(change: Callable[[Activations], Activations]) -> Steps:
+    """What a trial ranks is changed before."""
+    return Steps(rank=lambda seen, edit: rank_with(change(seen), edit))
 
 
 LEVERS: Mapping[str, tuple[tuple[str, ...], Control]] = {
@@ -50,8 +49,8 @@ LEVERS: Mapping[str, tuple[tuple[str, ...], Control]] = {
     "whitened": (("edit.extraction=whitened_svd",), UNCHANGED),
     "lda": ((), Control(fixed={"edit.extraction": "lda", "edit.n_directions": 1}, idle=("edit.global_top_k",))),
     "subspace": (("+space.edit.purify_rank={low: 1, high: 16}",), Control(fixed={"edit.purify": "subspace"})),
-    "unmatched-pairs": ((), Control(patch=unmatched_pairs)),
-    "winsorised": ((), Control(patch=winsorised)),
+    "unmatched-pairs": ((), Control(steps=unmatched_pairs)),
+    "winsorised": ((), Control(steps=winsorised)),
     "tents": (
         tuple(
             f"+space.edit.kernel.{kind}={{peak: {{low: 0.0, high: 1.5}}, {SMALLEST_TENT}}}"

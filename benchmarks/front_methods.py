@@ -98,7 +98,7 @@ METHODS: Mapping[str, Method] = {
     "arditi": _one_direction("arditi"),
     "projected": _one_direction("projected"),
     "projected-read": _one_direction("projected_read", also=", reader_ridge: {low: 0.1, high: 10.0, log: true}"),
-    "biprojected": _one_direction("projected", control=Control(patch=biprojected)),
+    "biprojected": _one_direction("projected", control=Control(steps=biprojected)),
     "surgical": _one_direction(
         "arditi", "++edit.purify=subspace", also=", purify_rank: {low: 1, high: 16}", known=", edit.purify_rank: 8"
     ),

@@ -58,7 +58,7 @@ class Mutating:
 
     def as_it_is(self, items: Sequence[pytest.Item]) -> tuple[dict[str, float], dict[tuple[str, str], set[str]]]:
         """How long each test takes on the code as it is, and which tests call each function, or (``""``) any."""
-        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as found:
+        with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
             child = os.fork()
             if child == 0:
                 self.on_failure = tell_and_end
@@ -69,11 +69,11 @@ class Mutating:
                     started = time.perf_counter()
                     calls[item.nodeid] = calls_of(lambda: run_test(item, following))  # noqa: B023 - run at once
                     took[item.nodeid] = time.perf_counter() - started
-                Path(found.name).write_text(json.dumps([took, calls]), encoding="utf-8")
+                Path(log.name).write_text(json.dumps([took, calls]), encoding="utf-8")
                 os._exit(0)
             if os.waitpid(child, 0)[1]:
                 os._exit(1)  # the test that fails on the code as it is was told
-            took, calls = json.loads(found.read())
+            took, calls = json.loads(log.read())
         called: dict[tuple[str, str], set[str]] = defaultdict(set)
         for test, functions in calls.items():
             for file, function in functions:
@@ -114,7 +114,7 @@ def calls_of(action: Callable[[], None]) -> list[tuple[str, str]]:
     profile.runcall(action)
     codes = [entry.code for entry in profile.getstats() if isinstance(entry.code, CodeType)]
     return sorted(
-        {(Path(one.co_filename).name, one.co_qualname) for one in codes if one.co_filename.startswith(folders)}
+        {(Path(code.co_filename).name, code.co_qualname) for code in codes if code.co_filename.startswith(folders)}
     )
 
 
@@ -145,7 +145,9 @@ def draw(n: int, seed: int, files: Sequence[Path]) -> list[Mutant]:
     for file in files:
         every = list(mutants_of(file))
         orders.append(random.Random(f"{seed} {file.name}").sample(every, len(every)))
-    return [one for in_turn in zip_longest(*(order[: n or None] for order in orders)) for one in in_turn if one]
+    return [
+        mutant for in_turn in zip_longest(*(order[: n or None] for order in orders)) for mutant in in_turn if mutant
+    ]
 
 
 def main(n: int, seed: int, named: Sequence[str], kind: type[Mutating] = Mutating) -> None:

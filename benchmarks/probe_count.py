@@ -112,12 +112,12 @@ def figure(rows: list[dict[str, Any]]) -> go.Figure:
     )
     for row, (name, title) in enumerate(DRAWN.items(), start=1):
         for column, organism in enumerate(organisms, start=1):
-            of = [one for one in rows if one["organism"] == organism]
-            counts = sorted({one["n_probe"] for one in of})
-            for order in sorted({one["order"] for one in of}):
-                values = [one[name] for n in counts for one in of if (one["order"], one["n_probe"]) == (order, n)]
+            of = [row for row in rows if row["organism"] == organism]
+            counts = sorted({row["n_probe"] for row in of})
+            for order in sorted({row["order"] for row in of}):
+                values = [row[name] for n in counts for row in of if (row["order"], row["n_probe"]) == (order, n)]
                 drawn.add_trace(go.Scatter(x=counts, y=values, line=THIN, mode="lines+markers"), row=row, col=column)
-            means = [mean(one[name] for one in of if one["n_probe"] == n) for n in counts]
+            means = [mean(row[name] for row in of if row["n_probe"] == n) for n in counts]
             drawn.add_trace(go.Scatter(x=counts, y=means, line=THICK, mode="lines"), row=row, col=column)
         drawn.update_yaxes(title=title, rangemode="tozero", row=row, col=1)
     drawn.update_xaxes(title="probes", row=2)

@@ -31,7 +31,7 @@ def run_ara(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
     folder = study_folder(config)
     with one_driver(folder):
         bench = open_bench(config)
-        harmless, harmful = (seen_by_writers(bench.adapter, some) for some in both_probes(bench))
+        harmless, harmful = (seen_by_writers(bench.adapter, probes) for probes in both_probes(bench))
         kept, kept_weights = folder / "trials.json", folder / "weights"
         trials: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
         study = optuna.create_study(
@@ -102,6 +102,6 @@ def seen_by_writers(adapter: Adapter, prompts: list[Prompt]) -> dict[tuple[int, 
         for key, (x, y) in seen.items():
             pieces[key].append((x[:, -1].float().clone(), y[:, -1].float().clone()))
     return {
-        key: Seen(torch.cat([x for x, _ in some]).clone(), torch.cat([y for _, y in some]).clone())
-        for key, some in pieces.items()
+        key: Seen(torch.cat([x for x, _ in pairs]).clone(), torch.cat([y for _, y in pairs]).clone())
+        for key, pairs in pieces.items()
     }

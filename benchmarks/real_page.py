@@ -26,8 +26,8 @@ def point_at(row: Row, level: float) -> tuple[Mapping[str, float], Mapping[str, 
 def by_method(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """The cells of each method, in the order of the list."""
     kept = list(rows)
-    found = {method: [row for row in kept if row["method"] == method] for method in EVERY_METHOD}
-    return {method: some for method, some in found.items() if some}
+    grouped = {method: [row for row in kept if row["method"] == method] for method in EVERY_METHOD}
+    return {method: cells for method, cells in grouped.items() if cells}
 
 
 def level_table(rows: Sequence[Row], kld: str) -> str:
@@ -36,17 +36,17 @@ def level_table(rows: Sequence[Row], kld: str) -> str:
         "| method | cells | " + " | ".join(f"<= {level:.0%}" for level in LEVELS) + " |",
         "|---|---|" + "---|" * len(LEVELS),
     ]
-    for method, some in by_method(rows).items():
+    for method, own in by_method(rows).items():
         cells = []
         for level in LEVELS:
-            points = [point[1] for row in some if (point := point_at(row, level)) is not None]
+            points = [point[1] for row in own if (point := point_at(row, level)) is not None]
             cells.append(
                 f"{mean(p[kld] for p in points):.4f} ({mean(p['refusal_rate'] for p in points):.0%})"
-                + (f", {len(points)} of {len(some)}" if len(points) < len(some) else "")
+                + (f", {len(points)} of {len(own)}" if len(points) < len(own) else "")
                 if points
                 else "none"
             )
-        lines.append(f"| {method} | {len(some)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {method} | {len(own)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -54,8 +54,8 @@ def side_table(rows: Sequence[Row], level: float) -> str:
     """What else held-out points do at one level: first-token and prompt KLD, over-refusal, capability."""
     names = ("refusal_rate", "kld_response", "kld_first", "kld_prompt", "over_refusal_rate", "capability")
     lines = ["| method | seed | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(names)]
-    for method, some in by_method(rows).items():
-        for row in some:
+    for method, cells in by_method(rows).items():
+        for row in cells:
             point = point_at(row, level)
             values = ["none"] * len(names) if point is None else [_shown(name, point[1]) for name in names]
             lines.append(f"| {method} | {row['seed']} | " + " | ".join(values) + " |")
@@ -81,8 +81,8 @@ def page(rows: Sequence[Row]) -> str:
 def figure(rows: Sequence[Row]) -> go.Figure:
     """Held-out refusals against response KLD of the points at all levels, a line a cell, coloured by method."""
     drawn = go.Figure()
-    for (method, some), colour in zip(by_method(rows).items(), qualitative.Dark24, strict=False):
-        for i, row in enumerate(some):
+    for (method, cells), colour in zip(by_method(rows).items(), qualitative.Dark24, strict=False):
+        for i, row in enumerate(cells):
             points = sorted(
                 ((p["kld_response"], p["refusal_rate"]) for p in row["report"].values()), key=lambda p: (p[0], -p[1])
             )

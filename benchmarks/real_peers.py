@@ -89,30 +89,31 @@ def run_heretic(cell: Cell, setting: Setting, say: Callable[[str], None]) -> Non
 
 
 def measured_trials(
-    bench: Workbench, folder: Path, found: list[dict[str, Any]], say: Callable[[str], None]
+    bench: Workbench, folder: Path, theirs: list[dict[str, Any]], say: Callable[[str], None]
 ) -> list[dict[str, Any]]:
     """Heretic's trials with our numbers on tune; kept one by one, so that a cell that is cut goes on."""
     n_harmful = len(bench.splits["tune"].of("harmful"))
     kept = folder / "measured.json"
     known: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     trials = []
-    for trial in sorted(found, key=lambda trial: trial["kl_divergence"]):
+    for trial in sorted(theirs, key=lambda trial: trial["kl_divergence"]):
         own, number = {name: trial[name] for name in ("refusals", "kl_divergence", "seconds")}, str(trial["number"])
         if number not in known:
             known[number] = {"refusal_rate": own["refusals"] / n_harmful}
-            if known[number]["refusal_rate"] <= WORTH_MEASURING and not far_beaten(trial, found):
+            if known[number]["refusal_rate"] <= WORTH_MEASURING and not far_beaten(trial, theirs):
                 weights = load_file(folder / "weights" / f"{number}.safetensors")
                 known[number] = numbers(measured_with(bench, weights, bench.splits["tune"], bench.reference).metrics)
             kept.write_text(json.dumps(known), encoding="utf-8")
-            say(f"heretic: {len(known)} of {len(found)} trials measured")
+            say(f"heretic: {len(known)} of {len(theirs)} trials measured")
         trials.append({"number": trial["number"], "params": trial["params"], "tune": known[number], "own": own})
     return trials
 
 
-def far_beaten(trial: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> bool:
+def far_beaten(trial: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> bool:
     """Whether another trial refuses no more at less than half of the first-token KL; such a one is not chosen."""
     return any(
-        one["refusals"] <= trial["refusals"] and one["kl_divergence"] < trial["kl_divergence"] / 2 for one in found
+        other["refusals"] <= trial["refusals"] and other["kl_divergence"] < trial["kl_divergence"] / 2
+        for other in others
     )
 
 
@@ -157,8 +158,8 @@ def peer_folder(model: Path, bench: Workbench, folder: Path) -> Path:
         "probe": [*probes.harmful, *probes.harmless, *probes.capability],
         **{name: [p for p in bench.splits[name].prompts if p.kind in KINDS] for name in ("tune", "report")},
     }
-    for split, some in prompts.items():
-        rows = [{"text": prompt.text, "kind": prompt.kind} for prompt in some]
+    for split, texts in prompts.items():
+        rows = [{"text": prompt.text, "kind": prompt.kind} for prompt in texts]
         (folder / "prompts" / f"{split}.jsonl").write_text(
             "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
         )

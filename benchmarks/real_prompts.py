@@ -43,8 +43,8 @@ def replies(adapter: Adapter, texts: Sequence[str], tokens: int, say: Say) -> li
     prefix = prefix_of(rows, lambda: rewindable_cache(adapter)).read(adapter, 1)
     said: list[str] = []
     for start in range(0, len(rows), AT_ONCE):
-        some = rows[start : start + AT_ONCE]
-        (decoded,) = greedy(adapter, some, max_new_tokens=tokens, batch_size=AT_ONCE, start=HeadStart(prefix=prefix))
+        batch = rows[start : start + AT_ONCE]
+        (decoded,) = greedy(adapter, batch, max_new_tokens=tokens, batch_size=AT_ONCE, start=HeadStart(prefix=prefix))
         said += adapter.tokenizer.batch_decode([list(reply.tokens) for reply in decoded], skip_special_tokens=True)
         say(f"  {len(said)} of {len(rows)} replies")
     return said

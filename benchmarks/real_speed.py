@@ -48,9 +48,9 @@ def in_memory() -> optuna.Study:
     return optuna.create_study(directions=["minimize", "minimize"], sampler=optuna.samplers.TPESampler(seed=0))
 
 
-def batched(one: Saber, together: int) -> Saber:
+def batched(contender: Saber, together: int) -> Saber:
     """The same contender with several trials in a batch, and a study of its own."""
-    return Saber(f"{one.name}, T = {together}", one.config, one.bench, in_memory(), together)
+    return Saber(f"{contender.name}, T = {together}", contender.config, contender.bench, in_memory(), together)
 
 
 def heretic(options: argparse.Namespace, bench: Workbench) -> Heretic:
@@ -67,30 +67,32 @@ def heretic(options: argparse.Namespace, bench: Workbench) -> Heretic:
 
 def table(contenders: Sequence[Saber | Heretic]) -> str:
     """Seconds a trial and, where Heretic ran, how many times its rate, block by block."""
-    peer = next((one for one in contenders if isinstance(one, Heretic)), None)
+    peer = next((contender for contender in contenders if isinstance(contender, Heretic)), None)
     lines = ["| contender | processor seconds a trial (median, range) | times Heretic's rate |", "|---|---|---|"]
-    for one in contenders:
-        low, high = min(one.seconds), max(one.seconds)
-        ratio = "" if peer is None else f"{median(p / s for p, s in zip(peer.seconds, one.seconds, strict=True)):.2f}"
-        lines.append(f"| {one.name} | {median(one.seconds):.2f} ({low:.2f}-{high:.2f}) | {ratio} |")
+    for contender in contenders:
+        low, high = min(contender.seconds), max(contender.seconds)
+        ratio = (
+            "" if peer is None else f"{median(p / s for p, s in zip(peer.seconds, contender.seconds, strict=True)):.2f}"
+        )
+        lines.append(f"| {contender.name} | {median(contender.seconds):.2f} ({low:.2f}-{high:.2f}) | {ratio} |")
     return "\n".join(lines)
 
 
-def parts_table(one: Saber) -> str:
+def parts_table(contender: Saber) -> str:
     """The parts of a trial, largest first."""
-    total = sum(one.parts.values())
-    rows = sorted(one.parts.items(), key=lambda row: -row[1])
-    lines = [f"| {one.name} | s a trial | share |", "|---|---|---|"]
-    lines += [f"| {part} | {seconds / one.n_trials:.3f} | {seconds / total:.1%} |" for part, seconds in rows]
+    total = sum(contender.parts.values())
+    rows = sorted(contender.parts.items(), key=lambda row: -row[1])
+    lines = [f"| {contender.name} | s a trial | share |", "|---|---|---|"]
+    lines += [f"| {part} | {seconds / contender.n_trials:.3f} | {seconds / total:.1%} |" for part, seconds in rows]
     return "\n".join(lines)
 
 
-def by_operator(one: Saber) -> str:
+def by_operator(contender: Saber) -> str:
     """Where one trial's time goes by operator."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        one.run(1)
+        contender.run(1)
     shown = profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=40)
-    return f"{one.name}\n{shown}"
+    return f"{contender.name}\n{shown}"
 
 
 def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -118,25 +120,29 @@ def main() -> None:
     singles = [
         saber(options, dtype, same=protocol == "same") for dtype in options.dtypes for protocol in options.protocols
     ]
-    ours = [*singles, *(batched(one, together) for one in singles for together in options.batches)]
+    ours = [*singles, *(batched(single, together) for single in singles for together in options.batches)]
     contenders: list[Saber | Heretic] = [*ours]
     if options.heretic is not None:
         contenders.append(heretic(options, singles[0].bench))
-    for one in contenders:
-        one.run(one.together if isinstance(one, Saber) else 1)  # warms up, and teaches drafts what the base says
-        one.forget()
+    for contender in contenders:
+        contender.run(
+            contender.together if isinstance(contender, Saber) else 1
+        )  # warms up, and teaches drafts what the base says
+        contender.forget()
     for block in range(options.blocks):
-        for one in contenders:
-            one.run(max(options.trials, one.together) if isinstance(one, Saber) else options.trials)
+        for contender in contenders:
+            contender.run(max(options.trials, contender.together) if isinstance(contender, Saber) else options.trials)
         print(f"block {block + 1} of {options.blocks}", flush=True)
     print(table(contenders))
-    print("\n".join(parts_table(one) for one in ours))
-    bare = {one.name: [one.over_bare() for _ in range(options.blocks)] for one in singles}
+    print("\n".join(parts_table(own) for own in ours))
+    bare = {single.name: [single.over_bare() for _ in range(options.blocks)] for single in singles}
     for name, ratios in bare.items():
         print(f"{name}: {median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) times its bare passes", flush=True)
     if options.profile:
-        print("\n".join(by_operator(one) for one in singles))
-    rows = {one.name: {"seconds": one.seconds} for one in contenders} | {f"{o.name}, parts": o.parts for o in ours}
+        print("\n".join(by_operator(single) for single in singles))
+    rows = {contender.name: {"seconds": contender.seconds} for contender in contenders} | {
+        f"{o.name}, parts": o.parts for o in ours
+    }
     (options.out / "real_speed.json").write_text(json.dumps(rows | {"bare": bare}, indent=1) + "\n", encoding="utf-8")
 
 

@@ -104,7 +104,7 @@ def table(studies: Sequence[Study]) -> str:
 def plain_like(study: Study, point: pd.Series) -> tuple[float, float, float, float]:
     """Of the plain strengths that keep as many protected refusals as a point, the one that over-refuses least."""
     kept = [curve_point for curve_point in study.curve if curve_point[2] >= point[f"report_{KEPT}"]]
-    return min(kept, key=lambda one: one[1], default=study.curve[0])
+    return min(kept, key=lambda pair: pair[1], default=study.curve[0])
 
 
 def count(point: pd.Series, column: str) -> str:

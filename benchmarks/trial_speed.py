@@ -176,13 +176,13 @@ def measure(options: argparse.Namespace, threads: int, console: Console) -> dict
             contender.warm_up()
         started = time.monotonic()
         for repeat in range(options.repeats):
-            for one in contenders:
-                one.run()
+            for entrant in contenders:
+                entrant.run()
             took = (time.monotonic() - started) / (repeat + 1)
             console.print(f"{threads} threads: repetition {repeat + 1} of {options.repeats}, {took:.0f} s each")
             if options.minutes is not None and time.monotonic() - started + took > 60 * options.minutes:
                 break
-        workers = {id(one.worker): one.worker for one in contenders}
+        workers = {id(contender.worker): contender.worker for contender in contenders}
         for worker in workers.values():
             worker.stop()
     for table in tables(contenders, threads):

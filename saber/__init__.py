@@ -15,7 +15,7 @@ _HOMES = {
     "bake": "saber.lm.editing.apply",
     "load_plan": "saber.lm.editing.plan_file",
     "configure": "saber.command",
-    "frontier_of": "saber.study.front.frontier",
+    "frontier_of": "saber.study.front.study_front",
     "run_study": "saber.study.run.session",
     "measure": "saber.lm.evaluation.measurement",
     "label": "saber.scoring.labelling",

@@ -14,8 +14,8 @@ def chat(config: Config) -> None:
     """Load the base once, speak to it as its study does, edited virtually as the point is, until the input ends."""
     from saber.console import announce, terminal
     from saber.lm.loading.load import quiet
-    from saber.publish.chat import Chat, told_of_format
     from saber.publish.chat_terminal import ChatTerminal, typed_lines
+    from saber.publish.conversation import Chat, told_of_format
     from saber.study.chat_recognition import as_studied
     from saber.study.context import load_base, study_folder
     from saber.study.run.session import calm_optuna, storage_faults

@@ -17,7 +17,7 @@ def export(config: Config) -> None:
     from saber.study.run.session import resume
 
     study, bench = resume(config)
-    done = export_point(study, config, bench)
+    done = export_point(study, bench)
     terminal().print(
         f"{done.folder} written: refusal rate {done.tune[REFUSAL]:.3f} on tune,"
         f" {done.report[REFUSAL]:.3f} held out; KLD {done.tune[DRIFT]:.4f} and {done.report[DRIFT]:.4f} nats",

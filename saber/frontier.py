@@ -14,7 +14,7 @@ def frontier(config: Config) -> None:
     from saber.publish.publish_front import publish
     from saber.publish.report.studies_page import publish_overlay
     from saber.study.front.comparisons import read_fronts
-    from saber.study.front.frontier import frontier_of
+    from saber.study.front.study_front import frontier_of
     from saber.study.run.session import calm_optuna, resume
 
     if config.studies:
@@ -22,7 +22,7 @@ def frontier(config: Config) -> None:
         publish_overlay(read_fronts(config), config, terminal())
         return
     study, bench = resume(config)
-    publish(study, frontier_of(study, config, bench), config, terminal())
+    publish(study, frontier_of(study, bench), config, terminal())
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from saber.config import Config
 from saber.config.plain import check_plain
 from saber.config.study import PATTERNS
+from saber.options.option import Option, When
 from saber.vocabulary import Mistakes, UserError, shown
 
 CONFIG = TypeAdapter(Config)
@@ -94,6 +95,34 @@ def config_keys(of: Any = Config, prefix: str = "") -> list[str]:
         path = f"{prefix}{name}"
         keys += config_keys(hint, f"{path}.") if is_dataclass(hint) else [path]
     return keys
+
+
+@cache
+def options() -> Mapping[str, tuple[Option, ...]]:
+    """By dotted key what its own field says of it, last, behind what the sections do that it lies in."""
+    return dict(_options(Config, "", ()))
+
+
+def _options(of: Any, prefix: str, above: tuple[Option, ...]) -> Iterator[tuple[str, tuple[Option, ...]]]:
+    for name, hint in get_type_hints(of, include_extras=True).items():
+        declared, *details = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        here = (*above, *(detail for detail in details if isinstance(detail, Option)))
+        path = f"{prefix}{name}"
+        if is_dataclass(declared):
+            yield from _options(declared, f"{path}.", here)
+        else:
+            yield path, here
+
+
+def option_of(key: str) -> Option:
+    """What the field of a dotted key says of it; nothing, where it says nothing."""
+    *_, last = (Option(), *options()[key])
+    return last
+
+
+def conditions(key: str) -> tuple[When, ...]:
+    """What must hold for a key to change the plan, as its field and the sections that it lies in say."""
+    return tuple(option.when for option in options()[key] if option.when is not None)
 
 
 @cache

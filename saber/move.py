@@ -12,7 +12,7 @@ def move(config: Config) -> None:
     """Copy the study, say where it is, and in which words it goes on."""
     from saber.console import terminal
     from saber.redaction import masked
-    from saber.study.front.frontier import spoken_overrides
+    from saber.study.front.study_front import spoken_overrides
     from saber.study.run.move_study import move_study
 
     n_trials, moved = move_study(config)

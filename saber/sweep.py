@@ -14,7 +14,7 @@ def sweep(config: Config) -> None:
     from saber.publish.dashboard import dress_dashboard
     from saber.publish.front_table import front_table
     from saber.publish.publish_front import next_commands
-    from saber.study.front.frontier import quick_frontier, spoken_overrides
+    from saber.study.front.study_front import quick_frontier, spoken_overrides
     from saber.study.run.session import predict, run_study
 
     console = terminal()
@@ -23,7 +23,7 @@ def sweep(config: Config) -> None:
             console.print(line, soft_wrap=True, highlight=False)
         return
     study, bench = run_study(config, console)
-    front = quick_frontier(study, config, bench)
+    front = quick_frontier(study, bench)
     commands = [f"python -m saber.frontier {spoken_overrides(config)}", *next_commands(config)]
     dress_dashboard(study, front, commands)
     console.print(front_table(front))

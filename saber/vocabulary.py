@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 LONGEST = 1200  # characters of an error
 MOST_LINES = 20  # of a list of mistakes
@@ -26,7 +27,12 @@ SPLIT_NAMES: tuple[SplitName, ...] = ("probe", "tune", "report")
 
 # The method's words, each said in its own file of ``saber.method``.
 Contrast = Literal["refusal", "false_refusal"]
-Extraction = Literal["svd", "dim", "lda", "whitened_svd"]
+# An extraction is a file there, which is not read for its name.
+EXTRACTIONS = tuple(sorted(p.stem for p in Path(__file__).with_name("method").glob("extractions/[a-z]*.py")))
+if TYPE_CHECKING:
+    Extraction = str
+else:
+    Extraction = Literal[EXTRACTIONS]
 Purification = Literal["none", "harmless_mean", "subspace"]
 LayerStrategy = Literal["all", "top_k", "threshold", "percentile", "elbow"]
 Position = Literal["last", "last_instruction", "end_of_thought"]

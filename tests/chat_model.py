@@ -41,22 +41,22 @@ STEPS, BATCH = 160, 32
 
 def requests(verbs: tuple[str, ...]) -> list[tuple[str, str, str]]:
     """(request, verb, thing) for every verb, thing and way of asking, shuffled."""
-    made = [(ask.format(verb, thing), verb, thing) for verb, thing, ask in product(verbs, THINGS, ASKS)]
-    Random(0).shuffle(made)
-    return made
+    asked = [(ask.format(verb, thing), verb, thing) for verb, thing, ask in product(verbs, THINGS, ASKS)]
+    Random(0).shuffle(asked)
+    return asked
 
 
 def tokenizer_of(texts: list[str]) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer trained on the texts, with ChatML's template."""
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    made.train_from_iterator(
+    tokenizer.train_from_iterator(
         texts, trainers.BpeTrainer(vocab_size=480, special_tokens=list(SPECIAL), initial_alphabet=alphabet)
     )
     wrapped = PreTrainedTokenizerFast(
-        tokenizer_object=made, eos_token="<|im_end|>", pad_token="<|end|>", padding_side="left"
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|end|>", padding_side="left"
     )
     wrapped.chat_template = TEMPLATE
     return wrapped
@@ -99,10 +99,10 @@ def teach(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, pairs: li
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=STEPS)
     draw = Random(1)
     for _ in range(STEPS):
-        some = draw.sample(rows, BATCH)
-        width = max(len(ids) for ids, _ in some)
-        ids = torch.tensor([row + [0] * (width - len(row)) for row, _ in some])
-        labels = torch.tensor([row + [-100] * (width - len(row)) for _, row in some])
+        batch = draw.sample(rows, BATCH)
+        width = max(len(ids) for ids, _ in batch)
+        ids = torch.tensor([row + [0] * (width - len(row)) for row, _ in batch])
+        labels = torch.tensor([row + [-100] * (width - len(row)) for _, row in batch])
         loss = model(input_ids=ids, labels=labels).loss
         optimizer.zero_grad()
         loss.backward()

@@ -31,7 +31,7 @@ def commands() -> list[tuple[str, str, str]]:
         for page in (ROOT / "README.md", ROOT / "docs" / "cli.md")
         for name, words in COMMAND.findall(page.read_text(encoding="utf-8"))
     ]
-    return [one for one in said if one[1] in HYDRA and not PLACEHOLDER.search(one[2])]
+    return [command for command in said if command[1] in HYDRA and not PLACEHOLDER.search(command[2])]
 
 
 def composed(words: str) -> Config:

@@ -144,13 +144,13 @@ def test_a_protected_harm_has_no_excuse(family: OrganismFamily) -> None:
 
 
 def test_the_languages_differ() -> None:
-    one, other = LANGUAGES.values()
-    requests = [[r for r in every_request(language) if r.risky] for language in (one, other)]
+    first, other = LANGUAGES.values()
+    requests = [[r for r in every_request(language) if r.risky] for language in (first, other)]
     for word in ("object", "context", "category"):
-        mine, theirs = ({getattr(r, word) for r in some} for some in requests)
+        mine, theirs = ({getattr(r, word) for r in group} for group in requests)
         assert not mine & theirs
     for name in ("request_templates", "refusals", "openings", "closings"):
-        assert not set(getattr(one, name)) & set(getattr(other, name))
+        assert not set(getattr(first, name)) & set(getattr(other, name))
 
 
 @each_family
@@ -204,8 +204,8 @@ def test_splits_share_no_text_and_no_content(seed: int, family: OrganismFamily) 
     texts = {name: [p.text for p in split.prompts] for name, split in splits.items()}
     for name in SPLIT_NAMES:
         assert len(set(texts[name])) == len(texts[name])
-    for one, other in combinations(SPLIT_NAMES, 2):
-        assert not set(texts[one]) & set(texts[other])
+    for earlier, other in combinations(SPLIT_NAMES, 2):
+        assert not set(texts[earlier]) & set(texts[other])
     # As every prompt has a content of its own, the contents of two splits are disjoint too.
     assert len(reserved_contents(seed, family)) == sum(len(split.prompts) for split in splits.values())
 

@@ -28,8 +28,8 @@ FEW_STEPS = 2
 @pytest.fixture(scope="module", params=ORGANISM_FAMILIES)
 def family(request: pytest.FixtureRequest) -> OrganismFamily:
     """Each family in turn."""
-    found: OrganismFamily = request.param
-    return found
+    family: OrganismFamily = request.param
+    return family
 
 
 def is_refusal(text: str) -> bool:
@@ -100,8 +100,10 @@ def test_the_folder_loads_like_any_checkpoint(folder: Path, family: OrganismFami
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
     turns = [[{"role": "user", "content": p.text}] for p in organism_splits(0, family)["tune"].prompts[:4]]
     ours, loaded = (
-        one.apply_chat_template(turns, add_generation_prompt=True, padding=True, return_dict=True, return_tensors="pt")
-        for one in (organism_tokenizer(family), tokenizer)
+        either.apply_chat_template(
+            turns, add_generation_prompt=True, padding=True, return_dict=True, return_tensors="pt"
+        )
+        for either in (organism_tokenizer(family), tokenizer)
     )
     assert torch.equal(loaded["input_ids"], ours["input_ids"])
     assert torch.equal(loaded["attention_mask"], ours["attention_mask"])
@@ -140,7 +142,7 @@ def test_ensure_trains_only_when_it_must(tmp_path: Path) -> None:
 
 
 def test_an_organism_of_another_family_is_not_replaced(folder: Path, family: OrganismFamily) -> None:
-    (other,) = (one for one in ORGANISM_FAMILIES if one != family)
+    (other,) = (name for name in ORGANISM_FAMILIES if name != family)
     before = (folder / "organism.json").read_bytes()
     with pytest.raises(UserError, match=f"expected a {other} organism in .*, found a {family} one: set organism.out"):
         ensure_organism(folder, Recipe(seed=0, steps=FEW_STEPS, family=other))

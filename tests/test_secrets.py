@@ -39,18 +39,18 @@ def test_no_token_and_no_home_is_told_or_written(home: Path, tmp_path: Path) -> 
         run_here("export", [*words, "point=balanced"], work),
         run_here("export", [*words, "point=balanced", "export.format=adapter", "export.dir=adapters"], work),
     ]
-    assert [one.status for one in said] == [0] * 4, "".join(one.err for one in said)
+    assert [done.status for done in said] == [0] * 4, "".join(done.err for done in said)
     refused = [
         run_here("export", [*words, "point=none-of-them"], work),
         run_here("sweep", [*words, f"model.path=https://jane:{TOKEN}@127.0.0.1:1/{TOKEN}"], work),
         run_here("sweep", [*words, "study.n_trials=5", "data.n_probe=4"], work),
     ]
-    assert [one.status for one in refused] == [2] * 3, "".join(one.out for one in refused)
+    assert [done.status for done in refused] == [2] * 3, "".join(done.out for done in refused)
     files = [path for path in work.rglob("*") if path.is_file()]
     names = {path.name for path in files}
     assert {"README.md", "report.html", "study.db", "adapter_config.json", "saber.json"} <= names
     for secret in (TOKEN, str(home)):
-        assert [line for one in [*said, *refused] for line in lines_with(one.out + one.err, secret)] == []
+        assert [line for done in [*said, *refused] for line in lines_with(done.out + done.err, secret)] == []
         assert [str(path) for path in files if secret.encode() in path.read_bytes()] == []
     (adapter,) = work.glob("adapters/*/adapter_config.json")
     assert json.loads(adapter.read_text())["base_model_name_or_path"] == "~/models/organism"

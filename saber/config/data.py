@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from saber.config.strict import STRICT
+from saber.options.conditions import LOOKS_AT_BORDERLINE
+from saber.options.option import Option
+from saber.options.strict import STRICT
 from saber.vocabulary import PROMPT_KINDS, PromptKind
 
 
@@ -58,9 +60,11 @@ class DataConfig:
     """
 
     source: Literal["organism", "sets"]
-    n_probe: int | None = Field(default=60, ge=4)
-    n_capability: int | None = Field(default=30, ge=2)
-    n_borderline: int | None = Field(default=None, ge=8)
+    n_probe: Annotated[int | None, Option(code="nh", place=1)] = Field(default=60, ge=4)
+    n_capability: Annotated[int | None, Option(code="ncap", place=28)] = Field(default=30, ge=2)
+    n_borderline: Annotated[int | None, Option(code="nb", place=29, when=LOOKS_AT_BORDERLINE)] = Field(
+        default=None, ge=8
+    )
     seed: int = Field(default=0, ge=0)
     harmful: str | None = None
     harmless: str | None = None

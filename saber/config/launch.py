@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from saber.config.strict import STRICT
+from saber.options.strict import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)

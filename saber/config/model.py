@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from saber.config.strict import STRICT
+from saber.options.strict import STRICT
 from saber.vocabulary import OrganismFamily, Quantise
 
 

@@ -11,12 +11,12 @@ from pydantic.dataclasses import dataclass
 
 from saber.config.data import DataConfig
 from saber.config.edit import EditConfig
-from saber.config.evaluate import EvaluateConfig, JudgeConfig
 from saber.config.launch import LaunchConfig
+from saber.config.measuring import EvaluateConfig, JudgeConfig
 from saber.config.model import ModelConfig, OrganismConfig
 from saber.config.publish import ExportConfig, PublishedRow
-from saber.config.strict import STRICT
 from saber.config.study import SAFE_NAME, StudyConfig
+from saber.options.strict import STRICT
 from saber.vocabulary import SplitName
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from saber.config.strict import STRICT
+from saber.options.strict import STRICT
 
 # Names reach the file system: no separators, no leading dot, and room for the name of a point behind them.
 SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"

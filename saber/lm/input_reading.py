@@ -66,9 +66,7 @@ class InputReading:
             self.captured.rows,
             sizes=sizes,
             contrast=edit.contrast,
-            spares=edit.spares,
-            protects=edit.protects,
-            replies=edit.inputs.replies,
+            options=edit,
             is_protected=self.is_protected,
             is_refused=self.is_refused,
         )

@@ -5,10 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-
-from jaxtyping import Float
-from torch import Tensor
 
 from saber.config import EditConfig
 from saber.lm.architecture.adapter import Adapter
@@ -17,14 +13,13 @@ from saber.lm.editing.compiled import CompiledPlan, compile_plan
 from saber.lm.inference.residuals import probe
 from saber.lm.inference.writer_inputs import writer_inputs
 from saber.lm.input_reading import InputReading
+from saber.lm.steps import Steps
 from saber.method.contrast import contrasted, spared
-from saber.method.extraction import winsorised
-from saber.method.placement import place, reach_of_kernel, reach_of_scope, within_band
-from saber.method.ranking import Ranking, interpolate_layers, layers_around, rank, residual_refusal
+from saber.method.placement import place
+from saber.method.ranking import residual_refusal
 from saber.method.reading import readers_of
 from saber.method.refinement import RoundOutcome, StopReason, stop_reason
-from saber.method.selection import best_directions, candidate_layers, layers_in_band
-from saber.method.strength import blended_strength, decomposed_strengths
+from saber.method.strength import scaled
 from saber.types import WRITER_KINDS, Activations, EditPlan, ProbeSet, RankedDirection, Round, WriterKind
 
 
@@ -56,6 +51,7 @@ class _Draft:
 
     request: PlanRequest
     activations: Activations
+    steps: Steps = field(default_factory=Steps)
     rounds: list[Round] = field(default_factory=list)
     outcomes: list[RoundOutcome] = field(default_factory=list)
     selected: tuple[RankedDirection, ...] = ()
@@ -72,15 +68,17 @@ def make_plans(
     *,
     batch_size: int,
     inputs: InputReading | None = None,
+    steps: Steps | None = None,
 ) -> list[PlannedEdit]:
     """Plan every request, refining all of them together; ``base`` are the unedited activations of ``probes``.
 
-    ``inputs`` are what writers of the unedited model are given, where a request reads them.
+    ``inputs`` are what writers of the unedited model are given, where a request reads them. ``steps`` are the method's
+    own where none are given.
 
     Each round extracts from the model as edited so far, with its strengths scaled by decay^round. The last round that
     a request allows is not probed: nothing would be planned from it.
     """
-    drafts = [_Draft(request, base.first(*request.sizes), inputs=inputs) for request in requests]
+    drafts = [_Draft(request, base.first(*request.sizes), steps or Steps(), inputs=inputs) for request in requests]
     while active := [draft for draft in drafts if draft.stopped is None]:
         for draft in active:
             add_round(draft)
@@ -115,13 +113,7 @@ def _probe_again(adapter: Adapter, probes: ProbeSet, drafts: Sequence[_Draft], b
         seen = contrasted(draft.activations, edit.contrast)
         residual = residual_refusal(seen.refused, seen.answered, _plan(draft).edited_layers)
         draft.outcomes.append(RoundOutcome(draft.rounds[-1].directions[0], residual))
-        draft.stopped = stop_reason(
-            draft.outcomes,
-            max_iterations=edit.max_iterations,
-            tolerance=edit.tolerance,
-            stable_cosine=edit.stable_cosine,
-            patience=edit.patience,
-        )
+        draft.stopped = stop_reason(draft.outcomes, edit)
         if edit.reader == "inputs" and draft.stopped is None:
             _look_again(adapter, draft, batch_size)
 
@@ -155,100 +147,19 @@ def _plan(draft: _Draft) -> EditPlan:
 
 def add_round(draft: _Draft) -> None:
     """Rank the model as it stands and append the next round; the first round's selection is remembered."""
-    edit = draft.request.edit
-    ranking = rank_with(draft.activations, edit)
-    selected = select(ranking, edit)
+    edit, steps = draft.request.edit, draft.steps
+    ranking = steps.rank(draft.activations, edit)
+    selected = steps.select(ranking, edit)
     if not draft.rounds:
         draft.selected = selected
-    scaled = scale(selected, ranking, edit, factor=edit.unit * edit.decay ** len(draft.rounds))
+    factor = edit.unit * edit.decay ** len(draft.rounds)
+    directions = scaled(selected, ranking.capability_bases, edit, factor=factor)
     n_layers = draft.activations.n_layers
     by_kind: Mapping[WriterKind, float] = {kind: getattr(edit.component_scale, kind) for kind in WRITER_KINDS}
-    placed = place(scaled, reach_of(edit, n_layers), by_kind)
+    placed = place(directions, steps.reach(edit, n_layers), by_kind)
     if edit.reader == "least_drift":
         undisturbed = spared(draft.activations, edit.contrast, edit.spares)
-        found_at = [layer for _, layer, _ in scaled] if edit.reader_layer == "own" else None
+        found_at = [layer for _, layer, _ in directions] if edit.reader_layer == "own" else None
         readers = readers_of(placed, undisturbed, ridge=edit.reader_ridge, found_at=found_at)
         placed = dataclasses.replace(placed, readers=readers)
     draft.rounds.append(placed)
-
-
-def rank_with(activations: Activations, edit: EditConfig, *, everywhere: bool = False) -> Ranking:
-    """Rank directions as the edit configuration says: of the layers it can take them from, or of all."""
-    return rank(
-        winsorised(activations, edit.winsorise),
-        contrast=edit.contrast,
-        outside_refusal=edit.outside_refusal,
-        extraction=edit.extraction,
-        n_directions=edit.n_directions,
-        purify=edit.purify,
-        purify_rank=edit.purify_rank,
-        folds=edit.fdr_folds,
-        n_capability_directions=edit.n_capability_directions,
-        layers=None if everywhere else partial(layers_of, edit),
-    )
-
-
-def layers_of(edit: EditConfig, layer_fdr: Float[Tensor, " layer"]) -> list[int]:
-    """The layers that directions are taken from: the candidates in the depth band, or those around a position."""
-    if edit.is_interpolated:
-        lower, upper, _ = layers_around(edit.kernel.direction_position, len(layer_fdr))
-        return sorted({lower, upper})
-    return candidate_layers(
-        layer_fdr.cpu(),
-        layers_in_band(len(layer_fdr), edit.depth_band.low, edit.depth_band.high),
-        strategy=edit.layer_strategy,
-        top_k=edit.layer_top_k,
-        threshold=edit.layer_threshold,
-        percentile=edit.layer_percentile,
-    )
-
-
-def select(ranking: Ranking, edit: EditConfig) -> tuple[RankedDirection, ...]:
-    """The directions that are edited, best first."""
-    if edit.is_interpolated:
-        candidates = interpolate_layers(ranking, edit.kernel.direction_position)
-    else:
-        candidates = ranking.of_layers(layers_of(edit, ranking.layer_fdr))
-    return best_directions(candidates, edit.global_top_k)
-
-
-def scale(
-    selected: Sequence[RankedDirection], ranking: Ranking, edit: EditConfig, *, factor: float
-) -> list[tuple[Tensor, int, float]]:
-    """(unit vector, layer, strength) of what is edited: whole directions, or their parts in and out of capability.
-
-    ``uniform`` gives every direction ``alpha_base``, whatever its entanglement.
-    """
-    base, entangled = edit.alpha_base * factor, edit.alpha_entangled * factor
-    scaled: list[tuple[Tensor, int, float]] = []
-    for ranked in selected:
-        layer, vector = ranked.direction.layer, ranked.direction.vector
-        if edit.strength == "uniform":
-            scaled.append((vector, layer, base))
-        elif edit.strength == "blended":
-            strength = blended_strength(
-                ranked.entanglement,
-                alpha_base=base,
-                alpha_entangled=entangled,
-                threshold=edit.entanglement_threshold,
-            )
-            scaled.append((vector, layer, strength))
-        else:
-            parts = decomposed_strengths(
-                vector, ranking.capability_bases[layer], alpha_base=base, alpha_entangled=entangled
-            )
-            scaled += [(part, layer, strength) for part, strength in parts]
-    return scaled
-
-
-def reach_of(edit: EditConfig, n_layers: int) -> Float[Tensor, "layer layer kind"]:
-    """Which writers a direction acts on, as the edit's scope and its band of layers say."""
-    band = edit.acting_band
-    if edit.scope == "kernel":
-        tents: Mapping[WriterKind, Mapping[str, float]] = {
-            kind: dataclasses.asdict(getattr(edit.kernel, kind)) for kind in WRITER_KINDS
-        }
-        reach = reach_of_kernel(n_layers, tents=tents, everywhere=edit.kernel.direction == "global")
-    else:
-        reach = reach_of_scope(n_layers, scope=edit.scope, reach=edit.reach)
-    return within_band(reach, low=band.low, high=band.high)

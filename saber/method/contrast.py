@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from saber.method.extraction import NEGLIGIBLE
+from saber.method.differences import NEGLIGIBLE
 from saber.method.purification import remove_subspace
 from saber.types import Activations
 from saber.vocabulary import Contrast, Spares

@@ -8,7 +8,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from saber.method.extraction import top_right_singular
+from saber.method.differences import top_right_singular
 
 
 def capability_basis(

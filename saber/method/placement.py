@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Literal
 
 import torch
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from saber.method.strength import tent
+from saber.options.placement_options import PlacementOptions
 from saber.types import WRITER_KINDS, Round, WriterKind
 
 Scope = Literal["layer", "band", "all"]
@@ -37,6 +39,22 @@ def reach_of_kernel(
     )
     where = torch.ones(n_layers, n_layers) if everywhere else torch.eye(n_layers)
     return where.unsqueeze(2) * over_depth.unsqueeze(0)
+
+
+def reach_of(options: PlacementOptions, n_layers: int) -> Float[Tensor, "layer layer kind"]:
+    """Which writers a direction acts on, as the scope and the band of layers that are edited say.
+
+    Raises:
+        ValueError: no layer lies in that band.
+    """
+    if options.scope == "kernel":
+        tents: Mapping[WriterKind, Mapping[str, float]] = {
+            kind: asdict(getattr(options.kernel, kind)) for kind in WRITER_KINDS
+        }
+        reach = reach_of_kernel(n_layers, tents=tents, everywhere=options.is_interpolated)
+    else:
+        reach = reach_of_scope(n_layers, scope=options.scope, reach=options.reach)
+    return within_band(reach, low=options.acting_band.low, high=options.acting_band.high)
 
 
 def within_band(

@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from saber.options.reading_options import ReadingOptions
 from saber.types import LookedAt
-from saber.vocabulary import PROMPT_KINDS, Contrast, PromptKind, Protects, Spares
+from saber.vocabulary import PROMPT_KINDS, Contrast, PromptKind
 
 ALL_HARMFUL = ("harmful", "harmful_and_answered")
 
@@ -39,9 +40,7 @@ def populations(
     *,
     sizes: tuple[int, int, int],
     contrast: Contrast,
-    spares: Spares,
-    protects: Protects,
-    replies: int,
+    options: ReadingOptions,
     is_protected: Bool[Tensor, " harmful"],
     is_refused: Bool[Tensor, " borderline"],
 ) -> Populations:
@@ -53,11 +52,13 @@ def populations(
     Raises:
         ValueError: harmful prompts are to be spared and taken from, or there are none to take from.
     """
+    spares = options.spares
     if contrast == "refusal" and spares in ALL_HARMFUL:
         raise ValueError(f"expected edit.contrast=false_refusal with edit.spares={spares}, found refusal")
     counts = dict(zip(PROMPT_KINDS, (sizes[0], sizes[0], sizes[2], sizes[1]), strict=True))
     limits = torch.tensor([counts[kind] for kind in PROMPT_KINDS])
     chosen = rows.prompt < limits[rows.kind]
+    replies = options.inputs.replies
     ends, in_replies = rows.place_in_reply == 0, (rows.place_in_reply > 0) & (rows.place_in_reply <= replies)
 
     def of(kind: PromptKind) -> Bool[Tensor, " row"]:
@@ -69,7 +70,7 @@ def populations(
     looks_at_borderline = contrast == "false_refusal" or "answered" in spares
     taken = refused if looks_at_borderline else torch.zeros_like(refused)
     kept = harmful if spares in ALL_HARMFUL else protected
-    if protects == "none" and spares not in (*ALL_HARMFUL, "protected_and_answered"):
+    if options.protects == "none" and spares not in (*ALL_HARMFUL, "protected_and_answered"):
         kept = torch.zeros_like(kept)
     if contrast == "refusal":
         taken = taken | (harmful & ~kept)

@@ -6,6 +6,8 @@ A refusal direction that leans on the mean of harmless prompts drags that mean a
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -30,9 +32,11 @@ def shared_basis(
         mean = harmless.mean(dim=0)
         unit: Tensor = (mean / mean.norm()).unsqueeze(1)
         return unit
-    _, _, right = torch.linalg.svd(torch.cat([harmless, capability]), full_matrices=False)
-    basis: Tensor = right[:rank].T.contiguous()
-    return basis
+    if purify == "subspace":
+        _, _, right = torch.linalg.svd(torch.cat([harmless, capability]), full_matrices=False)
+        basis: Tensor = right[:rank].T.contiguous()
+        return basis
+    assert_never(purify)
 
 
 def remove_subspace(

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from saber.method.contrast import contrasted, without_part
 from saber.method.entanglement import capability_basis, entanglement
-from saber.method.extraction import extract
+from saber.method.extraction import extract, winsorised
 from saber.method.purification import remove_subspace, shared_basis
+from saber.options.ranking_options import RankingOptions
 from saber.types import Activations, Direction, RankedDirection
-from saber.vocabulary import Contrast, Extraction, Purification
 
 Extractor = Callable[[Tensor, Tensor], Float[Tensor, "k d_model"]]
 
@@ -37,42 +37,35 @@ class Ranking:
 
 def rank(
     activations: Activations,
+    options: RankingOptions,
     *,
-    contrast: Contrast,
-    outside_refusal: float,
-    extraction: Extraction,
-    n_directions: int,
-    purify: Purification,
-    purify_rank: int,
-    folds: int,
-    n_capability_directions: int,
     layers: Callable[[Float[Tensor, " layer"]], Sequence[int]] | None = None,
 ) -> Ranking:
-    """Rank the directions of every layer, or of those that ``layers`` gives for the layers' Fisher ratios.
-
-    ``outside_refusal`` is the share of the layer's true refusal direction taken out of both sides of a false refusal.
-    """
-    between = contrasted(activations, contrast)
-    extractor = partial(extract, method=extraction, n_directions=n_directions, is_paired=between.is_paired)
+    """Rank the directions of every layer, or of those that ``layers`` gives for the layers' Fisher ratios."""
+    activations = winsorised(activations, options.winsorise)
+    between = contrasted(activations, options.contrast)
+    extractor = partial(
+        extract, method=options.extraction, n_directions=options.n_directions, is_paired=between.is_paired
+    )
     layer_fdr = layer_fisher_ratio(between.refused, between.answered)
     directions: dict[int, tuple[RankedDirection, ...]] = {}
     bases: dict[int, Tensor] = {}
     for layer in range(activations.n_layers) if layers is None else layers(layer_fdr):
         harmless, capability = activations.harmless[layer], activations.capability[layer]
-        shared = shared_basis(harmless, capability, purify=purify, rank=purify_rank)
+        shared = shared_basis(harmless, capability, purify=options.purify, rank=options.purify_rank)
         clean_r, clean_a = (remove_subspace(x[layer], shared) for x in (between.refused, between.answered))
-        if contrast == "false_refusal":
+        if options.contrast == "false_refusal":
             apart = activations.harmful[layer].mean(dim=0) - harmless.mean(dim=0)
             (true,) = remove_subspace(apart.unsqueeze(0), shared)
-            clean_r, clean_a = (without_part(x, true, outside_refusal) for x in (clean_r, clean_a))
+            clean_r, clean_a = (without_part(x, true, options.outside_refusal) for x in (clean_r, clean_a))
         vectors = extractor(clean_r, clean_a)
-        if folds > 1:
+        if options.fdr_folds > 1:
             ratios = cross_validated_fisher_ratios(
-                clean_r, clean_a, extractor=extractor, n_directions=len(vectors), folds=folds
+                clean_r, clean_a, extractor=extractor, n_directions=len(vectors), folds=options.fdr_folds
             )
         else:
             ratios = fisher_ratios(clean_r, clean_a, vectors)
-        bases[layer] = capability_basis(capability, n_directions=n_capability_directions)
+        bases[layer] = capability_basis(capability, n_directions=options.n_capability_directions)
         rho = entanglement(vectors, bases[layer])
         directions[layer] = tuple(
             RankedDirection(Direction(layer, i, vector), float(ratios[i]), float(rho[i]))

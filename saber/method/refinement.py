@@ -9,6 +9,8 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from saber.options.refinement_options import RefinementOptions
+
 StopReason = Literal["max_iterations", "tolerance", "stable", "patience"]
 
 
@@ -20,14 +22,7 @@ class RoundOutcome:
     residual: float
 
 
-def stop_reason(
-    outcomes: Sequence[RoundOutcome],
-    *,
-    max_iterations: int,
-    tolerance: float,
-    stable_cosine: float,
-    patience: int,
-) -> StopReason | None:
+def stop_reason(outcomes: Sequence[RoundOutcome], options: RefinementOptions) -> StopReason | None:
     """Say why refinement ends after these rounds, or ``None`` to go on.
 
     ``tolerance``: the residual proxy is under it. ``stable``: the last two leading directions have
@@ -37,14 +32,14 @@ def stop_reason(
     if not outcomes:
         return None
     residuals = [outcome.residual for outcome in outcomes]
-    if residuals[-1] < tolerance:
+    if residuals[-1] < options.tolerance:
         return "tolerance"
-    if len(outcomes) >= max_iterations:
+    if len(outcomes) >= options.max_iterations:
         return "max_iterations"
     if len(outcomes) > 1:
         cosine = float((outcomes[-1].leading @ outcomes[-2].leading).abs())
-        if cosine > stable_cosine:
+        if cosine > options.stable_cosine:
             return "stable"
-    if len(outcomes) - 1 - residuals.index(min(residuals)) >= patience:
+    if len(outcomes) - 1 - residuals.index(min(residuals)) >= options.patience:
         return "patience"
     return None

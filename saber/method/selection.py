@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from saber.options.selection_options import SelectionOptions
 from saber.types import RankedDirection
 from saber.vocabulary import LayerStrategy
 
@@ -20,33 +21,25 @@ def layers_in_band(n_layers: int, low: float, high: float) -> list[int]:
     return inside or [round((low + high) / 2 * last)]
 
 
-def candidate_layers(
-    layer_fdr: Float[Tensor, " layer"],
-    band: Sequence[int],
-    *,
-    strategy: LayerStrategy,
-    top_k: int,
-    threshold: float,
-    percentile: float,
-) -> list[int]:
-    """Layers of ``band`` kept by their Fisher ratio, ascending; never none: the best one stays.
-
-    ``all`` keeps the band, ``top_k`` the k best, ``threshold`` those at or above a ratio, ``percentile`` those at or
-    above that percentile of the band, ``elbow`` those before the bend of the falling curve.
-    """
-    inside = layer_fdr[list(band)]
+def candidate_layers(layer_fdr: Float[Tensor, " layer"], options: SelectionOptions) -> list[int]:
+    """Layers of the depth band kept by their Fisher ratio, ascending; never none: the best one stays."""
+    band = layers_in_band(len(layer_fdr), options.depth_band.low, options.depth_band.high)
+    inside = layer_fdr[band].cpu()
     by_ratio = [band[i] for i in torch.argsort(inside, descending=True, stable=True).tolist()]
-    if strategy == "all":
-        kept = len(by_ratio)
-    elif strategy == "top_k":
-        kept = top_k
-    elif strategy == "threshold":
-        kept = int((inside >= threshold).sum())
-    elif strategy == "percentile":
-        kept = int((inside >= torch.quantile(inside, percentile / 100.0)).sum())
-    else:
-        kept = elbow(sorted(inside.tolist(), reverse=True))
+    kept = SELECTIONS[options.layer_strategy](inside, options)
     return sorted(by_ratio[: max(kept, 1)])
+
+
+# How many of the best layers of a band are kept, for their Fisher ratios.
+SELECTIONS: dict[LayerStrategy, Callable[[Tensor, SelectionOptions], int]] = {
+    "all": lambda ratios, _: len(ratios),
+    "top_k": lambda _, options: options.layer_top_k,
+    "threshold": lambda ratios, options: int((ratios >= options.layer_threshold).sum()),
+    "percentile": lambda ratios, options: int(
+        (ratios >= torch.quantile(ratios, options.layer_percentile / 100.0)).sum()
+    ),
+    "elbow": lambda ratios, _: elbow(sorted(ratios.tolist(), reverse=True)),
+}
 
 
 def elbow(falling: Sequence[float]) -> int:

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from saber.publish.chat import Chat, Reply, point_line
+from saber.publish.conversation import Chat, Reply, point_line
 from saber.types import UserError
 
 PER_SECOND = 12

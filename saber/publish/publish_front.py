@@ -17,7 +17,7 @@ from saber.publish.dashboard import dashboard_command, dress_dashboard
 from saber.publish.front_table import front_frame, front_table
 from saber.publish.report.front_report import write_report
 from saber.study.context import study_folder
-from saber.study.front.frontier import spoken_overrides
+from saber.study.front.study_front import spoken_overrides
 from saber.study.store.records import plan_path
 from saber.types import Frontier
 

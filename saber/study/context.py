@@ -25,6 +25,7 @@ from saber.lm.evaluation.reference import Reference, make_reference
 from saber.lm.inference.positions import read_at
 from saber.lm.input_reading import InputReading
 from saber.lm.loading.load import load_as, quiet
+from saber.lm.steps import Steps
 from saber.organism.build import Recipe, ensure_organism
 from saber.study.chat_recognition import recognised
 from saber.study.preflight import Ready, preflight
@@ -43,6 +44,7 @@ class Workbench:
     """The base model, its data, what was seen of its probes, and its tune reference.
 
     ``probed`` is what was seen at the configured ``edit.position``, ``by_position`` at every one that is searched.
+    ``steps`` are how trials are planned.
     """
 
     config: Config
@@ -54,6 +56,7 @@ class Workbench:
     reference: Reference
     folder: Path
     by_position: Mapping[Position, Probed] = field(default_factory=dict)
+    steps: Steps = field(default_factory=Steps)
 
     @property
     def activations(self) -> Activations:

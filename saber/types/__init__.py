@@ -8,7 +8,7 @@ layer ``l`` is a linear map inside block ``l`` whose output is added to the stre
 
 from saber.config import Objective, PublishedRow
 from saber.types.edits import Activations, Direction, EditPlan, RankedDirection, Round
-from saber.types.frontier import CurvePoint, DirectionRow, Frontier, FrontierPoint
+from saber.types.fronts import CurvePoint, DirectionRow, Frontier, FrontierPoint
 from saber.types.inputs import LookedAt, TokenRow, WriterInputs
 from saber.types.measurements import BaseRow, Estimate, Judgement, LengthCheck, Metrics, Outcomes, Response
 from saber.types.prompts import DIGEST_LENGTH, ProbeSet, Prompt, Split, count_kinds, digest_json

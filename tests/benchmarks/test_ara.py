@@ -36,10 +36,10 @@ def oracle(new_good: np.ndarray, new_bad: np.ndarray, good: np.ndarray, bad: np.
 @given(st.integers(0, 10**6), st.integers(1, 9), st.floats(0, 1.3))
 def test_the_objective_is_the_published_one(seed: int, k: int, overcorrect: float) -> None:
     of = Settings(0, 1, 0.7, 0.2, overcorrect, k)
-    some = [torch.randn(n, 5, generator=torch.Generator().manual_seed(seed + n)) for n in (7, 6, 7, 6)]
-    a, b, c, d = (rows.double().numpy() for rows in some)
+    drawn = [torch.randn(n, 5, generator=torch.Generator().manual_seed(seed + n)) for n in (7, 6, 7, 6)]
+    a, b, c, d = (rows.double().numpy() for rows in drawn)
     wanted = oracle(a, b, c, d, of)
-    assert float(objective(some[0], some[1], some[2], some[3], of)) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+    assert float(objective(drawn[0], drawn[1], drawn[2], drawn[3], of)) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
 
 
 def test_row_scales_are_those_of_the_sum() -> None:

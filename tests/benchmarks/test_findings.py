@@ -33,7 +33,7 @@ def cell(method: str, organism: str, best: float, seed: int = 0) -> dict[str, An
     report = {"0": point(0.4, 0.005), "1": point(best, 0.02)}
     base = {split: point(1.0, 0.0) for split in ("tune", "report")}
     about = {"method": method, "organism": organism, "seed": seed, "n_trials": 4, "search_s": 1.0, "base": base}
-    row = about | {"trials": [{"number": i, "tune": one} for i, one in enumerate(tune)], "report": report}
+    row = about | {"trials": [{"number": i, "tune": metrics} for i, metrics in enumerate(tune)], "report": report}
     return row | {"hypervolume": hypervolumes(row)}
 
 
@@ -63,14 +63,14 @@ def test_a_front_that_moves_nothing_ends_at_the_base() -> None:
 
 
 def test_the_curse_is_report_minus_tune() -> None:
-    found = curse(cell("saber", "a", 0.03))
-    assert found["points"] == 2
-    assert found["refusal"] == pytest.approx((-0.1 + 0.03) / 2)
-    assert found["drift"] == pytest.approx(0.001 / 2)
-    assert found["end"] == pytest.approx(0.03)
+    cursed = curse(cell("saber", "a", 0.03))
+    assert cursed["points"] == 2
+    assert cursed["refusal"] == pytest.approx((-0.1 + 0.03) / 2)
+    assert cursed["drift"] == pytest.approx(0.001 / 2)
+    assert cursed["end"] == pytest.approx(0.03)
     tune = 0.5 * (0.02 - 0.004) + 1.0 * 0.08
     report = 0.6 * (0.02 - 0.005) + 0.97 * 0.08
-    assert found["volume"] == pytest.approx(report - tune)
+    assert cursed["volume"] == pytest.approx(report - tune)
 
 
 def test_fronts_are_compared_on_common_cells_with_an_interval_from_three_organisms_on(
@@ -114,14 +114,14 @@ def test_the_table_of_curses_has_intervals(rows: list[dict[str, Any]]) -> None:
 
 
 def test_figures_show_every_method_that_is_asked_for(rows: list[dict[str, Any]]) -> None:
-    found = figures(rows)
-    assert list(found) == ["worth", "reached", "curse"]
-    names = {trace.name for trace in found["reached"].data if trace.name}
+    values = figures(rows)
+    assert list(values) == ["worth", "reached", "curse"]
+    names = {trace.name for trace in values["reached"].data if trace.name}
     assert names == {"saber", "heretic"}
-    heretic = [trace for trace in found["worth"].data if "heretic" in trace.y]
+    heretic = [trace for trace in values["worth"].data if "heretic" in trace.y]
     assert len(heretic) == 2
     assert heretic[0].error_x.array[0] > 0
-    assert len(found["curse"].data[2].x) == 10
+    assert len(values["curse"].data[2].x) == 10
 
 
 def test_it_prints_and_draws_the_cells_of_all_folders(
@@ -129,9 +129,9 @@ def test_it_prints_and_draws_the_cells_of_all_folders(
 ) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     old = [cell("saber", "seed3", 0.9), *rows]
-    for folder, some in zip(folders, (old[:6], old[6:]), strict=True):
+    for folder, part in zip(folders, (old[:6], old[6:]), strict=True):
         folder.mkdir()
-        (folder / ROWS).write_text("".join(json.dumps(row) + "\n" for row in some))
+        (folder / ROWS).write_text("".join(json.dumps(row) + "\n" for row in part))
     assert len(rows_of(folders, [], 4)) == len(rows)
     assert {row["organism"] for row in rows_of(folders, ["seed1"], 4)} == {"seed1"}
     monkeypatch.setattr(sys, "argv", ["findings.py", *map(str, folders), "--trials", "4"])
@@ -154,8 +154,8 @@ def response(category: str, text: str, drift: float) -> Response:
 def test_drift_is_shared_out_over_categories() -> None:
     base = [response("plain", "Gladly, go.", 0.0), response("verb", "Sure, go.", 0.0), response("verb", "Sure.", 0.0)]
     edited = [response("plain", "Okay, go.", 0.6), response("verb", "Sure, stay.", 0.1), response("verb", "Well.", 0.3)]
-    found = composed_of(base, edited)
-    plain, verb = found["harmless", "plain"], found["harmless", "verb"]
+    composition = composed_of(base, edited)
+    plain, verb = composition["harmless", "plain"], composition["harmless", "verb"]
     assert plain == pytest.approx(
         {
             "prompts": 1 / 3, "share response": 0.6, "mean response": 0.6, "share first": 0.6, "mean first": 0.6,
@@ -163,18 +163,18 @@ def test_drift_is_shared_out_over_categories() -> None:
         }
     )  # fmt: skip
     assert (verb["share first"], verb["mean first"], verb["begins otherwise"]) == pytest.approx((0.4, 0.2, 0.5))
-    lines = shown({(str(i), 0): found for i in range(3)}).splitlines()
+    lines = shown({(str(i), 0): composition for i in range(3)}).splitlines()
     assert lines[2].startswith("| harmless / plain | 33.3% | 60.0% (60.0% to 60.0%)")
     assert lines[3].startswith("| harmless / verb | 66.7% |")
 
 
 def test_places_are_between_the_mean_harmless_and_the_mean_harmful_prompt() -> None:
     groups = [("harmful", "theft"), ("harmless", "plain"), ("harmless", "verb"), ("harmful", "fraud")]
-    found = placed(groups, torch.tensor([5.0, -3.0, -1.0, 3.0]))  # means 4 and -2: a gap of 6
-    assert found == pytest.approx(
+    positions = placed(groups, torch.tensor([5.0, -3.0, -1.0, 3.0]))  # means 4 and -2: a gap of 6
+    assert positions == pytest.approx(
         {("harmless", "plain"): -1 / 6, ("harmless", "verb"): 1 / 6, ("no part of it", ""): 1 / 3}
     )
-    lines = shown_places({("a", 0): found}).splitlines()
+    lines = shown_places({("a", 0): positions}).splitlines()
     assert lines[2:] == ["| harmless / plain | -.17 |", "| harmless / verb | .17 |", "| no part of it | .33 |"]
 
 

@@ -73,11 +73,11 @@ def test_half_a_line_is_no_cell_and_is_written_over(tmp_path: Path, named_organi
 
 def test_cells_are_filtered_by_name_and_shared_among_workers(tmp_path: Path) -> None:
     words = [str(tmp_path), "--organisms", "a/seed0", "a/seed1", "--seeds", "0", "1", "--cells"]
-    some = cells_of(options_of([*words, "saber", "heretic", "seed1"]))
-    assert [cell.key for cell in some] == [(m, "seed1", s) for s in (0, 1) for m in ("saber", "heretic")]
+    cells = cells_of(options_of([*words, "saber", "heretic", "seed1"]))
+    assert [cell.key for cell in cells] == [(m, "seed1", s) for s in (0, 1) for m in ("saber", "heretic")]
     every = cells_of(options_of(words[:-1]))
     shares = [share(every, f"{i}/3") for i in (1, 2, 3)]
-    assert sorted(cell.key for one in shares for cell in one) == sorted(cell.key for cell in every)
+    assert sorted(cell.key for share in shares for cell in share) == sorted(cell.key for cell in every)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     for wrong in ("0/2", "3/2", "1", "a/b"):
         with pytest.raises(UserError, match="expected i/n"):

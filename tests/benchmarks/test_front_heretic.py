@@ -76,8 +76,8 @@ def test_agreement_is_the_largest_gap_between_its_counts_and_ours() -> None:
     def trial(refusals: int, kld: float, ours: int, kld_ours: float) -> dict[str, Any]:
         return {"values": [refusals, kld], "refused_or_empty": ours, "tune": {"kld_first": kld_ours}}
 
-    found = agreement([trial(3, 0.2, 3, 0.25), trial(9, 0.1, 7, 0.1)], {"refusal_rate": 0.75}, {"n_harmful": 12})
-    assert found == {
+    agreed = agreement([trial(3, 0.2, 3, 0.25), trial(9, 0.1, 7, 0.1)], {"refusal_rate": 0.75}, {"n_harmful": 12})
+    assert agreed == {
         "base_refusals_here": 9,
         "largest_gap_refusals": 2,
         "largest_gap_kld_first": pytest.approx(0.05),

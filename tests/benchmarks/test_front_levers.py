@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from saber_worker import composed
 from saber.keys import with_values
 from saber.lm import planning
 from saber.lm.planning import PlanRequest
+from saber.lm.steps import Steps, rank_with
 from saber.method.ranking import Ranking
 from saber.study.search.space import parse_space
 from saber.types import Activations, EditPlan
@@ -37,10 +37,9 @@ def planned(name: str, seen: Activations, **values: Any) -> str:
     method = METHODS[name]
     config = method.control.applied_to(composed([f"+sweep={method.sweep}", "model.path=x", *method.words]))
     config = with_values(config, {"edit.reader": "direction", **values})
-    draft = planning._Draft(PlanRequest(config.edit, (N, N, N)), seen)
-    with method.control.patch(0):
-        planning.add_round(draft)
-        return EditPlan(tuple(draft.rounds)).digest
+    draft = planning._Draft(PlanRequest(config.edit, (N, N, N)), seen, method.control.steps(0))
+    planning.add_round(draft)
+    return EditPlan(tuple(draft.rounds)).digest
 
 
 VALUES: dict[str, dict[str, Any]] = {
@@ -61,7 +60,7 @@ def test_a_lever_changes_the_plan_and_leaves_nothing_behind(name: str, seen: Act
 def test_cross_validation_changes_what_directions_are_ranked_by(seen: Activations) -> None:
     edits = [composed([f"+sweep={METHODS[name].sweep}", "model.path=x", *METHODS[name].words]).edit
              for name in ("saber", "cross-validated")]  # fmt: skip
-    plain, checked = (planning.rank_with(seen, edit, everywhere=True) for edit in edits)
+    plain, checked = (rank_with(seen, edit, everywhere=True) for edit in edits)
     assert [direction.fisher_ratio for direction in plain.directions[1]] != [
         direction.fisher_ratio for direction in checked.directions[1]
     ]
@@ -76,28 +75,28 @@ def test_what_a_lever_searches_is_in_its_space(name: str) -> None:
     assert not keys & {*method.control.fixed, *method.control.idle}
 
 
-def found_inside(patch: AbstractContextManager[None], seen: Activations) -> tuple[Ranking, Ranking]:
-    """What is ranked without and with a patch: the leading direction of pairs, nothing purified."""
+def both_ways(steps: Steps, seen: Activations) -> tuple[Ranking, Ranking]:
+    """What is ranked by the method's own steps and by others: the leading direction of pairs, nothing purified."""
     edit = with_values(composed(["+sweep=organism_outputs", "model.path=x"]), {"edit.purify": "none"}).edit
-    plain = planning.rank_with(seen, edit)
-    with patch:
-        return plain, planning.rank_with(seen, edit)
+    return rank_with(seen, edit), steps.rank(seen, edit)
 
 
 def test_unmatched_pairs_lose_the_direction_that_matched_ones_show(seen: Activations) -> None:
-    matched, unmatched = found_inside(unmatched_pairs(), seen)
+    matched, unmatched = both_ways(unmatched_pairs(), seen)
     for layer in matched.directions:
-        one, other = (abs(float(found.directions[layer][0].direction.vector[0])) for found in (matched, unmatched))
-        assert one > 0.9
-        assert other < one
+        leading, other = (
+            abs(float(ranking.directions[layer][0].direction.vector[0])) for ranking in (matched, unmatched)
+        )
+        assert leading > 0.9
+        assert other < leading
     assert torch.equal(matched.layer_fdr, unmatched.layer_fdr)  # it looks at no pair
 
 
 def test_winsorising_takes_an_outlying_entry_out_of_the_direction(seen: Activations) -> None:
     seen.harmful[:, 0, 5] = 1000.0
-    plain, clipped = found_inside(winsorised(), seen)
+    plain, clipped = both_ways(winsorised(), seen)
     for layer in plain.directions:
-        outlier, kept = (abs(float(found.directions[layer][0].direction.vector[5])) for found in (plain, clipped))
+        outlier, kept = (abs(float(ranking.directions[layer][0].direction.vector[5])) for ranking in (plain, clipped))
         assert outlier > 0.99
         assert kept < outlier
     assert 0.9 < CLIPPED < 1.0

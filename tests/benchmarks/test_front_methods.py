@@ -35,7 +35,7 @@ def planned(name: str, seen: Activations, **values: float) -> Iterator[EditPlan]
     method = METHODS[name]
     config = with_values(method.control.applied_to(composed([f"+sweep={method.sweep}", *method.words])), values)
     assert config.edit.max_iterations == 1
-    draft = planning._Draft(PlanRequest(config.edit, (N, N, N)), seen)
+    draft = planning._Draft(PlanRequest(config.edit, (N, N, N)), seen, method.control.steps(0))
     with method.control.patch(0):
         planning.add_round(draft)
         yield planning._plan(draft)
@@ -54,14 +54,14 @@ def gap(seen: Activations, layer: int) -> Tensor:
     return seen.harmful[layer].mean(dim=0) - seen.harmless[layer].mean(dim=0)
 
 
-def halfway(one: Tensor, other: Tensor) -> Tensor:
-    return unit(unit(one) + unit(other))
+def halfway(below: Tensor, other: Tensor) -> Tensor:
+    return unit(unit(below) + unit(other))
 
 
 def is_one_direction_everywhere(plan: EditPlan, wanted: Tensor, strength: float) -> None:
-    (one,) = plan.rounds
-    assert torch.allclose(one.directions, wanted.unsqueeze(0), atol=1e-5)
-    assert torch.allclose(one.strengths, torch.full((1, LAYERS, 3), strength))
+    (placed,) = plan.rounds
+    assert torch.allclose(placed.directions, wanted.unsqueeze(0), atol=1e-5)
+    assert torch.allclose(placed.strengths, torch.full((1, LAYERS, 3), strength))
 
 
 def test_arditi_is_one_difference_in_means_removed_everywhere_alike(seen: Activations) -> None:
@@ -80,14 +80,14 @@ def test_projected_leaves_out_the_harmless_mean_and_keeps_row_norms(seen: Activa
 def test_biprojected_leaves_out_each_edited_layers_harmless_mean_too(seen: Activations) -> None:
     clean = [outside(gap(seen, layer), seen.harmless[layer].mean(dim=0)) for layer in (1, 2)]
     with planned("biprojected", seen, **CHOSEN) as plan:
-        (one,) = plan.rounds
+        (placed,) = plan.rounds
         assert plan.row_norm
     for layer in range(LAYERS):
         wanted = unit(outside(halfway(*clean), seen.harmless[layer].mean(dim=0)))
-        assert torch.allclose(one.directions[layer], wanted, atol=1e-5)
+        assert torch.allclose(placed.directions[layer], wanted, atol=1e-5)
         strengths = torch.zeros(LAYERS, 3)
         strengths[layer] = 0.7
-        assert torch.allclose(one.strengths[layer], strengths)
+        assert torch.allclose(placed.strengths[layer], strengths)
 
 
 def test_surgical_leaves_out_what_harmless_and_capability_prompts_use(seen: Activations) -> None:
@@ -104,17 +104,17 @@ def test_kernel_is_heretics_tents_on_attention_and_mlp(seen: Activations) -> Non
     tent = {"peak": 1.2, "position": 1.0, "floor": 0.3, "half_width": 0.5}
     values: dict[str, Any] = {f"edit.kernel.mlp.{name}": value for name, value in tent.items()}
     with planned("kernel", seen, **values | {"edit.kernel.direction": "per_layer"}) as plan:
-        (one,) = plan.rounds
+        (placed,) = plan.rounds
         assert plan.row_norm
     wanted = {unit_of: 1.2 + (0.3 - 1.2) * (1 - unit_of / 3) / 0.5 for unit_of in (2, 3)} | {0: 0.0, 1: 0.0}
-    assert len(one.directions) == LAYERS
-    for i, direction in enumerate(one.directions):
+    assert len(placed.directions) == LAYERS
+    for i, direction in enumerate(placed.directions):
         along = [
             abs(float(unit(outside(gap(seen, layer), seen.harmless[layer].mean(dim=0))) @ direction))
             for layer in range(LAYERS)
         ]
         layer = along.index(max(along))
         assert along[layer] == pytest.approx(1.0, abs=1e-5)
-        assert one.strengths[i, layer, 1] == pytest.approx(wanted[layer], abs=1e-6)
-        assert one.strengths[i, :, 2].sum() == 0.0
-        assert one.strengths[i].sum() == pytest.approx(float(one.strengths[i, layer].sum()))
+        assert placed.strengths[i, layer, 1] == pytest.approx(wanted[layer], abs=1e-6)
+        assert placed.strengths[i, :, 2].sum() == 0.0
+        assert placed.strengths[i].sum() == pytest.approx(float(placed.strengths[i, layer].sum()))

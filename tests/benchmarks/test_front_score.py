@@ -24,7 +24,7 @@ def row() -> dict[str, Any]:
         9: point(0.25, 0.06, 0.3),
     }
     report = {"4": point(0.1, 0.06, 0.9), "5": point(0.4, 0.02, 0.02), "9": point(0.3, 0.06, 0.3)}
-    trials = [{"number": number, "tune": one} for number, one in tune.items()]
+    trials = [{"number": number, "tune": metrics} for number, metrics in tune.items()]
     about = {"method": "saber", "organism": "a", "seed": 0, "n_trials": 10, "search_s": 20.0}
     return about | {"trials": trials, "report": report}
 
@@ -37,17 +37,17 @@ def test_the_front_is_chosen_on_tune_for_each_kld_and_equal_points_once(row: dic
 
 
 def test_hypervolume_is_of_the_chosen_points_on_either_split(row: dict[str, Any]) -> None:
-    found = hypervolumes(row)
-    assert found["tune"]["response"]["0.1"] == pytest.approx(0.5 * 0.09 + 0.5 * 0.05)
-    assert found["report"]["response"]["0.1"] == pytest.approx(0.6 * 0.08 + 0.3 * 0.04)
-    assert found["report"]["first"]["0.5"] == pytest.approx(0.6 * 0.48 + 0.1 * 0.2)  # trial 4 lies beyond .5
+    volumes = hypervolumes(row)
+    assert volumes["tune"]["response"]["0.1"] == pytest.approx(0.5 * 0.09 + 0.5 * 0.05)
+    assert volumes["report"]["response"]["0.1"] == pytest.approx(0.6 * 0.08 + 0.3 * 0.04)
+    assert volumes["report"]["first"]["0.5"] == pytest.approx(0.6 * 0.48 + 0.1 * 0.2)  # trial 4 lies beyond .5
 
 
 def test_a_scored_row_says_how_many_points_were_chosen_and_leaves_trials_out(row: dict[str, Any]) -> None:
-    found = scored(row)
-    assert found["n_front"] == 3
-    assert "trials" not in found
-    assert found["method"] == "saber"
+    scores = scored(row)
+    assert scores["n_front"] == 3
+    assert "trials" not in scores
+    assert scores["method"] == "saber"
 
 
 def test_at_equal_time_a_slow_method_has_its_first_trials_and_a_fast_one_all(row: dict[str, Any]) -> None:
@@ -60,6 +60,6 @@ def test_at_equal_time_a_slow_method_has_its_first_trials_and_a_fast_one_all(row
     assert within_time(ours, 1.9, "response 0.1") == 0.0
     assert within_time(ours, 99.0, "response 0.1") == course[9]
     theirs = ours | {"method": "heretic", "search_s": 11.0}
-    found = at_equal_time([ours, theirs], "saber", "heretic", "response 0.1")
-    assert found is not None
-    assert found[0] == pytest.approx(course[4] / course[9])
+    table = at_equal_time([ours, theirs], "saber", "heretic", "response 0.1")
+    assert table is not None
+    assert table[0] == pytest.approx(course[4] / course[9])

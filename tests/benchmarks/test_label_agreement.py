@@ -77,7 +77,7 @@ def test_people_agree_with_the_shipped_weights() -> None:
 @pytest.mark.skipif(not XSTEST.is_dir(), reason=REASON)
 def test_people_agree_on_a_model_that_weights_were_not_learnt_on() -> None:
     examples = xstest(XSTEST)
-    others = {model: some for model, some in examples.items() if model != "llama2orig"}
+    others = {model: of_model for model, of_model in examples.items() if model != "llama2orig"}
     recall, false_alarms = held(examples["llama2orig"], parsed_weights(learnt(others, composed(), with_prompt=True)))
     assert recall >= 0.92
     assert false_alarms <= 0.04

@@ -43,14 +43,14 @@ def nats_of(adapter: Adapter, head: str, rest: str) -> float:
 
 def test_a_text_is_as_likely_in_a_batch_as_alone(lettered: Adapter) -> None:
     begun = [("question: how", " so"), ("a", " much longer one"), ("quite a long head it is", " x")]
-    assert log_likelihoods(lettered, begun) == pytest.approx([nats_of(lettered, *one) for one in begun], rel=1e-4)
+    assert log_likelihoods(lettered, begun) == pytest.approx([nats_of(lettered, *pair) for pair in begun], rel=1e-4)
 
 
 def test_the_likelier_solution_is_the_answer(lettered: Adapter) -> None:
     choice = Choice("open a jar", ("turn the lid", "sing"), 0)
-    likely = [nats_of(lettered, "Question: open a jar\nAnswer:", f" {one}") for one in choice.solutions]
-    found = piqa(lettered, [choice, replace(choice, right=1)])
-    assert found["piqa_acc"] == 0.5
+    likely = [nats_of(lettered, "Question: open a jar\nAnswer:", f" {solution}") for solution in choice.solutions]
+    accuracy = piqa(lettered, [choice, replace(choice, right=1)])
+    assert accuracy["piqa_acc"] == 0.5
     assert piqa(lettered, [replace(choice, right=likely.index(max(likely)))])["piqa_acc"] == 1.0
 
 

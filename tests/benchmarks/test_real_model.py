@@ -50,9 +50,9 @@ def test_every_method_composes_on_a_prepared_folder(method: str, prepared: Path)
 
 
 def test_what_finds_a_scale_first_has_so_many_trials_fewer(prepared: Path) -> None:
-    found = {method: config_of(method, prepared).study for method in ("inputs", "outputs", "heretic")}
-    assert found["inputs"].find_scale
-    assert [found[method].n_trials for method in found] == [9 - len(STRENGTHS), 9, 9]
+    studies = {method: config_of(method, prepared).study for method in ("inputs", "outputs", "heretic")}
+    assert studies["inputs"].find_scale
+    assert [studies[method].n_trials for method in studies] == [9 - len(STRENGTHS), 9, 9]
 
 
 def test_methods_are_studies_of_their_own(prepared: Path) -> None:

@@ -14,13 +14,13 @@ from saber.scoring.statistics import wilson_interval
 
 def row(name: str, tune: tuple[int, int], report: tuple[int, int]) -> dict[str, float | str]:
     """A point that over-refuses so many of 100 and keeps so many of 50 on tune, of 200 and 100 on report."""
-    found: dict[str, float | str] = {"name": name, "report_refusal_rate": 0.5, "report_kld": 0.01, "tune_kld": 0.01}
+    row: dict[str, float | str] = {"name": name, "report_refusal_rate": 0.5, "report_kld": 0.01, "tune_kld": 0.01}
     for split, (over, kept), size in (("tune", tune, 50), ("report", report, 100)):
         for metric, k, n in ((OVER, over, 2 * size), (KEPT, kept, size)):
             low, high = wilson_interval(k, n)
             values = {"": k / n, "_low": low, "_high": high, "_n": n}
-            found |= {f"{split}_{metric}{end}": value for end, value in values.items()}
-    return found
+            row |= {f"{split}_{metric}{end}": value for end, value in values.items()}
+    return row
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def test_one_is_chosen_for_what_it_keeps_and_one_for_what_it_answers(study: Stud
 
 
 def test_a_point_that_both_rules_choose_is_there_once(study: Study) -> None:
-    one = Study(study.name, study.base, study.front[study.front["name"] == "bold"], study.curve)
-    assert [point["name"] for point in chosen(one)] == ["bold"]
-    keeps_more = one.front.assign(**{f"tune_{KEPT}": 0.98})
+    bold = Study(study.name, study.base, study.front[study.front["name"] == "bold"], study.curve)
+    assert [point["name"] for point in chosen(bold)] == ["bold"]
+    keeps_more = bold.front.assign(**{f"tune_{KEPT}": 0.98})
     assert [point["name"] for point in chosen(Study(study.name, study.base, keeps_more, study.curve))] == ["bold"]
 
 

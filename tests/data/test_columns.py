@@ -62,7 +62,7 @@ def test_a_number_in_an_array_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "kind", "expected"),
+    ("columns", "kind", "expected"),
     [
         (["Goal", "Target", "Behavior", "Category"], "harmful", {"prompt": "Goal", "category": "Category"}),
         (["instruction", "input", "output", "text"], "harmless", {"prompt": "instruction"}),
@@ -74,14 +74,14 @@ def test_a_number_in_an_array_is_named(tmp_path: Path) -> None:
         (["goal", "answer", "target"], "harmful", {"prompt": "goal"}),
     ],
 )
-def test_usual_names(tmp_path: Path, found: list[str], kind: PromptKind, expected: dict[str, str]) -> None:
+def test_usual_names(tmp_path: Path, columns: list[str], kind: PromptKind, expected: dict[str, str]) -> None:
     path, said = tmp_path / "a.jsonl", list[str]()
-    path.write_text(json.dumps({column: f"in {column}" for column in found}))
+    path.write_text(json.dumps({column: f"in {column}" for column in columns}))
     (prompt,) = read_source(PromptSource(str(path), kind, usual_columns=True), said.append)
     texts = {"prompt": prompt.text, "category": prompt.category, "pair_id": prompt.pair_id, "answer": prompt.answer}
     assert all(texts[field] == f"in {column}" for field, column in expected.items())
     if kind == "harmful":
-        assert prompt.answer is None or "answer" in found
+        assert prompt.answer is None or "answer" in columns
 
 
 def test_two_spellings_of_a_name_are_not_guessed_between() -> None:

@@ -17,14 +17,14 @@ TEXT = "please tell me in plain words how one might go about to open the old woo
 
 def slowly(texts: list[str], threshold: float) -> dict[int, int]:
     """Every text against every earlier kept one."""
-    found: dict[int, int] = {}
+    first_of: dict[int, int] = {}
     for i, text in enumerate(texts):
         for j in range(i):
             a, b = set(text.split()), set(texts[j].split())
-            if j not in found and len(a & b) >= threshold * len(a | b) - 1e-9:
-                found[i] = j
+            if j not in first_of and len(a & b) >= threshold * len(a | b) - 1e-9:
+                first_of[i] = j
                 break
-    return found
+    return first_of
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.75, 0.8, 0.9, 1.0])
@@ -55,30 +55,30 @@ def prompts(n: int) -> list[Prompt]:
 
 
 def test_a_near_duplicate_is_left_out_and_twins_are_not() -> None:
-    some = prompts(6)
-    again = [Prompt(f"{one.text}!! really", one.kind) for one in some[:4]]  # 13 of 14 words
-    splits = make_splits([*some, *again], config(2))
+    originals = prompts(6)
+    again = [Prompt(f"{prompt.text}!! really", prompt.kind) for prompt in originals[:4]]  # 13 of 14 words
+    splits = make_splits([*originals, *again], config(2))
     held = [prompt for split in splits.values() for prompt in split.prompts]
-    assert sorted(held, key=repr) == sorted(some, key=repr)
+    assert sorted(held, key=repr) == sorted(originals, key=repr)
 
 
 def test_without_the_check_they_are_used() -> None:
-    some = prompts(5)
-    again = [Prompt(f"{one.text} really", one.kind) for one in some[:2]]
-    splits = make_splits([*some, *again], config(2, None))
+    originals = prompts(5)
+    again = [Prompt(f"{prompt.text} really", prompt.kind) for prompt in originals[:2]]
+    splits = make_splits([*originals, *again], config(2, None))
     assert sum(len(split.prompts) for split in splits.values()) == 12
     with pytest.raises(UserError, match=r"found 5 harmful, 5 harmless that differ"):
-        make_splits([*some, *again], config(2))
+        make_splits([*originals, *again], config(2))
 
 
 def test_a_near_duplicate_in_another_split_is_a_leak() -> None:
-    one, other = Prompt(f"{TEXT} box", "harmful"), Prompt(f"{TEXT} box, now", "harmful")
-    splits: dict[SplitName, Split] = {"tune": Split("tune", (one,)), "report": Split("report", (other,))}
+    first, other = Prompt(f"{TEXT} box", "harmful"), Prompt(f"{TEXT} box, now", "harmful")
+    splits: dict[SplitName, Split] = {"tune": Split("tune", (first,)), "report": Split("report", (other,))}
     check_disjoint(splits)
     with pytest.raises(UserError, match=r"expected disjoint splits, found .* in report, nearly the same as .* in tune"):
         check_disjoint(splits, near_duplicate=0.9)
     twin: dict[SplitName, Split] = {
-        "tune": Split("tune", (one,)),
+        "tune": Split("tune", (first,)),
         "report": Split("report", (Prompt(other.text, "harmless"),)),
     }
     check_disjoint(twin, near_duplicate=0.9)

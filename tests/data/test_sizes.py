@@ -67,10 +67,10 @@ def test_too_few_prompts_are_named() -> None:
 
 
 def test_harmless_prompts_stand_for_ordinary_use_without_a_made_up_answer() -> None:
-    made = with_capability([*numbered("harmful", 40, 30), *numbered("harmless", 40, 30)])
-    assert count_kinds(made) == {"harmful": 40, "harmless": 30, "borderline": 0, "capability": 10}
-    assert all(prompt.answer is None and prompt.pair_id is None for prompt in made if prompt.kind == "capability")
-    assert sum(prompt.pair_id is not None for prompt in made if prompt.kind == "harmless") == 30
+    sized = with_capability([*numbered("harmful", 40, 30), *numbered("harmless", 40, 30)])
+    assert count_kinds(sized) == {"harmful": 40, "harmless": 30, "borderline": 0, "capability": 10}
+    assert all(prompt.answer is None and prompt.pair_id is None for prompt in sized if prompt.kind == "capability")
+    assert sum(prompt.pair_id is not None for prompt in sized if prompt.kind == "harmless") == 30
 
 
 def test_two_plain_files_become_three_splits_and_it_is_said(tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ def test_sizes_are_exact_and_splits_disjoint(given_data: tuple[list[Prompt], Dat
     splits = make_splits(prompts, asked)
     for name in SPLIT_NAMES:
         size: SplitSizes = getattr(asked, name)
-        found = count_kinds(splits[name].prompts)
-        assert found == {kind: getattr(size, kind) for kind in PROMPT_KINDS}
+        counts = count_kinds(splits[name].prompts)
+        assert counts == {kind: getattr(size, kind) for kind in PROMPT_KINDS}
         assert splits[name].name == name
     dealt = [prompt for split in splits.values() for prompt in split.prompts]
     assert len(set(dealt)) == len(dealt)
@@ -95,8 +95,8 @@ def test_sizes_are_exact_and_splits_disjoint(given_data: tuple[list[Prompt], Dat
 @given(enough())
 def test_pairs_stay_together_and_come_first(given_data: tuple[list[Prompt], DataConfig]) -> None:
     splits = make_splits(*given_data)
-    for one, other in combinations(splits.values(), 2):
-        ids = [{p.pair_id for p in split.prompts if p.pair_id} for split in (one, other)]
+    for earlier, other in combinations(splits.values(), 2):
+        ids = [{p.pair_id for p in split.prompts if p.pair_id} for split in (earlier, other)]
         assert not ids[0] & ids[1]
     for split in splits.values():
         twins = twins_in(split)
@@ -127,10 +127,10 @@ def test_same_seed_same_splits(given_data: tuple[list[Prompt], DataConfig]) -> N
 def test_other_seed_other_splits(seed: int) -> None:
     asked = {"probe": SplitSizes(20, 20, 20, 20), "tune": SplitSizes(20, 20, 20, 20)}
     prompts = pool(20, 20, 20, 40, 40)
-    one = make_splits(prompts, config(seed, **asked))
+    splits = make_splits(prompts, config(seed, **asked))
     other = make_splits(prompts, config(seed + 1, **asked))
     for kind in PROMPT_KINDS:
-        assert set(one["probe"].of(kind)) != set(other["probe"].of(kind))
+        assert set(splits["probe"].of(kind)) != set(other["probe"].of(kind))
 
 
 @untimed
@@ -177,8 +177,8 @@ def test_prompts_that_differ_in_form_only_count_once() -> None:
         Prompt("Another", "harmless"),
     ]
     assert len(make_splits(prompts, config(probe=SplitSizes(harmless=2)))["probe"].of("harmless")) == 2
-    found = message(prompts, config(probe=SplitSizes(harmless=3)))
-    assert "ask for 3 harmless prompts together, found 2 harmless that differ" in found
+    said = message(prompts, config(probe=SplitSizes(harmless=3)))
+    assert "ask for 3 harmless prompts together, found 2 harmless that differ" in said
 
 
 @pytest.mark.parametrize("kinds", [("harmful", "harmless"), ("borderline", "harmful"), ("capability", "harmless")])
@@ -201,7 +201,7 @@ def test_a_pair_id_names_one_prompt_of_a_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("text", "other"),
     [
         ("Hello, World!", "hello world"),
         ("  a\tb\n", "a b"),
@@ -211,15 +211,15 @@ def test_a_pair_id_names_one_prompt_of_a_kind() -> None:
         ("ﬁne", "fine"),
     ],
 )
-def test_form_is_not_content(one: str, other: str) -> None:
-    assert normalised(one) == normalised(other)
+def test_form_is_not_content(text: str, other: str) -> None:
+    assert normalised(text) == normalised(other)
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("7 - 3", "7 * 3"), ("7 3", "7 / 3"), ("-5", "5"), ("???", "!!!"), ("C++", "C")]
+    ("text", "other"), [("7 - 3", "7 * 3"), ("7 3", "7 / 3"), ("-5", "5"), ("???", "!!!"), ("C++", "C")]
 )
-def test_signs_are_content(one: str, other: str) -> None:
-    assert normalised(one) != normalised(other)
+def test_signs_are_content(text: str, other: str) -> None:
+    assert normalised(text) != normalised(other)
 
 
 @untimed
@@ -267,17 +267,17 @@ def test_smaller_probe_sets_are_prefixes(
 @given(st.integers(0, 20), st.integers(0, 10), st.integers(0, 10), st.integers(0, 99))
 def test_probe_pairs_are_aligned(n_pairs: int, harmful: int, harmless: int, seed: int) -> None:
     split = probe_split(n_pairs, harmful, harmless, 2)
-    found = probe_set(split, (n_pairs + min(harmful, harmless), 2, 0), seed)
-    for one, other in zip(found.harmful, found.harmless, strict=True):
-        assert (one.kind, other.kind) == ("harmful", "harmless")
-        assert one.pair_id == other.pair_id
+    probes = probe_set(split, (n_pairs + min(harmful, harmless), 2, 0), seed)
+    for left, other in zip(probes.harmful, probes.harmless, strict=True):
+        assert (left.kind, other.kind) == ("harmful", "harmless")
+        assert left.pair_id == other.pair_id
 
 
 @untimed
 @given(st.integers(0, 99), st.integers(1, 48))
 def test_every_beginning_of_a_probe_set_mixes_the_categories(seed: int, n_probe: int) -> None:
-    found = probe_set(probe_split(40, 8, 8, 48), (n_probe, n_probe, 0), seed)
-    for prompts in (found.harmful, found.capability):
+    probes = probe_set(probe_split(40, 8, 8, 48), (n_probe, n_probe, 0), seed)
+    for prompts in (probes.harmful, probes.capability):
         shares = Counter(prompt.category for prompt in prompts)
         assert all(abs(shares[category] - n_probe / len(CATEGORIES)) <= 1 for category in CATEGORIES)
 
@@ -285,10 +285,14 @@ def test_every_beginning_of_a_probe_set_mixes_the_categories(seed: int, n_probe:
 @given(st.integers(0, 99), st.integers(1, 20))
 def test_borderline_prompts_join_a_probe_set_without_changing_the_rest(seed: int, n_probe: int) -> None:
     split = Split("probe", tuple(pool(20, 0, 0, 20, 8)))
-    without, found = (probe_set(split, (n_probe, 8, n), seed) for n in (0, n_probe))
-    assert (found.harmful, found.harmless, found.capability) == (without.harmful, without.harmless, without.capability)
-    assert found.first(n_probe // 2, 8, n_probe) == probe_set(split, (n_probe // 2, 8, n_probe), seed)
-    assert [prompt.kind for prompt in found.borderline] == ["borderline"] * n_probe
+    without, looked = (probe_set(split, (n_probe, 8, n), seed) for n in (0, n_probe))
+    assert (looked.harmful, looked.harmless, looked.capability) == (
+        without.harmful,
+        without.harmless,
+        without.capability,
+    )
+    assert looked.first(n_probe // 2, 8, n_probe) == probe_set(split, (n_probe // 2, 8, n_probe), seed)
+    assert [prompt.kind for prompt in looked.borderline] == ["borderline"] * n_probe
 
 
 def test_probe_sets_differ_by_seed() -> None:
@@ -356,9 +360,9 @@ def test_sources_that_are_not_there() -> None:
 
 def test_of_the_organisms_own_splits_the_first_prompts_can_be_taken() -> None:
     whole = load_splits(DataConfig(source="organism"), 0)
-    some = load_splits(DataConfig(source="organism", tune=SplitSizes(harmful=18, capability=8)), 0)
-    assert (some["probe"], some["report"]) == (whole["probe"], whole["report"])
-    assert count_kinds(some["tune"].prompts) == {"harmful": 18, "harmless": 0, "borderline": 0, "capability": 8}
-    assert some["tune"].of("harmful") == whole["tune"].of("harmful")[:18]
+    few = load_splits(DataConfig(source="organism", tune=SplitSizes(harmful=18, capability=8)), 0)
+    assert (few["probe"], few["report"]) == (whole["probe"], whole["report"])
+    assert count_kinds(few["tune"].prompts) == {"harmful": 18, "harmless": 0, "borderline": 0, "capability": 8}
+    assert few["tune"].of("harmful") == whole["tune"].of("harmful")[:18]
     with pytest.raises(UserError, match=r"expected no more in data\.report than the organism has, .* 160 harmful"):
         load_splits(DataConfig(source="organism", report=SplitSizes(harmful=161, harmless=96)), 0)

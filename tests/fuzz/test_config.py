@@ -53,13 +53,13 @@ values = nested(st.one_of(odd_scalar, words), keys)
 
 def with_value(key: str, value: Any) -> dict[str, Any]:
     """The least configuration with one dotted key set."""
-    made = {name: dict(group) for name, group in BASE.items()}
+    groups = {name: dict(group) for name, group in BASE.items()}
     *parents, leaf = key.split(".")
-    node = made
+    node = groups
     for part in parents:
         node = node.setdefault(part, {})
     node[leaf] = value
-    return made
+    return groups
 
 
 def check(config: Config) -> None:
@@ -73,7 +73,7 @@ def check(config: Config) -> None:
 
 def leaves(value: Any) -> list[Any]:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else None
-    return [value] if inner is None else [leaf for one in inner for leaf in leaves(one)]
+    return [value] if inner is None else [leaf for part in inner for leaf in leaves(part)]
 
 
 @fuzzed("one value of the configuration")

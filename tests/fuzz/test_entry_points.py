@@ -48,12 +48,12 @@ def test_any_words_for_an_organism(words: list[str]) -> None:
     take = mock.patch("saber.organism.build.make_organism", lambda _out, recipe: recipes.append(recipe))
     with take, or_one_line(), contextlib.redirect_stdout(io.StringIO()):
         organism(words)
-    assert all(0 <= one.seed < 10**18 and one.family in ORGANISM_FAMILIES for one in recipes)
+    assert all(0 <= recipe.seed < 10**18 and recipe.family in ORGANISM_FAMILIES for recipe in recipes)
 
 
 def test_help_is_no_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     organism(["--help"])
     assert reproduce(["-h"])
-    made, again = capsys.readouterr().out.splitlines()
-    assert made.startswith("usage: python -m saber.organism out=<folder> seed=<whole number>")
+    written, again = capsys.readouterr().out.splitlines()
+    assert written.startswith("usage: python -m saber.organism out=<folder> seed=<whole number>")
     assert again == "usage: python -m saber.reproduce <folder> [base=<folder or hub id>]"

@@ -92,8 +92,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def damage(path: Path, how: list[Damage]) -> None:
     raw = path.read_bytes()
-    for one in how:
-        raw = one(raw) or b"\0"
+    for slip in how:
+        raw = slip(raw) or b"\0"
     path.write_bytes(raw)
 
 
@@ -107,16 +107,16 @@ def test_a_damaged_plan_is_refused_or_the_same(folder: Path, how: list[Damage], 
     save_plan(PLAN, path)
     damage(path, how)
     with or_one_line():
-        found = load_plan(path, PLAN.digest if asked else None)
-        assert found.row_norm is True
-        assert len(found.rounds) == 2
-        for one, other in zip(found.rounds, PLAN.rounds, strict=True):
-            assert same(one.directions, other.directions)
-            assert same(one.strengths, other.strengths)
+        plan = load_plan(path, PLAN.digest if asked else None)
+        assert plan.row_norm is True
+        assert len(plan.rounds) == 2
+        for edit_round, other in zip(plan.rounds, PLAN.rounds, strict=True):
+            assert same(edit_round.directions, other.directions)
+            assert same(edit_round.strengths, other.strengths)
 
 
-def same(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return one.dtype == other.dtype and torch.equal(one, other)
+def same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    return tensor.dtype == other.dtype and torch.equal(tensor, other)
 
 
 def damaged(folder: Path, name: str, value: Cached, how: list[Damage]) -> Path:
@@ -138,12 +138,12 @@ def test_a_damaged_cache_is_built_again_or_the_same(folder: Path, how: list[Dama
     damaged(folder, "a", Cached(TENSORS, VALUE), how)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        found = cached(folder, "a", {}, lambda: Cached(TENSORS, VALUE))
+        read = cached(folder, "a", {}, lambda: Cached(TENSORS, VALUE))
     again = cached(folder, "a", {}, lambda: pytest.fail("what was built again was not stored"))
-    for one in (found, again):
-        assert one.value == VALUE
-        assert one.tensors.keys() == TENSORS.keys()
-        assert all(same(one.tensors[name], TENSORS[name]) for name in TENSORS)
+    for outcome in (read, again):
+        assert outcome.value == VALUE
+        assert outcome.tensors.keys() == TENSORS.keys()
+        assert all(same(outcome.tensors[name], TENSORS[name]) for name in TENSORS)
 
 
 @fuzzed("damaged base logits")
@@ -153,9 +153,9 @@ def test_a_damaged_cache_is_built_again_or_the_same(folder: Path, how: list[Dama
 def test_damaged_base_logits_are_refused_or_the_same(folder: Path, how: list[Damage]) -> None:
     path = damaged(folder, "0000", Cached(POSITIONS, None), how)
     with or_one_line():
-        (found,) = Stored([path])
+        (stored,) = Stored([path])
         for name, tensor in POSITIONS.items():
-            assert same(getattr(found.batch if name in ("input_ids", "attention_mask") else found, name), tensor)
+            assert same(getattr(stored.batch if name in ("input_ids", "attention_mask") else stored, name), tensor)
 
 
 @fuzzed("a damaged checkpoint")

@@ -38,10 +38,10 @@ def test_any_file_of_markers(content: bytes, tmp_path_factory: pytest.TempPathFa
     path.write_bytes(content)
     read_markers.cache_clear()
     with or_one_line():
-        found = read_markers(str(path))
-        assert found
-        assert len(set(found)) == len(found)
-        for marker in found:
+        markers = read_markers(str(path))
+        assert markers
+        assert len(set(markers)) == len(markers)
+        for marker in markers:
             assert any(sign.isalnum() for sign in marker)
             assert marker.strip() == " ".join(marker.split())
 

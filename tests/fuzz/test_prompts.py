@@ -85,7 +85,7 @@ def test_every_line_is_a_prompt_whatever_the_newlines(
     text = ("\ufeff" if mark or rows[0][0] == "\ufeff" else "") + "".join(
         row + end for row, end in zip(rows, ends, strict=False)
     )
-    assert [one.text for one in read(folder, ".txt", text.encode())] == [row.strip() for row in rows]
+    assert [prompt.text for prompt in read(folder, ".txt", text.encode())] == [row.strip() for row in rows]
 
 
 Row = dict[Literal["prompt", "category"], str]
@@ -111,8 +111,10 @@ def test_every_row_is_a_prompt(folder: Path, rows: list[Row], newline: str, as_c
         text = out.getvalue()
     else:
         text = newline.join(json.dumps(row, ensure_ascii=False) for row in rows)
-    found = read(folder, ".csv" if as_csv else ".jsonl", text.encode())
-    assert [(one.text, one.category) for one in found] == [(r["prompt"].strip(), r["category"].strip()) for r in rows]
+    prompts = read(folder, ".csv" if as_csv else ".jsonl", text.encode())
+    assert [(prompt.text, prompt.category) for prompt in prompts] == [
+        (r["prompt"].strip(), r["category"].strip()) for r in rows
+    ]
 
 
 @fuzzed("the name of a prompt file")

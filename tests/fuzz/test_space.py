@@ -61,14 +61,14 @@ def test_any_space(space: dict[Any, Any], edit: dict[str, Any], sampler: str, se
             with warnings.catch_warnings():  # Optuna says that a step does not divide a range
                 warnings.simplefilter("ignore", UserWarning)
                 try:
-                    made = suggest(trial, knobs, config)
+                    own = suggest(trial, knobs, config)
                 except UserError as error:
                     pytest.fail(f"accepted, but then: {error}")
             for knob in knobs:
                 if knob.key in trial.params:
-                    found = value_of(made, knob.key)
-                    assert type(found) is key_type(knob.key) or isinstance(found, str)
-                    assert knob.holds(found)
+                    value = value_of(own, knob.key)
+                    assert type(value) is key_type(knob.key) or isinstance(value, str)
+                    assert knob.holds(value)
             check_point(trial.params, knobs)
             check_name(point_name(trial.params, [], trial.number))
 

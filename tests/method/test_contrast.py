@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from saber.method.contrast import contrasted, spared, without_part
 from saber.method.ranking import rank
 from saber.method.reading import least_drift_readers
+from saber.options.ranking_options import RankingOptions
 from saber.types import Activations
 from saber.vocabulary import Extraction, Purification, Spares
 
@@ -45,14 +46,14 @@ def test_a_false_refusal_direction_is_what_is_left_beside_true_refusal(
     activations = seen()
     found = rank(
         activations,
-        contrast="false_refusal",
-        outside_refusal=1.0,
-        extraction=extraction,
-        n_directions=2,
-        purify=purify,
-        purify_rank=2,
-        folds=1,
-        n_capability_directions=2,
+        RankingOptions(
+            contrast="false_refusal",
+            extraction=extraction,
+            n_directions=2,
+            purify=purify,
+            purify_rank=2,
+            n_capability_directions=2,
+        ),
     )
     for layer in range(2):
         best = found.directions[layer][0].direction.vector
@@ -76,14 +77,14 @@ def test_a_share_of_true_refusal_stays_in_a_false_refusal_direction() -> None:
     for share in (0.0, 0.5, 1.0):
         ranking = rank(
             activations,
-            contrast="false_refusal",
-            outside_refusal=share,
-            extraction="dim",
-            n_directions=1,
-            purify="none",
-            purify_rank=2,
-            folds=1,
-            n_capability_directions=2,
+            RankingOptions(
+                contrast="false_refusal",
+                outside_refusal=share,
+                extraction="dim",
+                n_directions=1,
+                purify="none",
+                n_capability_directions=2,
+            ),
         )
         found.append([float(ranking.directions[i][0].direction.vector @ true[i] / true[i].norm()) for i in range(2)])
     for layer in range(2):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from saber.method.populations import populations
+from saber.options.reading_options import InputsConfig, ReadingOptions
 from saber.types import LookedAt, PromptKind, TokenRow
 
 KINDS: tuple[PromptKind, ...] = ("harmful", "harmless", "borderline", "capability")
@@ -31,8 +32,24 @@ def named(numbers: torch.Tensor) -> set[tuple[str, int, int]]:
 
 
 def found(**changes: Any) -> dict[str, Any]:
-    options = {"sizes": (N, N, N), "contrast": "refusal", "spares": "harmless", "protects": "categories", "replies": 2}
-    made = populations(rows(), **{**options, **changes}, is_protected=PROTECTED, is_refused=REFUSED)
+    given: dict[str, Any] = {
+        "sizes": (N, N, N),
+        "contrast": "refusal",
+        "spares": "harmless",
+        "protects": "categories",
+        "replies": 2,
+    }
+    given |= changes
+    made = populations(
+        rows(),
+        sizes=given["sizes"],
+        contrast=given["contrast"],
+        options=ReadingOptions(
+            spares=given["spares"], protects=given["protects"], inputs=InputsConfig(replies=given["replies"])
+        ),
+        is_protected=PROTECTED,
+        is_refused=REFUSED,
+    )
     return {
         "taken": named(made.taken),
         "answered": named(made.answered),

@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 
 from saber.method.refinement import RoundOutcome, stop_reason
+from saber.options.refinement_options import RefinementOptions
+
+OPTIONS = RefinementOptions(max_iterations=4, tolerance=0.1, stable_cosine=0.98, patience=2)
 
 
 def stops(outcomes: list[RoundOutcome]) -> str | None:
-    return stop_reason(outcomes, max_iterations=4, tolerance=0.1, stable_cosine=0.98, patience=2)
+    return stop_reason(outcomes, OPTIONS)
 
 
 def outcomes(*residuals: float, stable: bool = False) -> list[RoundOutcome]:

@@ -8,28 +8,30 @@ import pytest
 import torch
 
 from saber.method.selection import best_directions, candidate_layers, elbow, layers_in_band
+from saber.options.selection_options import DepthBand, SelectionOptions
 from saber.types import Direction, RankedDirection
 from saber.vocabulary import LayerStrategy
 
 RATIOS = torch.tensor([0.1, 5.0, 4.0, 0.3, 0.2, 3.0])
+ALL = DepthBand(0.0, 1.0)
 
 
-def chosen(strategy: LayerStrategy, band: list[int] | None = None, **given: Any) -> list[int]:
-    values: dict[str, Any] = {"top_k": 2, "threshold": 1.0, "percentile": 50.0} | given
-    return candidate_layers(RATIOS, band or list(range(6)), strategy=strategy, **values)
+def chosen(strategy: LayerStrategy, band: DepthBand = ALL, **given: Any) -> list[int]:
+    values: dict[str, Any] = {"layer_top_k": 2, "layer_threshold": 1.0, "layer_percentile": 50.0} | given
+    return candidate_layers(RATIOS, SelectionOptions(depth_band=band, layer_strategy=strategy, **values))
 
 
 def test_each_strategy_keeps_what_it_says() -> None:
     assert chosen("all") == [0, 1, 2, 3, 4, 5]
     assert chosen("top_k") == [1, 2]
-    assert chosen("threshold", threshold=3.0) == [1, 2, 5]
-    assert chosen("percentile", percentile=60.0) == [1, 2, 5]
+    assert chosen("threshold", layer_threshold=3.0) == [1, 2, 5]
+    assert chosen("percentile", layer_percentile=60.0) == [1, 2, 5]
     assert chosen("elbow") == [1, 2, 5]
 
 
 def test_only_the_band_is_looked_at_and_the_best_layer_always_stays() -> None:
-    assert chosen("top_k", band=[3, 4, 5]) == [3, 5]
-    assert chosen("threshold", band=[3, 4], threshold=99.0) == [3]
+    assert chosen("top_k", band=DepthBand(0.6, 1.0)) == [3, 5]
+    assert chosen("threshold", band=DepthBand(0.6, 0.8), layer_threshold=99.0) == [3]
 
 
 def test_the_band_is_a_share_of_depth() -> None:

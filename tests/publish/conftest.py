@@ -91,12 +91,12 @@ def with_front(trials: list[FrontierPoint], rng: np.random.Generator) -> tuple[F
     }
     balanced = min((p for p in front if p.number not in marks), key=lambda p: p.score)
     marks[balanced.number] = "balanced"
-    found = []
+    points = []
     for point in trials:
         on_front = point in front
         refusal, kld = place(point)
         report = metrics(refusal + 0.03 * rng.random(), 1.08 * kld, rng, "report") if on_front else None
-        found.append(
+        points.append(
             FrontierPoint(
                 point.number, point.name, point.params, point.tune, point.plan_digest, point.score,
                 feasible=point.feasible, on_front=on_front, report=report,
@@ -104,7 +104,7 @@ def with_front(trials: list[FrontierPoint], rng: np.random.Generator) -> tuple[F
                 marks=(marks[point.number],) if point.number in marks else (),
             )
         )  # fmt: skip
-    return tuple(found)
+    return tuple(points)
 
 
 def direction_rows(rng: np.random.Generator) -> tuple[DirectionRow, ...]:

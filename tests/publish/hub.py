@@ -136,8 +136,8 @@ class _Answers(BaseHTTPRequestHandler):
             self._say({"files": [{"path": n, "uploadMode": m, "shouldIgnore": False} for n, m in modes.items()]})
         elif self.path.endswith("/info/lfs/objects/batch"):
             objects = json.loads(body)["objects"]
-            href = {one["oid"]: {"upload": {"href": f"{self.hub.url}/put/{one['oid']}"}} for one in objects}
-            self._say({"transfer": "basic", "objects": [{**one, "actions": href[one["oid"]]} for one in objects]})
+            href = {entry["oid"]: {"upload": {"href": f"{self.hub.url}/put/{entry['oid']}"}} for entry in objects}
+            self._say({"transfer": "basic", "objects": [{**entry, "actions": href[entry["oid"]]} for entry in objects]})
         elif "/commit/" in self.path:
             name = "/".join(self.path.removeprefix("/api/models/").split("/")[:2])
             self.hub.commit(name, [json.loads(line) for line in body.splitlines()])

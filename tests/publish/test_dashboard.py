@@ -29,9 +29,9 @@ PATIENCE_S = 60
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ def shown(served: tuple[str, Path]) -> dict[str, Any]:
     address, _ = served
     (summary,) = json.loads(get(f"{address}/api/studies"))["study_summaries"]
     assert summary["study_name"] == "organism"
-    found: dict[str, Any] = json.loads(get(f"{address}/api/studies/{summary['study_id']}"))
-    return found | {"study_id": summary["study_id"]}
+    study: dict[str, Any] = json.loads(get(f"{address}/api/studies/{summary['study_id']}"))
+    return study | {"study_id": summary["study_id"]}
 
 
 def test_objectives_have_their_names(shown: dict[str, Any]) -> None:
@@ -96,7 +96,7 @@ def test_the_note_has_the_front_and_the_next_commands(shown: dict[str, Any], ser
 
 
 def test_our_figure_of_the_front_is_there(shown: dict[str, Any]) -> None:
-    (figure,) = (one for one in shown["plotly_graph_objects"] if one["id"] == FIGURE_ID)
+    (figure,) = (figure for figure in shown["plotly_graph_objects"] if figure["id"] == FIGURE_ID)
     drawn = json.loads(figure["graph_object"])
     assert drawn["data"]
     assert drawn["layout"]

@@ -47,8 +47,8 @@ def export(organism: Path, folder: Path, *more: str) -> Said:
 
 
 def checkpoint_in(folder: Path) -> Path:
-    (found,) = [path for path in (folder / "outputs").iterdir() if (path / "saber.json").exists()]
-    return found
+    (exported,) = [path for path in (folder / "outputs").iterdir() if (path / "saber.json").exists()]
+    return exported
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -143,7 +143,7 @@ def flip_bytes(path: Path) -> None:
 
 
 def put_another_trials_plan(path: Path) -> None:
-    other = next(one for one in sorted(path.parent.iterdir()) if one.name != path.name)
+    other = next(file for file in sorted(path.parent.iterdir()) if file.name != path.name)
     shutil.copyfile(other, path)
 
 

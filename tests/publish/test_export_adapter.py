@@ -41,8 +41,8 @@ def opened(case: str) -> Adapter:
 
 @pytest.fixture(scope="module")
 def config() -> Config:
-    made = configured(["+sweep=organism"])
-    return dataclasses.replace(made, export=ExportConfig(base_model="someone/base", gguf_base="gemma4:e4b"))
+    config = configured(["+sweep=organism"])
+    return dataclasses.replace(config, export=ExportConfig(base_model="someone/base", gguf_base="gemma4:e4b"))
 
 
 @pytest.mark.parametrize("form", ["adapter", "gguf_adapter"])

@@ -45,8 +45,8 @@ def test_frame_keeps_every_number_through_csv(frontier: Frontier) -> None:
         for split, metrics in (("tune", point.tune), ("report", point.report)):
             for name, estimate in metrics.estimates.items():
                 key = f"{split}_{name}"
-                found = [float(again[column].iloc[i]) for column in (key, f"{key}_low", f"{key}_high", f"{key}_n")]
-                assert found == pytest.approx([estimate.value, estimate.low, estimate.high, estimate.n])
+                cells = [float(again[column].iloc[i]) for column in (key, f"{key}_low", f"{key}_high", f"{key}_n")]
+                assert cells == pytest.approx([estimate.value, estimate.low, estimate.high, estimate.n])
         assert again.loc[i, "number"] == point.number
     assert "tune_retained.poisoning" in again
 

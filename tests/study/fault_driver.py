@@ -81,7 +81,7 @@ class Simulated:
         self.params: dict[str, dict[str, float]] = {}
 
     def plan(self, _bench: Any, configs: Sequence[Config], _rows: int | None = None) -> list[PlannedEdit]:
-        made = []
+        planned = []
         for c in configs:
             strengths = torch.tensor([c.edit.alpha_base, c.edit.alpha_entangled])
             plan = EditPlan.from_directions({0: (torch.eye(4)[:, :2], strengths)})
@@ -89,8 +89,8 @@ class Simulated:
                 "edit.alpha_base": c.edit.alpha_base,
                 "edit.alpha_entangled": c.edit.alpha_entangled,
             }
-            made.append(PlannedEdit(CompiledPlan(plan, (), ()), "stable", ()))
-        return made
+            planned.append(PlannedEdit(CompiledPlan(plan, (), ()), "stable", ()))
+        return planned
 
     def measure(self, _a: Any, _s: Any, _p: Any, _r: Any, plans: Sequence[CompiledPlan]) -> list[Measured]:
         call, self.calls = self.calls, self.calls + 1
@@ -102,7 +102,7 @@ class Simulated:
         text = LOOP if call in self.inject.get("loop", []) else "yes"
         label, marker = label_response(text, finished=text != LOOP, markers=("sorry",), empty_is="empty")
         measured = []
-        for i, plan in enumerate(one.plan for one in plans):
+        for i, plan in enumerate(planned_edit.plan for planned_edit in plans):
             refusal, kld = values_of(self.params[plan.digest])
             if i == 0 and call in self.inject.get("nan", []):
                 kld = float("nan")
@@ -118,8 +118,8 @@ def open_workbench(config: Config, _knobs: Any = (), _ready: Any = None) -> Any:
     def build() -> Cached:
         return Cached({"x": CACHED}, None)
 
-    found = cached(study_folder(config) / "cache", "activations", {"n": 1}, build)
-    if not torch.equal(found.tensors["x"], CACHED):
+    activations = cached(study_folder(config) / "cache", "activations", {"n": 1}, build)
+    if not torch.equal(activations.tensors["x"], CACHED):
         raise AssertionError("a damaged cache was read as if it were whole")
     splits = {name: Split(name, ()) for name in ("probe", "tune", "report")}
     unused = dict.fromkeys(("probes", "activations", "reference"))

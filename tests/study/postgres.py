@@ -54,19 +54,19 @@ class Server:
 
 def free_port() -> int:
     """A port that nothing listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
-def _started(made: Server) -> Server:
+def _started(server: Server) -> Server:
     """The same server, started, at another port where another process took its port first."""
     try:
-        made.start()
+        server.start()
     except AssertionError:
-        made = replace(made, port=free_port())
-        made.start()
-    return made
+        server = replace(server, port=free_port())
+        server.start()
+    return server
 
 
 @contextlib.contextmanager
@@ -80,14 +80,14 @@ def server() -> Iterator[Server]:
     if os.geteuid() == 0:
         for path in (base, secret, folder):
             shutil.chown(path, ACCOUNT)
-    made = Server(INSTALLED[-1], folder, free_port())
-    made._run(
+    server = Server(INSTALLED[-1], folder, free_port())
+    server._run(
         "initdb", "-D", str(folder), "-A", "scram-sha-256", "-U", "saber", "--pwfile", str(secret), "--no-sync"
     )  # fmt: skip
     try:
-        made = _started(made)
-        yield made
+        server = _started(server)
+        yield server
     finally:
         with contextlib.suppress(AssertionError):  # a test may have stopped it
-            made.stop()
+            server.stop()
         shutil.rmtree(base, ignore_errors=True)

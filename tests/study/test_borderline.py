@@ -28,7 +28,7 @@ def test_labels_are_the_base_s_own_replies_and_are_cached(
     bench = open_workbench(config)
     split = Split("probe", bench.probes.borderline)
     said = make_reference(bench.adapter, split, replace(config.evaluate, drift_kinds=("borderline",))).responses
-    expected = [one.label == "refuse" for one in label(bench.adapter, split.prompts, said, config.evaluate)]
+    expected = [response.label == "refuse" for response in label(bench.adapter, split.prompts, said, config.evaluate)]
     assert list(bench.probes.is_refused) == expected
     assert bench.activations.is_refused is not None
     assert bench.activations.is_refused.tolist() == expected

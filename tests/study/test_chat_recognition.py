@@ -35,10 +35,10 @@ SPLIT = Split("probe", (Prompt("Open it.", "harmful"), Prompt("Name a color.", "
     ],
 )
 def test_nothing_is_plain_by_accident(words: list[str], said: str, tmp_path: Path) -> None:
-    found = run_here("sweep", ["+sweep=organism", f"study.dir={tmp_path}/sweeps", *words], tmp_path)
-    assert found.status == 2
-    assert said in found.err
-    assert found.err.count("\n") == 1
+    ran = run_here("sweep", ["+sweep=organism", f"study.dir={tmp_path}/sweeps", *words], tmp_path)
+    assert ran.status == 2
+    assert said in ran.err
+    assert ran.err.count("\n") == 1
     assert not (tmp_path / "sweeps").exists()
 
 
@@ -67,9 +67,9 @@ def test_prefixes_are_looked_for_under_heretics_profile_and_where_asked(
         ([], ""),
     ):
         config = configured(["+sweep=organism", f"study.dir={tmp_path}/sweeps", *words])
-        found = recognised(adapter_of("phi4"), config, SPLIT, tmp_path / suffix / str(len(words)), "m", heard.append)
-        assert found.chat.suffix == suffix
-        assert render(found.tokenizer, found.chat, None, ["x"])[0].endswith("<|im_sep|>" + suffix)
+        adapter = recognised(adapter_of("phi4"), config, SPLIT, tmp_path / suffix / str(len(words)), "m", heard.append)
+        assert adapter.chat.suffix == suffix
+        assert render(adapter.tokenizer, adapter.chat, None, ["x"])[0].endswith("<|im_sep|>" + suffix)
     assert asked == [100, 7]
     assert heard == ["all replies begin alike, and every prompt ends with it, as Heretic has it: 'Sure,'"] * 2
 

@@ -81,12 +81,12 @@ def test_a_base_loaded_again_in_full_keeps_its_reference(
     def files() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.safetensors")}
 
-    made = in_full_dtype(packed)
+    full = in_full_dtype(packed)
     written = files()
     assert len(list((tmp_path / "cache").glob("responses-tune-*"))) == 1
     assert len(list((tmp_path / "cache").glob("logits-tune-*"))) == 1
     again = in_full_dtype(packed)
     assert files() == written
-    assert again.reference.responses == made.reference.responses == bench.reference.responses
+    assert again.reference.responses == full.reference.responses == bench.reference.responses
     assert [load["quantise"] for load in loads[-2:]] == ["none", "none"]
     assert in_full_dtype(bench) is bench

@@ -168,10 +168,10 @@ def test_every_source_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     words = few_prompts(tmp_path)
     (tmp_path / "few-harmful.jsonl").write_text("{", encoding="utf-8")
     (tmp_path / "few-harmless.jsonl").unlink()
-    found = mistakes(configured(words_in(tmp_path, *words)))
-    assert len(found) == 2
-    assert "few-harmful.jsonl, line 1" in found[0]
-    assert "few-harmless.jsonl" in found[1]
+    told = mistakes(configured(words_in(tmp_path, *words)))
+    assert len(told) == 2
+    assert "few-harmful.jsonl, line 1" in told[0]
+    assert "few-harmless.jsonl" in told[1]
 
 
 def test_a_full_disk_is_told_with_both_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def test_writers_that_can_act_are_looked_at_once(
     assert "inputs of" not in capsys.readouterr().out
     for place, rows in captured.read.items():
         assert torch.equal(rows, again.inputs.captured.read[place])
-    plans = [plan_trials(one, [config])[0].plan.digest for one in (bench, again)]
+    plans = [plan_trials(either, [config])[0].plan.digest for either in (bench, again)]
     assert plans[0] == plans[1]
 
 
@@ -54,16 +54,16 @@ def test_replies_are_the_base_s_own_to_what_is_left_alone(organism_folder: Path,
     assert bench.inputs is not None
     looked_at = [sequence for sequence in bench.inputs.captured.rows.sequences if sequence.is_reply]
     protected = {i for i, prompt in enumerate(bench.probes.harmful) if prompt.protected}
-    assert {one.prompt for one in looked_at if one.kind == "harmful"} <= protected
-    assert {one.kind for one in looked_at} == {"harmful", "harmless", "capability"}
+    assert {row.prompt for row in looked_at if row.kind == "harmful"} <= protected
+    assert {row.kind for row in looked_at} == {"harmful", "harmless", "capability"}
     prompts = bench.probes.capability
     reference = make_reference(bench.adapter, Split("probe", prompts), config.evaluate)
-    for one in looked_at:
-        if one.kind == "capability":
-            whole = (*reference.rows[one.prompt], *reference.responses[one.prompt].whole)
-            assert one.tokens == whole[:-1]
-            assert min(one.positions) >= len(reference.rows[one.prompt])
-            assert len(one.positions) <= config.edit.inputs.replies
+    for row in looked_at:
+        if row.kind == "capability":
+            whole = (*reference.rows[row.prompt], *reference.responses[row.prompt].whole)
+            assert row.tokens == whole[:-1]
+            assert min(row.positions) >= len(reference.rows[row.prompt])
+            assert len(row.positions) <= config.edit.inputs.replies
 
 
 def test_inputs_are_read_at_each_position_that_is_searched(organism_folder: Path, tmp_path: Path) -> None:
@@ -73,11 +73,11 @@ def test_inputs_are_read_at_each_position_that_is_searched(organism_folder: Path
     for position in positions_searched:
         adapter, probed = bench.read_at(position)
         assert probed.inputs is not None
-        at_probes = [one for one in probed.inputs.captured.rows.sequences if not one.is_reply]
+        at_probes = [row for row in probed.inputs.captured.rows.sequences if not row.is_reply]
         wanted = rows_to_read(adapter, [*bench.probes.harmful, *bench.probes.harmless, *bench.probes.capability])
-        assert [list(one.tokens) for one in at_probes] == wanted
-        assert all(one.positions == (len(one.tokens) - 1,) for one in at_probes)
-    last, instruction = (with_values(config, {"edit.position": one}) for one in ("last", "last_instruction"))
+        assert [list(row.tokens) for row in at_probes] == wanted
+        assert all(row.positions == (len(row.tokens) - 1,) for row in at_probes)
+    last, instruction = (with_values(config, {"edit.position": position}) for position in ("last", "last_instruction"))
     mixed = plan_trials(bench, [instruction, last, instruction])
     alone = plan_trials(bench, [last])
     assert mixed[0].plan.digest == mixed[2].plan.digest != mixed[1].plan.digest == alone[0].plan.digest
@@ -102,8 +102,8 @@ def test_a_trial_of_inputs_is_measured_and_its_plan_is_kept(organism_folder: Pat
     assert said.status == 0, said.err
     bench, config = opened(words)
     within, outside = (with_values(config, {"edit.acting_band.low": low}) for low in (0.4, 0.2))
-    one, other = evaluate(bench, [within, outside])
-    assert one.measured is not None
+    result, other = evaluate(bench, [within, outside])
+    assert result.measured is not None
     assert (
         other.failure == "expected what goes into 2.self_attn.o_proj to be captured, found it outside the study's space"
     )

@@ -34,11 +34,11 @@ SOUND = [
 
 
 def found(responses: list[Response], profile: EvaluateConfig = PROFILE) -> list[tuple[str, str]]:
-    return [(one.level, one.text) for one in judge_base(responses, profile)]
+    return [(line.level, line.text) for line in judge_base(responses, profile)]
 
 
 def without(kind: PromptKind) -> list[Response]:
-    return [one for one in SOUND if one.prompt.kind != kind]
+    return [response for response in SOUND if response.prompt.kind != kind]
 
 
 def test_a_sound_base_is_passed_in_silence() -> None:
@@ -72,8 +72,8 @@ def test_a_base_that_refuses_everything_is_a_warning_with_its_replies() -> None:
 
 
 def test_some_refused_harmless_prompts_are_a_warning() -> None:
-    some = [*without("harmless"), *replies("harmless", "refuse", 4), *replies("harmless", "comply", 16)]
-    ((level, text),) = found(some)
+    mixed = [*without("harmless"), *replies("harmless", "refuse", 4), *replies("harmless", "comply", 16)]
+    ((level, text),) = found(mixed)
     assert level == "warning"
     assert text.startswith("the unedited model refuses 4 of 20 harmless prompts: are they harmless, does the chat")
 
@@ -127,9 +127,9 @@ def test_thoughts_that_are_labelled_or_that_only_some_replies_have_are_a_warning
     assert level == "warning"
     assert text.startswith("20 of 60 replies begin with a thought in a form that is not known")
     assert "model.template={enable_thinking: false}" in text
-    some = [dataclasses.replace(one, thought="Well.", thought_ended=True) for one in SOUND]
-    assert found(some) == []
-    ((_, mixed),) = found([*some[:30], *SOUND[30:]])
+    thinking = [dataclasses.replace(response, thought="Well.", thought_ended=True) for response in SOUND]
+    assert found(thinking) == []
+    ((_, mixed),) = found([*thinking[:30], *SOUND[30:]])
     assert mixed.startswith("30 of 60 replies begin with a thought, the others do not")
 
 

@@ -19,7 +19,7 @@ from saber.lm.evaluation.measurement import label
 from saber.lm.inference.batches import tokenise
 from saber.lm.inference.generation.greedy import Decoded, greedy, stream_greedy
 from saber.organism.build import Recipe, ensure_organism
-from saber.publish import chat as chat_module
+from saber.publish import conversation
 from saber.study.context import Workbench, open_workbench, study_folder
 from saber.study.probed_base import UNREAD_THOUGHT
 from saber.study.run.session import resume
@@ -60,26 +60,26 @@ def words(organism: Path, folder: Path, mode: str, *more: str) -> list[str]:
 
 def opened(organism: Path, folder: Path, mode: str, *more: str) -> Workbench:
     """The workbench of a study that was swept, or of one that is not begun."""
-    found: list[Workbench] = []
+    benches: list[Workbench] = []
 
     def look(config: Config) -> None:
         is_begun = (study_folder(config) / "study.db").exists()
-        found.append(resume(config)[1] if is_begun else open_workbench(config))
+        benches.append(resume(config)[1] if is_begun else open_workbench(config))
 
     said = run_here("sweep", words(organism, folder, mode, *more), folder, instead=look)
     assert said.status == 0, said.err
-    return found[0]
+    return benches[0]
 
 
 @pytest.fixture(scope="module")
 def swept(thinking_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Said]]:
     """A study of two trials in every mode; the one that thinks searches where the stream is read."""
     folder = tmp_path_factory.mktemp("thinking")
-    found = {}
+    seen = {}
     for mode in MODES:
-        found[mode] = folder, run_here("sweep", words(thinking_folder, folder, mode), folder)
-        assert found[mode][1].status == 0, found[mode][1].err
-    return found
+        seen[mode] = folder, run_here("sweep", words(thinking_folder, folder, mode), folder)
+        assert seen[mode][1].status == 0, seen[mode][1].err
+    return seen
 
 
 def responses(folder: Path, mode: str) -> list[dict[str, Any]]:
@@ -138,10 +138,10 @@ def test_inputs_are_read_where_the_bases_own_thought_ends(thinking_folder: Path,
     bench = opened(thinking_folder, tmp_path, "on", *reads)
     assert bench.inputs is not None
     rows = bench.inputs.captured.rows.sequences
-    for one, prompt in zip(rows, bench.probes.harmful, strict=False):
-        assert one.tokens[-len(bench.adapter.thoughts[prompt.text]) :] == bench.adapter.thoughts[prompt.text]
-        assert one.positions == (len(one.tokens) - 1,)
-    ends = [bench.adapter.tokenizer.decode(list(one.tokens[-3:])) for one in rows if not one.is_reply]
+    for row, prompt in zip(rows, bench.probes.harmful, strict=False):
+        assert row.tokens[-len(bench.adapter.thoughts[prompt.text]) :] == bench.adapter.thoughts[prompt.text]
+        assert row.positions == (len(row.tokens) - 1,)
+    ends = [bench.adapter.tokenizer.decode(list(row.tokens[-3:])) for row in rows if not row.is_reply]
     assert sum("</think>" in text for text in ends) > 0.9 * len(ends)
 
 
@@ -170,7 +170,7 @@ def test_a_chat_speaks_as_its_study_was_measured(
         assert how["max_thinking_tokens"] == 20
         return stream_greedy(adapter, rows, **how)
 
-    monkeypatch.setattr(chat_module, "stream_greedy", spied)
+    monkeypatch.setattr(conversation, "stream_greedy", spied)
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{QUESTION}\n{QUESTION}\n"))
     said = run_here("chat", [*words(thinking_folder, folder, mode), "point=base"], folder)
     assert said.status == 0, said.err

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from saber.lm.architecture.devices import computes_on
 from saber.lm.architecture.families import FAMILIES, UNSERVED, Family
 from saber.lm.architecture.text_half import blocks_path, text_config, text_type
-from saber.lm.architecture.writers import Writer, find_writer
+from saber.lm.architecture.writer import Writer, find_writer
 from saber.lm.chat.chat_format import ChatFormat
 from saber.lm.chat.template_trial import shaped
 from saber.types import UserError

@@ -10,7 +10,7 @@ import torch
 from accelerate.utils import align_module_device
 from torch import Tensor, nn
 
-from saber.lm.architecture.writers import EDITABLE_DTYPES
+from saber.lm.architecture.writer import EDITABLE_DTYPES
 from saber.types import DIGEST_LENGTH, UserError
 
 

@@ -23,11 +23,6 @@ def ordered(split: Split) -> tuple[Prompt, ...]:
     return tuple(prompt for kind in PROMPT_KINDS for prompt in split.of(kind))
 
 
-def drift_prompts(split: Split, profile: EvaluateConfig) -> tuple[Prompt, ...]:
-    """The prompts that the profile measures drift on, in the order of `ordered`."""
-    return tuple(prompt for prompt in ordered(split) if prompt.kind in profile.drift_kinds)
-
-
 def marker_words(profile: EvaluateConfig) -> tuple[str, ...]:
     """The phrases that make a response a refusal: the profile's own, or else those of its lists.
 

@@ -29,7 +29,7 @@ from transformers.core_model_loading import (
 from saber.config import ModelConfig
 from saber.lm.architecture.adapter import Adapter, adapt, with_chat
 from saber.lm.architecture.devices import one_device, spread
-from saber.lm.architecture.writers import EDITABLE_DTYPES
+from saber.lm.architecture.writer import EDITABLE_DTYPES
 from saber.lm.chat.chat_format import ChatFormat
 from saber.lm.loading.checkpoint_kind import refuse_unknown_tokens, refuse_what_is_no_checkpoint
 from saber.lm.loading.load_errors import not_loaded

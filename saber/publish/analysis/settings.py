@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from saber.config import EditConfig
 from saber.types import Frontier, FrontierPoint
+
+EDIT = TypeAdapter(EditConfig)
 
 
 def setting(frontier: Frontier, point: FrontierPoint | None, key: str) -> Any:
@@ -20,6 +25,20 @@ def setting(frontier: Frontier, point: FrontierPoint | None, key: str) -> Any:
     return node
 
 
+def edit_of(frontier: Frontier, point: FrontierPoint) -> EditConfig:
+    """The edit that a point was planned with; what the study does not say has its default."""
+    plain = EDIT.dump_python(EDIT.validate_python(setting(frontier, None, "edit") or {}))
+    for key, value in point.params.items():
+        section, *parents, leaf = key.split(".")
+        if section == "edit":
+            node = plain
+            for part in parents:
+                node = node[part]
+            node[leaf] = value
+    edit: EditConfig = EDIT.validate_python(plain)
+    return edit
+
+
 def probe_counts(frontier: Frontier, point: FrontierPoint) -> dict[str, int | None]:
     """How many prompts of each kind directions were extracted from, capped by what the split holds.
 
@@ -27,9 +46,7 @@ def probe_counts(frontier: Frontier, point: FrontierPoint) -> dict[str, int | No
     """
     pairs, capability = (setting(frontier, point, key) for key in ("data.n_probe", "data.n_capability"))
     wanted = {"harmful": pairs, "harmless": pairs, "capability": capability}
-    of_inputs = setting(frontier, point, "edit.reader") == "inputs"
-    spares_answered = of_inputs and "answered" in str(setting(frontier, point, "edit.spares"))
-    if setting(frontier, point, "edit.contrast") == "false_refusal" or spares_answered:
+    if edit_of(frontier, point).looks_at_borderline:
         wanted["borderline"] = setting(frontier, point, "data.n_borderline") or pairs
     held = {kind: setting(frontier, None, f"data.probe.{kind}") for kind in wanted}
     return {kind: min(int(n), int(held[kind])) if n is not None and held[kind] else n for kind, n in wanted.items()}

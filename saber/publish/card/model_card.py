@@ -9,12 +9,13 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
+from saber.keys import conditions, option_of, options
 from saber.metrics import DRIFT, PROTECTED_REFUSAL, REFUSAL
 from saber.publish.analysis.chat_words import chat_text
 from saber.publish.analysis.label_checks import agreement_text, flips_text
 from saber.publish.analysis.neighbours import indistinct_pairs
 from saber.publish.analysis.probe_count_finding import Correlation, key_findings
-from saber.publish.analysis.settings import probe_counts, protected_categories, setting
+from saber.publish.analysis.settings import edit_of, probe_counts, protected_categories, setting
 from saber.publish.card.card_tables import (
     comparison_table,
     drift_table,
@@ -31,41 +32,17 @@ from saber.types import Frontier, FrontierPoint, Metrics
 
 INSTRUCTION_SUFFIXES = re.compile(r"-(it|instruct|chat)$", re.IGNORECASE)
 
-# The seed card's lines first, always; the others where the study says them.
-SEED_SETTINGS: Mapping[str, str] = {
-    "Extraction": "edit.extraction",
-    "Directions per layer": "edit.n_directions",
-    "Layer strategy": "edit.layer_strategy",
-    "Global top-k": "edit.global_top_k",
-    "Alpha base": "edit.alpha_base",
-    "Alpha entangled": "edit.alpha_entangled",
-    "Entanglement threshold": "edit.entanglement_threshold",
-    "Max iterations": "edit.max_iterations",
-}
-BY_ENTANGLEMENT = {"edit.alpha_entangled", "edit.entanglement_threshold"}  # nothing, where all have one strength
-BY_READER = {"edit.spares"}  # nothing, where a direction is read with itself
-OF_INPUTS: Mapping[str, str] = {
-    "Weight of what is left alone": "edit.inputs.spare_weight",
-    "Ridge": "edit.inputs.ridge",
-    "Weight of kept refusals": "edit.inputs.protected_weight",
-    "Positions of a reply left alone": "edit.inputs.replies",
-}  # nothing, where outputs are read
-MORE_SETTINGS: Mapping[str, str] = {
-    "Contrast": "edit.contrast",
-    "Purification": "edit.purify",
-    "Depth band, low": "edit.depth_band.low",
-    "Depth band, high": "edit.depth_band.high",
-    "Strength": "edit.strength",
-    "Strength unit": "edit.strength_unit",
-    "Scope": "edit.scope",
-    "Reader": "edit.reader",
-    "Reader spares": "edit.spares",
-    **OF_INPUTS,
-    "Edited from depth": "edit.acting_band.low",
-    "Edited to depth": "edit.acting_band.high",
-    "Decay per round": "edit.decay",
-    "Norm preservation": "edit.norm_preserve",
-}
+# The seed card's lines, first and in its order; the other labelled keys where the study says them.
+SEED_KEYS = (
+    "edit.extraction",
+    "edit.n_directions",
+    "edit.layer_strategy",
+    "edit.global_top_k",
+    "edit.alpha_base",
+    "edit.alpha_entangled",
+    "edit.entanglement_threshold",
+    "edit.max_iterations",
+)
 SAID_ELSEWHERE = {"data.n_probe", "data.n_capability", "data.n_borderline"}
 
 
@@ -134,23 +111,17 @@ def _released(frontier: Frontier, point: FrontierPoint) -> Md:
         ("Run", code(f"{frontier.study}_{point.name}")),
         ("Base", code(frontier.base_model)),
     ]
-    idle: set[str] = set()
-    if setting(frontier, point, "edit.strength") == "uniform":
-        idle |= BY_ENTANGLEMENT
-    reader = setting(frontier, point, "edit.reader")
-    idle |= set() if reader in ("least_drift", "inputs") else BY_READER
-    idle |= set() if reader == "inputs" else set(OF_INPUTS.values())
+    edit = edit_of(frontier, point)
+    shown = {key: option_of(key).label for key in options() if all(asked.holds(edit) for asked in conditions(key))}
     if protection := _protection(frontier, point):
         items.append(("Protected categories", protection))
-    items += [(name, _value(setting(frontier, point, key))) for name, key in SEED_SETTINGS.items() if key not in idle]
+    items += [(shown[key], _value(setting(frontier, point, key))) for key in SEED_KEYS if key in shown]
     counts = probe_counts(frontier, point)
     probe = " / ".join(f"{MISSING if n is None else n} {kind}" for kind, n in counts.items())
     items.append(("Probe set", f"{probe} prompts"))
-    for name, key in MORE_SETTINGS.items():
-        value = setting(frontier, point, key)
-        if value is not None and key not in idle:
-            items.append((name, _value(value)))
-    said = SAID_ELSEWHERE | {*SEED_SETTINGS.values(), *MORE_SETTINGS.values()}
+    more = {key: setting(frontier, point, key) for key, name in shown.items() if name and key not in SEED_KEYS}
+    items += [(shown[key], _value(value)) for key, value in more.items() if value is not None]
+    said = {key for key in options() if option_of(key).label} | SAID_ELSEWHERE
     items += [(key, _value(value)) for key, value in point.params.items() if key not in said]
     return bullets(items)
 

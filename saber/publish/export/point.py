@@ -21,8 +21,8 @@ from saber.publish.card.model_card import render_card
 from saber.publish.export.forms import Base, base_of, check_form, read_back, write_form
 from saber.publish.export.provenance import OURS, PLAN_FILE, about_export, base_digests, file_digests
 from saber.study.context import Workbench, in_full_dtype
-from saber.study.front.frontier import frontier_beside
 from saber.study.front.points import find_point, read_points
+from saber.study.front.study_front import frontier_beside
 from saber.study.store.patient_storage import StoredStudy
 from saber.study.store.records import plan_path
 from saber.types import EditPlan, Frontier, FrontierPoint, Metrics, UserError
@@ -37,13 +37,14 @@ class Exported:
     report: Metrics
 
 
-def export_point(study: StoredStudy, config: Config, bench: Workbench) -> Exported:
-    """Export ``config.point``; the workbench's model is no base afterwards.
+def export_point(study: StoredStudy, bench: Workbench) -> Exported:
+    """Export the point that is configured; the workbench's model is no base afterwards.
 
     Raises:
         UserError: no such point, no such form of it, the target is not ours to replace, or what was written does not
             measure as its trial did.
     """
+    config = bench.config
     named = find_point(read_points(study, config), config.point)  # a mistaken name is told before anything is scored
     target = Path(config.export.dir).expanduser() / f"{study.study_name}_{named.name}"
     if target.exists() and not (target / OURS).exists():
@@ -55,13 +56,13 @@ def export_point(study: StoredStudy, config: Config, bench: Workbench) -> Export
         )
     base = base_of(config, bench.adapter)
     check_form(config.export.format, bench.adapter, plan, base)
-    frontier = frontier_beside(study, config, bench, named.number)
+    frontier = frontier_beside(study, bench, named.number)
     point = find_point(frontier.points, config.point)
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        exported = _write_all(bench, config, frontier, point, plan, base, partial)
+        exported = _write_all(bench, frontier, point, plan, base, partial)
         _move(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -70,7 +71,6 @@ def export_point(study: StoredStudy, config: Config, bench: Workbench) -> Export
 
 def _write_all(
     bench: Workbench,
-    config: Config,
     frontier: Frontier,
     point: FrontierPoint,
     plan: EditPlan,
@@ -79,9 +79,9 @@ def _write_all(
 ) -> Exported:
     """The weights, measured again as they are read back; the plan, the card, and what says how all of it was made."""
     writers = edited_writers(bench, plan)
-    trial = with_values(config, point.params)
+    trial = with_values(bench.config, point.params)
     exported = _write_and_measure(in_full_dtype(bench), trial, plan, base, folder)
-    _check_same(point, exported.tune, config)
+    _check_same(point, exported.tune, bench.config)
     save_plan(plan, folder / PLAN_FILE)
     measured = {"tune": exported.tune, "report": exported.report}
     about = about_export(bench, trial, frontier, point, plan, measured, base)

@@ -11,7 +11,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
 from saber.keys import with_values
-from saber.lm.planning import rank_with, select
+from saber.lm.steps import rank_with, select
 from saber.method.extraction import largest_shares
 from saber.study.context import Workbench
 from saber.study.front.points import find_point

@@ -79,6 +79,7 @@ def plan_trials(bench: Workbench, configs: Sequence[Config], rows: int | None = 
             [PlanRequest(configs[i].edit, configs[i].data.probe_sizes) for i in here],
             batch_size=rows or bench.config.evaluate.batch_size,
             inputs=probed.inputs,
+            steps=bench.steps,
         )
         plans |= dict(zip(here, planned, strict=True))
     return [plans[i] for i in range(len(configs))]

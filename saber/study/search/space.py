@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import optuna
 
 from saber.config import Config
-from saber.keys import config_keys, key_type, nearest, value_of, with_values
+from saber.keys import conditions, config_keys, key_type, nearest, options, value_of, with_values
 from saber.types import UserError
 from saber.vocabulary import shown
 
@@ -58,56 +59,15 @@ class Knob:
         return (self.low or 0, self.high or 0)
 
 
-DECIDING = {
-    "edit.contrast",
-    "edit.scope",
-    "edit.kernel.direction",
-    "edit.purify",
-    "edit.extraction",
-    "edit.strength",
-    "edit.reader",
-    "edit.spares",
-    "edit.protects",
-    "edit.layer_strategy",
-    "edit.max_iterations",
-}  # what the conditions ask for
-# A key under one of these prefixes changes the plan only where its condition holds.
-CONDITIONS: dict[str, Callable[[Config], bool]] = {
-    "edit.reach": lambda c: c.edit.scope == "band",
-    "edit.kernel.": lambda c: c.edit.scope == "kernel",
-    "edit.kernel.direction_position": lambda c: c.edit.kernel.direction == "global",
-    "edit.purify_rank": lambda c: c.edit.purify == "subspace",
-    "data.n_borderline": lambda c: c.edit.looks_at_borderline,
-    "edit.outside_refusal": lambda c: c.edit.contrast == "false_refusal",
-    "edit.spares": lambda c: c.edit.reader != "direction",
-    "edit.protects": lambda c: c.edit.reader == "inputs",
-    "edit.inputs.": lambda c: c.edit.reader == "inputs",
-    "edit.inputs.protected_weight": lambda c: c.edit.keeps_refusals,
-    "edit.reader_layer": lambda c: c.edit.reader == "least_drift" and _reaches_further(c),
-    "edit.reader_ridge": lambda c: c.edit.reader == "least_drift",
-    "edit.n_directions": lambda c: c.edit.extraction != "dim",
-    "edit.alpha_entangled": lambda c: c.edit.strength != "uniform",
-    "edit.entanglement_threshold": lambda c: c.edit.strength == "blended",
-    "edit.layer_top_k": lambda c: c.edit.layer_strategy == "top_k",
-    "edit.layer_threshold": lambda c: c.edit.layer_strategy == "threshold",
-    "edit.layer_percentile": lambda c: c.edit.layer_strategy == "percentile",
-    "edit.layer_": lambda c: not c.edit.is_interpolated,
-    "edit.depth_band.": lambda c: not c.edit.is_interpolated,
-    "edit.decay": lambda c: c.edit.max_iterations > 1,
-    "edit.tolerance": lambda c: c.edit.max_iterations > 1,
-    "edit.stable_cosine": lambda c: c.edit.max_iterations > 1,
-    "edit.patience": lambda c: c.edit.max_iterations > 1,
-}
-
-
-def _reaches_further(config: Config) -> bool:
-    """Whether directions act beyond the layer that they were found at."""
-    return config.edit.scope in ("band", "all") or config.edit.is_interpolated
-
-
 def matters(key: str, config: Config) -> bool:
     """Whether changing ``key`` can change the plan, other values being as they are."""
-    return all(holds(config) for prefix, holds in CONDITIONS.items() if key.startswith(prefix))
+    return all(condition.holds(config.edit) for condition in conditions(key))
+
+
+@cache
+def deciding() -> frozenset[str]:
+    """The keys that a condition asks for."""
+    return frozenset(f"edit.{path}" for key in options() for condition in conditions(key) for path in condition.asks)
 
 
 def parse_space(config: Config) -> tuple[Knob, ...]:
@@ -128,21 +88,17 @@ def parse_space(config: Config) -> tuple[Knob, ...]:
         if not knob.key.startswith(SEARCHABLE):
             raise UserError(f"space: {knob.key} changes no plan; search keys under edit., or {', '.join(PROBE_COUNTS)}")
     knobs = [_typed(knob, config) for knob in knobs]
-    deciding = [k for k in knobs if k.key in DECIDING]
-    ordered = tuple(sorted(knobs, key=lambda k: (not k.choices and k not in deciding, _is_conditional(k.key))))
-    _check_all_matter(ordered, deciding, config)
+    decisive = [k for k in knobs if k.key in deciding()]
+    ordered = tuple(sorted(knobs, key=lambda k: (not k.choices and k not in decisive, bool(conditions(k.key)))))
+    _check_all_matter(ordered, decisive, config)
     return ordered
 
 
-def _is_conditional(key: str) -> bool:
-    return any(key.startswith(prefix) for prefix in CONDITIONS)
-
-
-def _check_all_matter(knobs: Sequence[Knob], deciding: Sequence[Knob], config: Config) -> None:
+def _check_all_matter(knobs: Sequence[Knob], decisive: Sequence[Knob], config: Config) -> None:
     """Refuse a space with a key that does nothing whatever the others are."""
     settings = [
-        with_values(config, dict(zip([k.key for k in deciding], values, strict=True)))
-        for values in itertools.product(*(_ends(k) for k in deciding))
+        with_values(config, dict(zip([k.key for k in decisive], values, strict=True)))
+        for values in itertools.product(*(_ends(k) for k in decisive))
     ]
     for knob in knobs:
         if not any(matters(knob.key, setting) for setting in settings):

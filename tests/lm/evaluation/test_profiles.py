@@ -12,7 +12,7 @@ from saber.command import to_config
 from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.evaluation.measurement import measure_trials
-from saber.lm.evaluation.protocol import drift_prompts, label_text, marker_words, ordered, protocol_digest, under
+from saber.lm.evaluation.protocol import label_text, marker_words, ordered, protocol_digest, under
 from saber.lm.evaluation.reference import make_reference
 from saber.scoring.refusals import label_response
 from saber.types import EditPlan, Split
@@ -102,7 +102,8 @@ def test_the_profiles_system_prompt_replaces_the_models(adapter: Adapter, split:
     assert under(own, profile_of("default")).system_prompt == "Open mode."
     assert under(own, profile_of("heretic_compat")).system_prompt == "You are a helpful assistant."
     assert under(own, profile_of("default", "evaluate.system_prompt=''")).system_prompt is None
-    assert len(drift_prompts(split, profile_of("heretic_compat"))) == PER_KIND
+    drifting = [prompt for prompt in split.prompts if prompt.kind in profile_of("heretic_compat").drift_kinds]
+    assert len(drifting) == PER_KIND
 
 
 @pytest.mark.parametrize(

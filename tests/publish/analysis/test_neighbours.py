@@ -66,9 +66,9 @@ def test_without_outcomes_intervals_decide_and_it_is_said() -> None:
 
 
 def test_points_of_two_protocols_are_never_paired() -> None:
-    one, other = point(0, 0, 0.4), point(1, 6, 0.3)
+    first, other = point(0, 0, 0.4), point(1, 6, 0.3)
     strange = dataclasses.replace(other, tune=dataclasses.replace(other.tune, protocol="q"))
-    (pair,) = neighbours([one, strange], OBJECTIVES)
+    (pair,) = neighbours([first, strange], OBJECTIVES)
     assert pair.differences == {}
     assert pair.wins is None
 

@@ -21,12 +21,12 @@ def shaped(over: int, kept: int) -> Outcomes:
 
 def frontier(over: int, kept: int, *, held_out: bool = False) -> Frontier:
     """A study of one front point, a base that over-refuses and a curve that gives up both kinds together."""
-    one = point(0, 0, 0.3)
+    alone = point(0, 0, 0.3)
     curve = tuple(
-        CurvePoint(strength, one.tune, outcomes=shaped(*rates), report_outcomes=shaped(*rates) if held_out else {})
+        CurvePoint(strength, alone.tune, outcomes=shaped(*rates), report_outcomes=shaped(*rates) if held_out else {})
         for strength, rates in {0.3: (14, 34), 0.6: (8, 22), 1.0: (0, 0)}.items()
     )
-    chosen = dataclasses.replace(one, outcomes=shaped(over, kept), report=one.tune, report_outcomes=shaped(8, 22))
+    chosen = dataclasses.replace(alone, outcomes=shaped(over, kept), report=alone.tune, report_outcomes=shaped(8, 22))
     base = shaped(20, 40)
     return dataclasses.replace(study(chosen), curve=curve, base_outcomes=base, base_report_outcomes=base)
 

@@ -39,9 +39,9 @@ def config() -> Config:
 
 @pytest.fixture
 def point(frontier: Frontier) -> FrontierPoint:
-    found = frontier.marked("aggressive")
-    assert found is not None
-    return found
+    aggressive = frontier.marked("aggressive")
+    assert aggressive is not None
+    return aggressive
 
 
 def exported_as(config: Config, **asked: object) -> Config:

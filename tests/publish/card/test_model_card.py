@@ -136,9 +136,9 @@ def test_numbers_match_to_rounding(card: str, frontier: Frontier) -> None:
     for metric, name in (("refusal_rate", "keyword refusal rate"), ("capability", "capability")):
         for cell, metrics in zip(row(card, name)[1:], columns, strict=True):
             assert metrics is not None
-            one = metrics.estimates[metric]
-            wanted = f"{round(one.value * one.n)}/{one.n} = {100 * one.value:.1f}%"
-            assert cell == f"{wanted} [{100 * one.low:.1f}, {100 * one.high:.1f}]"
+            estimate = metrics.estimates[metric]
+            wanted = f"{round(estimate.value * estimate.n)}/{estimate.n} = {100 * estimate.value:.1f}%"
+            assert cell == f"{wanted} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
     for cell, metrics in zip(row(card, "mean KLD vs base")[1:], columns, strict=True):
         assert metrics is not None
         assert float(cell.split()[0].rstrip(",")) == pytest.approx(metrics["kld"], abs=5e-5)
@@ -168,7 +168,7 @@ def test_names_cannot_break_tables_or_front_matter(frontier: Frontier) -> None:
     assert point is not None
     hostile = dataclasses.replace(
         frontier, study=attack, base_model=attack,
-        published=tuple(dataclasses.replace(one, name=attack, source=attack) for one in frontier.published),
+        published=tuple(dataclasses.replace(entry, name=attack, source=attack) for entry in frontier.published),
     )  # fmt: skip
     tune = dataclasses.replace(point.tune, retained={attack: point.tune.estimates["refusal_rate"]})
     card = make(hostile, dataclasses.replace(point, name=attack, tune=tune, report=None))
@@ -177,7 +177,7 @@ def test_names_cannot_break_tables_or_front_matter(frontier: Frontier) -> None:
     page = MarkdownIt("commonmark", {"html": True}).enable("table").render(body)
     assert "<script" not in page
     assert 'href="javascript' not in page
-    assert [len(re.findall("<td", one)) for one in re.findall("<tbody>.*?</tbody>", page, re.DOTALL)] == CELLS
+    assert [len(re.findall("<td", body)) for body in re.findall("<tbody>.*?</tbody>", page, re.DOTALL)] == CELLS
     assert "x | y | z |" in html.unescape(page)
 
 

@@ -69,9 +69,9 @@ def run(words: list[str], *more: str) -> tuple[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("profile", ["default", "heretic_compat", "saber_original"])
 def test_a_checkpoint_beside_its_base_under_any_profile(words: list[str], edited: Path, profile: str) -> None:
-    said, found = run(words, f"checkpoint={edited}", f"evaluate={profile}")
-    tune = found["splits"]["tune"]
-    assert found["profile"] == profile
+    said, page = run(words, f"checkpoint={edited}", f"evaluate={profile}")
+    tune = page["splits"]["tune"]
+    assert page["profile"] == profile
     assert tune["checkpoint"]["protocol"] == tune["against"]["protocol"]
     drift = tune["differences"]["kld"]
     assert drift["is_distinct"]
@@ -85,15 +85,15 @@ def test_two_checkpoints_and_their_difference_is_the_other_way_round_the_other_w
 ) -> None:
     _, there = run(words, f"checkpoint={edited}", f"against={organism_folder}")
     _, back = run(words, f"checkpoint={organism_folder}", f"against={edited}")
-    one, other = (run["splits"]["tune"]["differences"]["kld"]["value"] for run in (there, back))
-    assert isinstance(one, float)
-    assert one == pytest.approx(-other)
+    forth, other = (run["splits"]["tune"]["differences"]["kld"]["value"] for run in (there, back))
+    assert isinstance(forth, float)
+    assert forth == pytest.approx(-other)
 
 
 def test_a_copy_of_the_base_cannot_be_told_apart(words: list[str], organism_folder: Path) -> None:
-    said, found = run(words, f"checkpoint={organism_folder}")
+    said, page = run(words, f"checkpoint={organism_folder}")
     assert "The two can't be told apart by any metric on these prompts." in said
-    assert found["splits"]["tune"]["checkpoint"]["estimates"]["kld"]["value"] == 0
+    assert page["splits"]["tune"]["checkpoint"]["estimates"]["kld"]["value"] == 0
 
 
 def test_another_chat_template_is_another_protocol(words: list[str], organism_folder: Path, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_risen_refusals_of_harmless_prompts_are_a_warning(frontier: Frontier) ->
     risen = dataclasses.replace(frontier, points=points)
     assert harmless_text(risen).startswith(f"1 of {len(frontier.front)} front points refuse more harmless prompts than")
     assert harmless_text(risen).endswith(f"most of all {point.name}, 30/60 = 50.0% [40.0, 60.0].")
-    assert any(one.lead == "Ordinary prompts refused." for one in read_result(risen))
+    assert any(line.lead == "Ordinary prompts refused." for line in read_result(risen))
 
 
 def test_report_has_base_commands_notes_and_protocol(page: str, frontier: Frontier) -> None:
@@ -92,7 +92,7 @@ def tiles(page: str) -> list[str]:
     """The words of each tile."""
     section = re.search(r'<section class="tiles".*?</section>', page, flags=re.DOTALL)
     assert section is not None
-    return [" ".join(re.sub(r"<[^>]+>", " ", one).split()) for one in section[0].split('<div class="tile')[1:]]
+    return [" ".join(re.sub(r"<[^>]+>", " ", tile).split()) for tile in section[0].split('<div class="tile')[1:]]
 
 
 def test_no_headline_stands_alone(page: str) -> None:
@@ -111,12 +111,12 @@ def test_a_study_that_seeks_something_else_has_that_as_its_headline(frontier: Fr
     page = render_report(shaping, COMMANDS, [])
     assert "33.3% over-refusal 20/60" in tiles(page)[0]
     assert tiles(page)[0].endswith("refusal 98.0% · capability 95.0%")
-    words = {one.lead: one.text for one in read_result(shaping)}
+    words = {line.lead: line.text for line in read_result(shaping)}
     assert "over-refusal rate is" in words["Held-out prompts."]
     assert "protected refusal rate is" in words["Held-out prompts."]
     assert ", refusal rate is" not in words["Held-out prompts."]
     assert "20/60 = 33.3% [22.7, 45.9] of the borderline ones" in words["The study."]
-    assert "Against one plain direction." in {one.lead for one in read_result(frontier)} - set(words)
+    assert "Against one plain direction." in {line.lead for line in read_result(frontier)} - set(words)
 
 
 def test_the_report_says_what_its_own_number_of_prompts_can_show(frontier: Frontier, page: str) -> None:
@@ -128,7 +128,7 @@ def test_the_report_says_what_its_own_number_of_prompts_can_show(frontier: Front
 
 
 def test_a_point_is_read_with_what_became_of_it_on_held_out_prompts(frontier: Frontier) -> None:
-    words = {one.lead: one.text for one in read_result(frontier)}
+    words = {line.lead: line.text for line in read_result(frontier)}
     for point in frontier.front:
         if point.marks and point.report is not None:
             text = words[f"{' and '.join(point.marks).capitalize()}."]
@@ -219,7 +219,7 @@ def test_the_pairs_of_a_long_front_are_folded_away(frontier: Frontier) -> None:
     ]
     assert len(front) > 13
     long, short = (
-        render_report(dataclasses.replace(frontier, points=tuple(some)), [], []) for some in (front, front[:2])
+        render_report(dataclasses.replace(frontier, points=tuple(points)), [], []) for points in (front, front[:2])
     )
     assert re.search(rf"<details>\s*<summary>{len(front) - 1} pairs of neighbours</summary>", long)
     assert re.search(r"<details open>\s*<summary>1 pair of neighbours</summary>", short)

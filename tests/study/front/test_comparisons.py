@@ -16,7 +16,7 @@ from saber.keys import with_values
 from saber.publish.report.studies_page import overlay_path
 from saber.scoring.pareto import hypervolume
 from saber.study.front.comparisons import read_fronts
-from saber.study.front.frontier import spoken_overrides
+from saber.study.front.study_front import spoken_overrides
 from saber.types import UserError
 from tests.commands import configured, database, finish, process, run_here, words_of
 
@@ -110,9 +110,9 @@ def test_each_study_of_a_multirun_has_a_name_of_its_own(organism_folder: Path, t
 
 
 def test_names_that_differ_stay_and_those_that_cannot_are_refused(organism_folder: Path, tmp_path: Path) -> None:
-    one = configured(words_of(organism_folder, tmp_path))
-    named = [with_values(one, {"study.name": name}) for name in ("a", "b")]
+    config = configured(words_of(organism_folder, tmp_path))
+    named = [with_values(config, {"study.name": name}) for name in ("a", "b")]
     assert apart(named) == named
-    assert apart([one]) == [one]
+    assert apart([config]) == [config]
     with pytest.raises(UserError, match="--multirun: expected a name for each study, found organism, organism;"):
-        apart([one, one])
+        apart([config, config])

@@ -16,8 +16,8 @@ from transformers import PreTrainedTokenizerFast
 
 from saber.data.splits import load_splits
 from saber.lm.evaluation.measurement import measure_trials
-from saber.study.front import frontier as front
 from saber.study.front import held_out as holdout
+from saber.study.front import study_front as front
 from saber.study.run.session import resume
 from saber.study.store.artifacts import stored_responses
 from saber.study.store.records import metrics_from_json
@@ -94,8 +94,8 @@ def test_only_what_is_missing_is_scored(
     monkeypatch.setattr(holdout, "measure_trials", counting)
     assert run_here("frontier", words_of(organism_folder, published), published).status == 0
     assert measured == [("report", [missing])]
-    found, again = (metrics_from_json(one) for one in (json.loads(store.read_text())["rows"][missing], expected))
-    assert found["kld"] == pytest.approx(again["kld"], abs=1e-5)
+    kept, again = (metrics_from_json(stored) for stored in (json.loads(store.read_text())["rows"][missing], expected))
+    assert kept["kld"] == pytest.approx(again["kld"], abs=1e-5)
 
 
 def test_the_stored_responses_of_each_front_point_are_read_once(
@@ -177,7 +177,7 @@ def test_a_study_that_was_never_run_is_said_in_one_line(command: str, organism_f
 def test_the_quick_frontier_agrees_with_the_published_one(published: Path, organism_folder: Path) -> None:
     config = configured(words_of(organism_folder, published))
     study, bench = resume(config)
-    quick = front.quick_frontier(study, config, bench)
+    quick = front.quick_frontier(study, bench)
     rows = pd.read_csv(studied(published) / "frontier.csv")
     assert [point.name for point in quick.front] == list(rows["name"])[1:]
     assert all(point.report is None for point in quick.points)

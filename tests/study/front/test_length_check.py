@@ -17,9 +17,9 @@ from saber.publish.analysis.label_checks import flips_text
 from saber.scoring.refusals import Label
 from saber.study.context import Workbench
 from saber.study.front import length_check
-from saber.study.front.frontier import front_responses
 from saber.study.front.length_check import check_lengths, compared, cut, ended_within
 from saber.study.front.points import read_points
+from saber.study.front.study_front import front_responses
 from saber.study.run.session import resume
 from saber.study.store.artifacts import response_rows, responses_from_rows
 from saber.study.store.records import plan_path
@@ -48,12 +48,12 @@ def responses(*labels: Label) -> list[Response]:
 def test_flips_are_counted_and_rates_are_those_of_the_longer_replies() -> None:
     short = responses("truncated", "truncated", "truncated", "refuse", "comply")
     long = responses("refuse", "refuse", "degenerate", "refuse", "comply")
-    found = compared(short, long, 32)
-    assert found.max_new_tokens == 64
-    assert found.flips == {"truncated -> degenerate": 1, "truncated -> refuse": 2}
-    assert (found.n_flips, found.n) == (3, 5)
-    assert found.rates["refusal_rate"].value == 3 / 5
-    assert flips_text(found) == "3 of 5 labels flip (2 truncated -> refuse and 1 truncated -> degenerate)"
+    check = compared(short, long, 32)
+    assert check.max_new_tokens == 64
+    assert check.flips == {"truncated -> degenerate": 1, "truncated -> refuse": 2}
+    assert (check.n_flips, check.n) == (3, 5)
+    assert check.rates["refusal_rate"].value == 3 / 5
+    assert flips_text(check) == "3 of 5 labels flip (2 truncated -> refuse and 1 truncated -> degenerate)"
 
 
 def test_nothing_flips_where_all_had_ended() -> None:
@@ -91,13 +91,13 @@ def n_decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_decoding_what_was_cut_gives_what_decoding_all_gives(front: FRONT, n_decoded: list[int]) -> None:
     bench, plans, said = front
     prompts = ordered(bench.splits["tune"])
-    cut_off = [[prompts[i] for i, one in enumerate(some) if not one.finished] for some in said]
-    mixed = [i for i, some in enumerate(cut_off) if 0 < len(some) < len(prompts)]
+    cut_off = [[prompts[i] for i, response in enumerate(replies) if not response.finished] for replies in said]
+    mixed = [i for i, cut in enumerate(cut_off) if 0 < len(cut) < len(prompts)]
     assert len(mixed) > 1
-    found = check_lengths(bench, [plans[i] for i in mixed], [said[i] for i in mixed])
+    checks = check_lengths(bench, [plans[i] for i in mixed], [said[i] for i in mixed])
     everything = check_lengths(bench, plans, [()] * len(plans))
-    assert found == [everything[i] for i in mixed]
-    assert sum(one.n_flips for one in found) > 0
+    assert checks == [everything[i] for i in mixed]
+    assert sum(check.n_flips for check in checks) > 0
     assert n_decoded == [len({prompt for i in mixed for prompt in cut_off[i]}), len(prompts)]
     assert n_decoded[0] < n_decoded[1]
     assert check_lengths(bench, plans, [said[0], *[()] * (len(plans) - 1)]) == everything
@@ -105,8 +105,8 @@ def test_decoding_what_was_cut_gives_what_decoding_all_gives(front: FRONT, n_dec
 
 def test_where_all_had_ended_nothing_is_decoded(front: FRONT, n_decoded: list[int]) -> None:
     bench, plans, said = front
-    (found,) = check_lengths(bench, plans[:1], [[replace(one, finished=True) for one in said[0]]])
-    assert (found.n, found.n_flips, n_decoded) == (len(said[0]), 0, [])
+    (check,) = check_lengths(bench, plans[:1], [[replace(response, finished=True) for response in said[0]]])
+    assert (check.n, check.n_flips, n_decoded) == (len(said[0]), 0, [])
 
 
 def test_what_cannot_be_told_has_not_ended(front: FRONT) -> None:

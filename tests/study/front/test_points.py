@@ -26,7 +26,9 @@ def test_the_rate_that_is_sought_decides(asked: str) -> None:
 def test_marks_are_of_unprotected_refusals_and_of_feasible_points_alone() -> None:
     points = [point(0, 0.0, 0.03), point(1, 0.05, 0.01), point(2, 0.5, 0.001), point(3, 0.0, 0.001, feasible=False)]
     placed = place_on_front(points, ASKED)
-    assert [one.on_front for one in placed] == [True, True, True, False]
-    marked = {name: one.number for one in mark(placed, 0.1, UNPROTECTED_REFUSAL) for name in one.marks}
+    assert [point.on_front for point in placed] == [True, True, True, False]
+    marked = {name: marked.number for marked in mark(placed, 0.1, UNPROTECTED_REFUSAL) for name in marked.marks}
     assert marked == {"aggressive": 0, "balanced": 0, "conservative": 1}
-    assert not any("conservative" in one.marks for one in mark(placed, 0.1))  # of all prompts a fifth stay refused
+    assert not any(
+        "conservative" in marked.marks for marked in mark(placed, 0.1)
+    )  # of all prompts a fifth stay refused

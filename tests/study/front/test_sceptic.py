@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from saber.lm.evaluation.outcomes import outcomes_of
-from saber.study.front import frontier as front
+from saber.study.front import study_front as front
 from saber.study.run.session import resume
 from tests.commands import configured, run_here, words_of
 from tests.lm.evaluation.test_judges import endpoint, reads, saying, send
@@ -26,7 +26,7 @@ def report_of(folder: Path) -> str:
 def test_front_points_keep_the_outcomes_that_their_rates_are_made_of(published: Path, organism_folder: Path) -> None:
     config = configured(words_of(organism_folder, published))
     study, bench = resume(config)
-    frontier = front.quick_frontier(study, config, bench)
+    frontier = front.quick_frontier(study, bench)
     for point in frontier.front:
         for metric in ("refusal_rate", "over_refusal_rate", "kld", "kld_first"):
             values = point.outcomes[metric]

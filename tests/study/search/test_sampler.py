@@ -97,7 +97,7 @@ def test_what_is_kept_is_the_best_and_a_sample_in_order(seed: int, n_levels: int
     ]
     trials = [trial_at(x, y, float(broken)) for x, y, broken in rows]
     kept = thinned(trials, ["minimize", "maximize"], random.Random(seed))
-    places = [next(i for i, one in enumerate(trials) if one is trial) for trial in kept]
+    places = [next(i for i, known in enumerate(trials) if known is trial) for trial in kept]
     assert places == sorted(set(places))
     assert len(kept) == KEPT
     feasible = [i for i, (_, _, broken) in enumerate(rows) if not broken]
@@ -118,9 +118,9 @@ def test_draws_depend_on_the_seed_and_on_trials_begun_alone() -> None:
 
 
 def test_a_forked_worker_draws_for_itself() -> None:
-    one = make_sampler(STUDY, 0, 60, 1)
-    one.reseed_rng()
-    assert params(tried(one, 3)) != params(tried(make_sampler(STUDY, 0, 60, 1), 3))
+    sampler = make_sampler(STUDY, 0, 60, 1)
+    sampler.reseed_rng()
+    assert params(tried(sampler, 3)) != params(tried(make_sampler(STUDY, 0, 60, 1), 3))
 
 
 def test_auto_takes_a_gaussian_process_where_it_asks_fast_enough() -> None:

@@ -32,8 +32,8 @@ def ask(c: Config, n: int = 40) -> list[dict[str, Any]]:
     asked = []
     for _ in range(n):
         trial = study.ask()
-        made = suggest(trial, parse_space(c), c)
-        asked.append({"params": dict(trial.params), "config": made})
+        own = suggest(trial, parse_space(c), c)
+        asked.append({"params": dict(trial.params), "config": own})
         study.tell(trial, 0.0)
     return asked
 
@@ -56,8 +56,8 @@ def test_a_band_of_depth_is_searched_by_both_of_its_ends() -> None:
 
 def test_values_have_the_keys_own_type_and_stay_on_the_grid() -> None:
     space = {"edit.alpha_base": {"low": 0, "high": 1, "step": 0.025}, "edit.global_top_k": {"low": 1, "high": 30}}
-    for one in ask(config(space)):
-        alpha, k = one["config"].edit.alpha_base, one["config"].edit.global_top_k
+    for asked in ask(config(space)):
+        alpha, k = asked["config"].edit.alpha_base, asked["config"].edit.global_top_k
         assert isinstance(alpha, float)
         assert isinstance(k, int)
         assert alpha == pytest.approx(round(alpha / 0.025) * 0.025, abs=1e-9)
@@ -66,7 +66,7 @@ def test_values_have_the_keys_own_type_and_stay_on_the_grid() -> None:
 
 def test_a_range_below_the_rounding_of_a_grid_is_not_rounded_out_of_its_bounds() -> None:
     asked = ask(config({"edit.decay": {"low": 1e-13, "high": 1e-11, "log": True}}))
-    assert all(1e-13 <= one["config"].edit.decay <= 1e-11 for one in asked)
+    assert all(1e-13 <= trial["config"].edit.decay <= 1e-11 for trial in asked)
 
 
 def test_choices_have_the_keys_own_type() -> None:
@@ -76,7 +76,7 @@ def test_choices_have_the_keys_own_type() -> None:
 
 def test_a_key_is_asked_for_only_where_it_matters() -> None:
     space = {"edit.scope": {"choices": ["layer", "band"]}, "edit.reach": {"low": 1, "high": 3}}
-    asked = [one["params"] for one in ask(config(space))]
+    asked = [trial["params"] for trial in ask(config(space))]
     assert {p["edit.scope"] for p in asked} == {"layer", "band"}
     assert all(("edit.reach" in p) == (p["edit.scope"] == "band") for p in asked)
 
@@ -131,8 +131,8 @@ def test_a_count_that_may_be_null_is_searched_in_whole_numbers() -> None:
     c = config({"data.n_borderline": {"low": 16, "high": 64}}, contrast="false_refusal")
     (knob,) = parse_space(c)
     fixed: Any = optuna.trial.FixedTrial({knob.key: 33})
-    found = {suggest(fixed, [knob], c).data.n_borderline}
-    assert found == {33}
+    counts = {suggest(fixed, [knob], c).data.n_borderline}
+    assert counts == {33}
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     assert all(isinstance(knob.suggest(study.ask()), int) for _ in range(5))
     with pytest.raises(UserError, match=r"searching data\.n_borderline does nothing"):

@@ -60,10 +60,10 @@ def complete(folder: Path) -> dict[int, list[float]]:
             "select number, value from trials join trial_values using (trial_id)"
             " where state = 'COMPLETE' order by number, objective"
         ).fetchall()
-    found: dict[int, list[float]] = {}
+    values: dict[int, list[float]] = {}
     for number, value in rows:
-        found.setdefault(number, []).append(value)
-    return found
+        values.setdefault(number, []).append(value)
+    return values
 
 
 def one_line(done: subprocess.CompletedProcess[str], words: str) -> None:

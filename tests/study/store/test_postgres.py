@@ -18,7 +18,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
-from saber.study.front.frontier import quick_frontier
+from saber.study.front.study_front import quick_frontier
 from saber.study.run.move_study import trial_contents
 from saber.study.run.session import resume
 from saber.study.store.database_lock import DatabaseLock
@@ -236,10 +236,10 @@ def test_a_study_moves_to_postgres_and_back_with_all_it_holds(url: str, finished
     assert said.status == 0, said.err
     again = words_of(organism_folder, finished, f"study.storage={back}", f"study.dir={finished}/other")
     fronts, trials = [], []
-    for one in (words, there, [word for word in again if word != f"study.dir={finished}/sweeps"]):
-        config = configured(one)
+    for asked in (words, there, [word for word in again if word != f"study.dir={finished}/sweeps"]):
+        config = configured(asked)
         study, bench = resume(config)
-        fronts.append(quick_frontier(study, config, bench))
+        fronts.append(quick_frontier(study, bench))
         trials.append(trial_contents(study.trials))
     assert trials[0] == trials[1] == trials[2]
     assert fronts[0].points == fronts[1].points == fronts[2].points

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from saber.config.strict import STRICT
+from saber.options.strict import STRICT
 from saber.vocabulary import DriftPosition, EmptyIs, Labeller, PromptKind
 
 HERETIC = "heretic_compat"  # the profile that measures as Heretic does

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from saber.config import Config
 from saber.console import announce
@@ -37,15 +36,14 @@ def front_responses(
     return {p.number: stored_responses(study.storage, trials[p.number], store) for p in points if p.on_front}
 
 
-def quick_frontier(study: StoredStudy, config: Config, bench: Workbench) -> Frontier:
+def quick_frontier(study: StoredStudy, bench: Workbench) -> Frontier:
     """What the study's own trials say, before anything is scored on held-out prompts."""
-    points = read_points(study, config)
-    return _from_trials(study, config, bench, points, front_responses(study, config, points))
+    points = read_points(study, bench.config)
+    return _from_trials(study, bench, points, front_responses(study, bench.config, points))
 
 
 def _from_trials(
     study: StoredStudy,
-    config: Config,
     bench: Workbench,
     points: Sequence[FrontierPoint],
     responses: Mapping[int, Sequence[Response]],
@@ -53,7 +51,7 @@ def _from_trials(
     """The frontier of the trials' own numbers, each front point with the outcomes of its prompts."""
     outcomes = {number: outcomes_of(said) for number, said in responses.items()}
     points = tuple(dataclasses.replace(point, outcomes=outcomes.get(point.number, {})) for point in points)
-    objectives = config.study.objectives
+    config, objectives = bench.config, bench.config.study.objectives
     values, reference = costs([p.tune for p in points if p.feasible], objectives)
     protected = sorted({prompt.category for prompt in bench.splits["tune"].prompts if prompt.protected})
     return Frontier(
@@ -67,15 +65,10 @@ def _from_trials(
         base_report=None,
         hypervolume=hypervolume(values, reference),
         published=config.published,
-        settings=public_values(dataclasses.asdict(config) | _found_out(bench))
+        settings=public_values(dataclasses.asdict(config))
         | {"protected": protected, "words": spoken_overrides(config), "chat": bench.adapter.chat.described},
         thinking_aloud=thinking_aloud(bench.base_tune.responses),
     )
-
-
-def _found_out(bench: Workbench) -> dict[str, Any]:
-    """The sections in which ``null`` has become a number: how many probes there are, the unit of strength."""
-    return {"data": dataclasses.asdict(bench.config.data), "edit": dataclasses.asdict(bench.config.edit)}
 
 
 def thinking_aloud(responses: Sequence[Response]) -> tuple[Response, ...]:
@@ -88,12 +81,12 @@ def thinking_aloud(responses: Sequence[Response]) -> tuple[Response, ...]:
     return tuple(response for kind in kinds for response in kind)
 
 
-def frontier_of(study: StoredStudy, config: Config, bench: Workbench) -> Frontier:
+def frontier_of(study: StoredStudy, bench: Workbench) -> Frontier:
     """Everything there is to say of a study, with the front scored on the held-out report split."""
-    points = read_points(study, config)
-    responses = front_responses(study, config, points)
-    frontier = _from_trials(study, config, bench, points, responses)
-    frontier = _scored(frontier, frontier.front, responses, config, bench)
+    points = read_points(study, bench.config)
+    responses = front_responses(study, bench.config, points)
+    frontier = _from_trials(study, bench, points, responses)
+    frontier = _scored(frontier, frontier.front, responses, bench)
     layer_fdr, directions = landscape(bench, frontier.points)
     return dataclasses.replace(
         frontier,
@@ -105,24 +98,23 @@ def frontier_of(study: StoredStudy, config: Config, bench: Workbench) -> Frontie
     )
 
 
-def frontier_beside(study: StoredStudy, config: Config, bench: Workbench, number: int) -> Frontier:
+def frontier_beside(study: StoredStudy, bench: Workbench, number: int) -> Frontier:
     """What the card of one point shows of its study: of the front only that point is judged and scored."""
-    points = read_points(study, config)
-    responses = front_responses(study, config, points)
-    frontier = _from_trials(study, config, bench, points, responses)
-    return _scored(frontier, [point for point in frontier.front if point.number == number], responses, config, bench)
+    points = read_points(study, bench.config)
+    responses = front_responses(study, bench.config, points)
+    frontier = _from_trials(study, bench, points, responses)
+    return _scored(frontier, [point for point in frontier.front if point.number == number], responses, bench)
 
 
 def _scored(
     frontier: Frontier,
     chosen: Sequence[FrontierPoint],
     responses: Mapping[int, Sequence[Response]],
-    config: Config,
     bench: Workbench,
 ) -> Frontier:
     """The base and some front points on the held-out prompts, and what a judge and a longer limit say of the points."""
     said = {point.number: responses[point.number] for point in chosen}
-    judged = judgements(said, config.judge, bench.folder, announce)  # first: it may have no such label
+    judged = judgements(said, bench.config.judge, bench.folder, announce)  # first: it may have no such label
     held_out = report_scores(bench, chosen)
     longer = length_checks(bench, chosen, said)
     scored = {
