@@ -80,7 +80,7 @@ def changes_of(node: ast.AST) -> Iterator[ast.AST]:
         yield ast.BinOp(node.left, OPERATIONS[type(node.op)](), node.right)
     if isinstance(node, ast.AugAssign) and type(node.op) in OPERATIONS:
         yield ast.AugAssign(node.target, OPERATIONS[type(node.op)](), node.value)
-    if isinstance(node, ast.Name) and node.id in NAMES:
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in NAMES:
         yield ast.Name(NAMES[node.id], node.ctx)
     if isinstance(node, ast.Attribute) and node.attr in NAMES:
         yield ast.Attribute(node.value, NAMES[node.attr], node.ctx)

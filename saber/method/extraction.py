@@ -85,10 +85,10 @@ def discriminants(
     complement = torch.eye(len(gap), dtype=torch.float64, device=gap.device)
     directions: list[Tensor] = []
     for _ in range(min(n_directions, len(gap))):
-        inside = complement.T @ within @ complement
-        step = complement @ torch.linalg.solve(inside, complement.T @ gap)
-        if step.norm() <= NEGLIGIBLE * gap.norm():
+        left = complement.T @ gap
+        if left.norm() <= NEGLIGIBLE * gap.norm():
             break
+        step = complement @ torch.linalg.solve(complement.T @ within @ complement, left)
         directions.append(step / step.norm())
         complement = orthogonal_complement(torch.stack(directions, dim=1))
     return torch.stack(directions).to(harmful.dtype) if directions else harmful.new_zeros(0, harmful.shape[1])
