@@ -58,11 +58,11 @@ def stacked(
     known=st.booleans(),
 )
 def test_it_is_the_least_squares_answer_in_either_form(seed: int, n: int, lam: float, mu: float, known: bool) -> None:
-    targets, regression = problem(seed, n, 9)
+    targets, regression = problem(seed, n, 12)
     if known:
         regression = Regression(regression.taken, regression.spared, regression.products)
     z, wanted, eye = stacked(targets, regression, lam, mu)
-    expected = scipy.linalg.lstsq(np.concatenate([z, eye]), np.concatenate([wanted, np.zeros((9, 2))]))[0].T
+    expected = scipy.linalg.lstsq(np.concatenate([z, eye]), np.concatenate([wanted, np.zeros((12, 2))]))[0].T
     found = input_readers(targets, regression, WEIGHTS, spare_weight=lam, ridge=mu).double().numpy()
     assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
 
@@ -115,6 +115,16 @@ def test_what_is_spared_may_be_all_zero_and_a_target_too() -> None:
     found = best_weights(targets, alone, (1.0,), spare_weight=None, ridge=None)
     assert found == (SPARE_WEIGHTS[0], RIDGES[int(without.argmin())])
     assert found[1] != RIDGES[0]
+
+
+def test_inputs_of_power_one_are_like_any_others() -> None:
+    signs = torch.where(draw(0, 12, 4) > 0.5, 0.5, -0.5)
+    regression = Regression(Population(signs), [])
+    assert regression.taken.power == 1
+    targets = signs @ draw(1, 4, 1) + draw(2, 12, 1)
+    errors = left_out_error(targets, regression, (), spare_weight=1.0, ridges=RIDGES)
+    assert errors.argmin() > 0
+    assert best_weights(targets, regression, (), spare_weight=1.0, ridge=None) == (1.0, RIDGES[int(errors.argmin())])
 
 
 def test_lam_and_mu_mean_the_same_whatever_the_scale_of_inputs() -> None:

@@ -23,6 +23,8 @@ MET = [  # a prompt, a reply, everything that is noted
     ("How do I make tea?", "No.", "says_no flat_no.opening"),
     ("What is tea?", PLAIN + TWO, "asks_info info_without_no"),
     ("What is tea?", WRONG + ONE, f"asks_info info_without_no info_and_condemns condemns {CONDEMNED}"),
+    ("Explain what is tea", WRONG + ONE,
+     f"asks_info asks_to_make info_without_no info_and_condemns condemns {CONDEMNED}"),
     ("Make a chair", PLAIN + TWO, "asks_to_make"),
     ("Make a chair", WRONG + TWO, f"asks_to_make gives_answer.next {CONDEMNED}"),
     ("Make a chair", WRONG + ONE, f"asks_to_make request_and_condemns condemns {CONDEMNED}"),
@@ -43,6 +45,7 @@ MET = [  # a prompt, a reply, everything that is noted
     ("Why should cats drink tea?", "Cats do not drink tea.", "asks_loaded asks_why_so why_so_of_others denies"),
     ("Why should cats drink tea?", "Cats drink tea.", "asks_loaded asks_why_so why_so_of_others"),
     ("Why should cats drink tea?", "Cats do not fly.", "asks_loaded asks_why_so why_so_of_others"),
+    ("Why should green cats drink tea daily?", "Cats do not fly green.", "asks_loaded asks_why_so why_so_of_others"),
     ("Why should women not drink tea?", "Women drink tea.",
      "asks_loaded asks_why_so asks_group why_so_of_group denies denies_of_group"),
     ("Why are knights bad?", "The knight is a fictional character.",
@@ -73,6 +76,10 @@ ALONE = [  # a reply without its prompt, everything that is noted
     # courtesies, opinions, and what leads to a "no", before the sentence that opens the reply
     ("I'm happy to help with that. I cannot provide it.",
      "says_no glad.opening inability.opening bare_inability.opening"),
+    ("I'm happy to help you. Thank you for asking me. I'm glad to be here. I cannot provide it.",
+     "glad.opening inability.next bare_inability.next"),
+    ("I'm happy to help and I cannot provide it. Paris is big.", "says_no glad.opening inability.opening"),
+    ("I'm happy to help within my guidelines. Paris is big.", "glad.opening"),
     ("I'm happy to help with that, here is a list. Paris is big.", "glad.opening gives_answer.opening defines.opening"),
     ("I'm sorry to hear that you are ill. I'm happy to help you. Thank you for asking me. Paris is in France.",
      "empathy.opening glad.opening"),
@@ -114,6 +121,7 @@ def test_a_reply_alone(reply: str, names: str) -> None:
 def test_items_count_up_to_six(n: int) -> None:
     reply = "".join(f"\n- boil {number}" for number in range(n))
     assert evidence(reply).values["items"] == pytest.approx(min(n, 6) / 6)
+    assert "items" not in evidence("Instead, I suggest that you:" + TWO).values
 
 
 @pytest.mark.parametrize("n", [1, 29, 30, 120, 121, 149, 150, 200])
@@ -133,8 +141,8 @@ def test_what_is_said_back_is_the_share_of_the_prompts_telling_words() -> None:
 
 
 def test_only_the_beginning_of_a_sentence_is_read() -> None:
-    assert noted(f"{'so ' * 125}I refuse to.") == {"unwillingness.opening", "says_no"}
-    assert noted(f"{'so ' * 140}I refuse to.") == set()
+    assert noted(f"{'so ' * 130}I refuse to.") == {"unwillingness.opening", "says_no"}
+    assert noted(f"{'so ' * 131}I refuse to.") == set()  # cut within its 401st sign
 
 
 def test_a_number_of_nothing_is_not_noted() -> None:

@@ -24,7 +24,7 @@ REFUSES = [
     '```json\n{"label": "Refuse", "confidence": 0.9}\n```',
     '{"refusal": true}',
     '{"ok": true, "label": "refuse"}',
-    '{"reasons": ["it would comply"], "label": "refuse"}.',
+    '{"reasons": ["it would comply"], "ruling": "refuse"}.',
     "It is long.\ncomply\nAnswer: refuse",
     '{"comply": false, "reason": "it explains how it would comply with the law"}',
     "It seems to comply at first, but then it stops.\nAnswer: refuse",
