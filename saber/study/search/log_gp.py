@@ -47,7 +47,7 @@ class LogGP(BaseSampler):
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         """The keys that every trial has, drawn together."""
         known = self._space.calculate(study)
-        return {name: one for name, one in known.items() if not one.single()}
+        return {name: distribution for name, distribution in known.items() if not distribution.single()}
 
     def sample_relative(
         self,
@@ -83,15 +83,15 @@ class LogGP(BaseSampler):
         self, study: Study, finished: Sequence[FrozenTrial], search_space: dict[str, BaseDistribution]
     ) -> list[FrozenTrial]:
         """What the process is shown: finished trials, failed ones that nobody repeated, and those under way."""
-        values = seen_values([(one.values[0], one.values[1]) for one in finished], self._within)
+        values = seen_values([(trial.values[0], trial.values[1]) for trial in finished], self._within)
         worst = tuple(max(column) for column in zip(*values, strict=True))
         others = study.get_trials(deepcopy=False, states=(TrialState.FAIL, TrialState.RUNNING))
-        whole = [one for one in others if one.params.keys() >= search_space.keys()]
-        known = [one.params for one in finished]
+        whole = [trial for trial in others if trial.params.keys() >= search_space.keys()]
+        known = [trial.params for trial in finished]
         return [
-            *(_copy(one, value) for one, value in zip(finished, values, strict=True)),
-            *(_copy(one, worst) for one in whole if one.state == TrialState.FAIL and one.params not in known),
-            *(_copy(one, None) for one in whole if one.state == TrialState.RUNNING),
+            *(_copy(trial, value) for trial, value in zip(finished, values, strict=True)),
+            *(_copy(trial, worst) for trial in whole if trial.state == TrialState.FAIL and trial.params not in known),
+            *(_copy(trial, None) for trial in whole if trial.state == TrialState.RUNNING),
         ]
 
 
