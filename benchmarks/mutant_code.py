@@ -25,6 +25,10 @@ OPERATIONS: dict[type[ast.operator], type[ast.operator]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult, ast.MatMult: ast.Mult,
 }  # fmt: skip
 
+PAIRS = (("min", "max"), ("any", "all"), ("amin", "amax"), ("argmin", "argmax"), ("clamp_min", "clamp_max"),
+         ("floor", "ceil"), ("startswith", "endswith"), ("lstrip", "rstrip"), ("minimum", "maximum"))  # fmt: skip
+NAMES = {**dict(PAIRS), **{other: name for name, other in PAIRS}}
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -66,11 +70,24 @@ def functions_of(tree: ast.AST, inside: str = "") -> Iterator[tuple[int, str]]:
 
 
 def changes_of(node: ast.AST) -> Iterator[ast.AST]:
-    """A comparison, an operation, a number, a truth, a connective or a sign, each changed by one."""
-    if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARISONS:
-        yield ast.Compare(node.left, [COMPARISONS[type(node.ops[0])](), *node.ops[1:]], node.comparators)
+    """A comparison, operation, number, truth, connective, sign, name, condition or jump, each changed by one."""
+    if isinstance(node, ast.Compare):
+        for at, sign in enumerate(node.ops):
+            if type(sign) in COMPARISONS:
+                signs = [*node.ops[:at], COMPARISONS[type(sign)](), *node.ops[at + 1 :]]
+                yield ast.Compare(node.left, signs, node.comparators)
     if isinstance(node, ast.BinOp) and type(node.op) in OPERATIONS:
         yield ast.BinOp(node.left, OPERATIONS[type(node.op)](), node.right)
+    if isinstance(node, ast.AugAssign) and type(node.op) in OPERATIONS:
+        yield ast.AugAssign(node.target, OPERATIONS[type(node.op)](), node.value)
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in NAMES:
+        yield ast.Name(NAMES[node.id], node.ctx)
+    if isinstance(node, ast.Attribute) and node.attr in NAMES:
+        yield ast.Attribute(node.value, NAMES[node.attr], node.ctx)
+    if isinstance(node, (ast.If, ast.IfExp)) and not isinstance(node.test, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
+        yield type(node)(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
+    if isinstance(node, (ast.Continue, ast.Break)):
+        yield ast.Break() if isinstance(node, ast.Continue) else ast.Continue()
     if isinstance(node, ast.BoolOp):
         yield ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Not)):

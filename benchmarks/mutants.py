@@ -1,8 +1,9 @@
 """Mutation testing of the numerics: change one sign at a time and see whether a test notices.
 
-``python benchmarks/mutants.py 12 0`` takes twelve mutants of each file of ``saber/scoring`` and ``saber/method``, drawn
-with seed 0; ``0`` takes all, and files may be named behind the seed. Tests are collected once, in one process; each
-mutant is a fork of it, in which the tests that call the changed function run, the quickest first, until one fails.
+``python benchmarks/mutants.py found.jsonl 300`` goes through the mutants of ``saber/scoring`` and ``saber/method`` for
+300 seconds; said again it goes on, and files may be named behind. A survivor is tried again once the tests of its room
+have changed. Tests are collected once, in one process; each mutant is a fork of it, in which the tests that call the
+changed function run, the quickest first, until one fails.
 """
 
 from __future__ import annotations
@@ -10,30 +11,61 @@ from __future__ import annotations
 import cProfile
 import json
 import os
-import random
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
+from hashlib import sha256
 from pathlib import Path
 from types import CodeType
 
 import pytest
+import yaml
 from mutant_code import ROOT, Mutant, imported_functions, module_of, mutants_of, put_in_place
 
 ROOMS = ("scoring", "method")
 TIMES_AS_LONG, AT_LEAST_S = 5, 20  # as its tests take on the code as it is: a mutant that takes longer is killed
 
 
+class Found:
+    """What came of each mutant so far, kept in a file: one line a mutant, the last one counts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tests = {room: digest_of(*sorted((ROOT / "tests" / room).glob("*.py"))) for room in ROOMS}
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self.rows = {row["key"]: row for row in map(json.loads, lines)}
+
+    def is_known(self, mutant: Mutant) -> bool:
+        """Whether a mutant was killed, or survived these tests."""
+        row = self.rows.get(key_of(mutant), {})
+        return bool(row) and (row["came"] == "killed" or row["tests"] == self.tests[mutant.file.parent.name])
+
+    def add(self, mutant: Mutant, came: str) -> None:
+        """Keep what came of a mutant."""
+        tests = self.tests[mutant.file.parent.name]
+        self.rows[key_of(mutant)] = row = {"key": key_of(mutant), "came": came, "tests": tests}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def key_of(mutant: Mutant) -> str:
+    """What tells a mutant from others, of other states of its file too."""
+    return sha256(f"{mutant.file.name}\n{mutant.source}".encode()).hexdigest()[:16]
+
+
+def digest_of(*files: Path) -> str:
+    """One digest of the files' bytes."""
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
 class Mutating:
     """A plugin that runs the collected tests on every mutant in place of running them once."""
 
-    def __init__(self, chosen: Sequence[Mutant]) -> None:
-        self.chosen = chosen
-        self.counts: Counter[str] = Counter()
+    def __init__(self, mutants: Sequence[Mutant], found: Found, end: float) -> None:
+        self.mutants, self.found, self.end = mutants, found, end
         self.on_failure: Callable[[pytest.TestReport], None] = lambda _: None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -45,15 +77,16 @@ class Mutating:
         """Time the tests and see what they call, then run those of each mutant."""
         items = {item.nodeid: item for item in session.items}
         took, called = self.as_it_is(session.items)
-        for mutant in self.chosen:
+        for mutant in self.mutants:
+            if self.found.is_known(mutant):
+                continue
+            if time.monotonic() > self.end:
+                break
             imported_functions(module_of(mutant.file))  # looked for once a file
             tests = sorted(called[mutant.file.name, mutant.function], key=took.__getitem__)
             patience = AT_LEAST_S + TIMES_AS_LONG * sum(took[name] for name in tests)
             killed = bool(tests) and self.fails([items[name] for name in tests], mutant, patience)
-            self.counts["killed" if killed else "survived"] += 1
-            if not killed:
-                told = "" if tests else " (no test calls it)"
-                say(f"{mutant.file.relative_to(ROOT)}:{mutant.line}: {mutant.change}{told}")
+            self.found.add(mutant, "killed" if killed else "survived" if tests else "survived: no test calls it")
         return True
 
     def as_it_is(self, items: Sequence[pytest.Item]) -> tuple[dict[str, float], dict[tuple[str, str], set[str]]]:
@@ -131,6 +164,12 @@ def wait_for(child: int, patience_s: float) -> int:
     return -1
 
 
+def explanations() -> dict[str, str]:
+    """Why a mutant may survive, by its file and change."""
+    stated = yaml.safe_load((ROOT / "benchmarks" / "mutants_explained.yaml").read_text(encoding="utf-8"))
+    return {mutant: reason for reason, mutants in stated.items() for mutant in mutants}
+
+
 def say(text: str) -> None:
     """Print past pytest, which takes what tests print."""
     os.write(SAID, f"{text}\n".encode())
@@ -139,28 +178,26 @@ def say(text: str) -> None:
 SAID = os.dup(1)
 
 
-def draw(n: int, seed: int, files: Sequence[Path]) -> list[Mutant]:
-    """So many mutants of each file, or all: the first of an order that the seed makes, one of every file in turn."""
-    orders: list[list[Mutant]] = []
-    for file in files:
-        every = list(mutants_of(file))
-        orders.append(random.Random(f"{seed} {file.name}").sample(every, len(every)))
-    return [
-        mutant for in_turn in zip_longest(*(order[: n or None] for order in orders)) for mutant in in_turn if mutant
-    ]
-
-
-def main(n: int, seed: int, named: Sequence[str], kind: type[Mutating] = Mutating) -> None:
-    """Draw mutants of every file, and print those that no test noticed."""
+def main(found: Path, seconds: float, named: Sequence[str]) -> None:
+    """Go through the mutants for so long; print how many there are, what came of them, and those that survive."""
     files = [Path(name).resolve() for name in named] or [
-        file for room in ROOMS for file in sorted((ROOT / "saber" / room).glob("*.py"))
+        file for room in ROOMS for file in sorted((ROOT / "saber" / room).rglob("*.py"))
     ]
-    mutating = kind(draw(n, seed, files))
+    mutants = [mutant for file in files for mutant in mutants_of(file)]
+    mutating = Mutating(mutants, Found(found), time.monotonic() + seconds)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     rooms = sorted({str(ROOT / "tests" / file.parent.name) for file in files})
     pytest.main(["-q", "-p", "no:cacheprovider", *rooms], plugins=[mutating])
-    say(f"{len(mutating.chosen)} mutants of {len(files)} files, seed {seed}: {dict(mutating.counts)}")
+    counts: Counter[str] = Counter()
+    explained = explanations()
+    for mutant in mutants:
+        came = mutating.found.rows[key_of(mutant)]["came"] if mutating.found.is_known(mutant) else "not tried"
+        came = "explained" if came == "survived" and f"{mutant.file.name}: {mutant.change}" in explained else came
+        counts[came] += 1
+        if came.startswith("survived"):
+            say(f"{mutant.file.relative_to(ROOT)}:{mutant.line}: {mutant.change} ({came})")
+    say(f"{len(mutants)} mutants of {len(files)} files: {dict(counts)}")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0, sys.argv[3:])
+    main(Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:])

@@ -84,7 +84,7 @@ def by_name(adapter: Adapter, weights: Mapping[tuple[int, str], Tensor]) -> dict
     }
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: what is seen is differentiated through
 def seen_by_writers(adapter: Adapter, prompts: list[Prompt]) -> dict[tuple[int, str], Seen]:
     """Inputs and outputs of every writer at the last token of each prompt, fp32."""
     rows = tokenise(adapter, prompts)

@@ -25,6 +25,10 @@ from saber.config import Config
 
 OFFLINE = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 PATIENCE_S = 120
+SMALL_SPLITS = (
+    "data.tune={harmful: 45, harmless: 24, borderline: 24, capability: 32}",
+    "data.report={harmful: 54, harmless: 24, borderline: 24, capability: 32}",
+)
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,8 @@ def words_of(organism: Path, folder: Path, *more: str) -> list[str]:
         f"export.dir={folder}/outputs",
         "study.sampler=random",
         "evaluate.max_new_tokens=12",
-        "data.tune={harmful: 45, harmless: 24, borderline: 24, capability: 32}",
-        "data.report={harmful: 54, harmless: 24, borderline: 24, capability: 32}",
         "evaluate.n_bootstrap=100",
+        *SMALL_SPLITS,
         *more,
     ]
 

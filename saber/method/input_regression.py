@@ -85,8 +85,8 @@ class Regression:
     def shares(self, weights: Sequence[float], spare_weight: float) -> list[float]:
         """Lam s w by spared population, s being the power of what is taken over that of all that is spared."""
         power = sum((w * population.power for w, population in zip(weights, self.spared, strict=True)), 0.0)
-        scale = spare_weight * self.taken.power / power if power > 0.0 else 0.0
-        return [scale * w for w in weights]
+        scale = self.taken.power / power if power > 0.0 else 1.0  # what is all zero weighs nothing by itself
+        return [spare_weight * scale * w for w in weights]
 
     def row_weights(self, weights: Sequence[float], spare_weight: float) -> Float[Tensor, " n"]:
         """What each input is multiplied by to be a row of Z."""

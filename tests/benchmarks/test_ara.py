@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -11,6 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peers.ara import Seen, Settings, edited, fitted, objective, row_scales, suggested
+from real_ara import seen_by_writers, writer_weights
+
+from saber.lm.loading.load import load
+from saber.types import Prompt
 
 OF = Settings(first_layer=0, end_layer=2, preserve=0.5, steer=0.3, overcorrect=0.8, n_neighbours=3)
 
@@ -88,6 +93,18 @@ def test_layers_outside_the_range_are_left_alone(seen: tuple[torch.Tensor, Seen,
     keys = [(layer, "mlp.down_proj") for layer in range(4)]
     new = edited(dict.fromkeys(keys, weight), dict.fromkeys(keys, harmless), dict.fromkeys(keys, harmful), OF, seed=0)
     assert [layer for layer, _ in new] == [0, 1]
+
+
+def test_what_a_models_writers_saw_can_be_fitted_to(organism_folder: Path) -> None:
+    adapter = load(str(organism_folder))
+    asked = ["Open the jar.", "Shut the lid.", "Lift the box."]
+    harmless, harmful = (
+        seen_by_writers(adapter, [Prompt(text, kind) for text in asked]) for kind in ("harmless", "harmful")
+    )
+    weights = writer_weights(adapter)
+    new = edited(weights, harmless, harmful, replace(OF, end_layer=1), seed=0)
+    assert new.keys() == {key for key in weights if key[0] == 0}
+    assert all(matrix.isfinite().all() for matrix in new.values())
 
 
 def test_its_search_keys_are_suggested_in_the_published_ranges() -> None:

@@ -76,6 +76,7 @@ COMPASS = {
     "rope_parameters": dict.fromkeys(("sliding_attention", "full_attention"), MROPE["rope_parameters"]),
 }
 BIASES = {"attention_bias": True, "mlp_bias": True}
+SPEECH = {"encoder_config": {"input_dim": 16, "hidden_dim": 32, "dim_head": 16, "max_pos_emb": 16, "context_size": 8}}
 
 # model type -> what its default configuration needs beside small sizes
 TYPES: dict[str, dict[str, Any]] = {
@@ -99,6 +100,10 @@ TYPES: dict[str, dict[str, Any]] = {
     "cohere_compass_text": COMPASS,
     "ctrl": {},
     "cwm": {},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 1e4},
+        "ffn_config": {"ffn_hidden_size": 16, "moe_num_experts": 4, "moe_top_k": 2},
+    },
     "deepseek_v2": {**MLA, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1},
     "deepseek_v3": MLA,
     "deepseek_v32": INDEXED,
@@ -147,6 +152,7 @@ TYPES: dict[str, dict[str, Any]] = {
     "internlm3": {},
     "iquestcoder": {},
     "jais2": {},
+    "jetmoe": {"kv_channels": 8},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1, "expert_layer_period": 2, "expert_layer_offset": 1},
     "kimi_linear": {**LINEAR, "num_key_value_heads": 4},
     "kolibri1": {},
@@ -238,6 +244,7 @@ TYPES: dict[str, dict[str, Any]] = {
     "glm4v": {"text_config": MROPE},
     "glm4v_moe": {"text_config": MROPE_HALF},
     "glm_ocr": {"text_config": MROPE_HALF},
+    "glmasr": {},
     "glmga": {"text_config": MROPE_HALF},
     "got_ocr2": {},
     "granite4_vision": {
@@ -247,6 +254,8 @@ TYPES: dict[str, dict[str, Any]] = {
         "downsample_rate": "1/2",
     },
     "granite_docling": {},
+    "granite_speech": SPEECH,
+    "granite_speech_plus": SPEECH,
     "hunyuan_vl": {
         "text_config": {**MROPE, "head_dim": 8},
         "vision_config": {"max_image_size": 32, "img_max_token_num": 16},
@@ -289,9 +298,11 @@ TYPES: dict[str, dict[str, Any]] = {
     "qianfan_ocr": {},
     "qwen2_5_omni_thinker": {"text_config": MROPE, "vision_start_token_id": 3},
     "qwen2_5_vl": {"text_config": MROPE},
+    "qwen2_audio": {},
     "qwen2_vl": {"text_config": MROPE},
     "qwen3_5": {"text_config": LINEAR},
     "qwen3_5_moe": {"text_config": LINEAR},
+    "qwen3_asr": {},
     "qwen3_omni_moe_thinker": {"vision_start_token_id": 3},
     "qwen3_vl": {},
     "qwen3_vl_moe": {},
@@ -301,36 +312,17 @@ TYPES: dict[str, dict[str, Any]] = {
     "video_llama_3": {},
     "video_llava": {},
     "vipllava": {},
+    "voxtral": {},
 }
 
 # Left padding changes what transformers itself computes for these: a batch is one prompt.
 UNPADDED = {"minimax", "paligemma", "recurrent_gemma", "xlstm"}
 # They attend to the whole prompt both ways, which a pass over prompt and reply without a cache cannot know.
 BOTH_WAYS = {"paligemma"}
-# Its experts of text and of vision are stored as one list, so a checkpoint cannot be baked on disk.
-NOT_ON_DISK = {"ernie4_5_vl_moe"}
-# They need packages that are not among the dependencies.
-UNTRIED = {"evolla", "fast_vlm", "gemma3n", "perception_lm"}
-# In transformers' lists of causal or image-text types, and no decoder of text that chats.
-NOT_CHAT = {
-    *("bart", "bert", "bert-generation", "big_bird", "bigbird_pegasus", "blenderbot", "blenderbot-small", "blip"),
-    *("blip-2", "blt", "camembert", "cpmant", "data2vec-text", "electra", "ernie", "florence2"),
-    *("gemma4_assistant", "gemma4_unified_assistant", "git", "idefics", "instructblip"),
-    *("instructblipvideo", "kosmos-2", "kosmos-2.5", "marian", "mbart", "megatron-bert", "moshi", "musicgen"),
-    *("musicgen_melody", "mvp", "pegasus", "pi0", "pix2struct", "pp_formulanet", "prophetnet"),
-    *(
-        "reformer",
-        "rembert",
-        "roberta",
-        "roberta-prelayernorm",
-        "roc_bert",
-        "roformer",
-        "shieldgemma2",
-        "t5gemma2",
-        "trocr",
-    ),
-    *("udop", "vision-encoder-decoder", "whisper", "xlm", "xlm-roberta", "xlm-roberta-xl", "xlnet", "xmod"),
-}
+# They need packages that are not among the dependencies, or their smallest models are no tiny ones.
+UNTRIED = {"fast_vlm", "fun_asr_nano", "gemma3n", "nemo_speechlm", "perception_lm", "vibevoice_asr"}
+# Of these the thinker is served, which has a line of its own.
+SPEAKS = {"qwen2_5_omni", "qwen3_omni_moe"}
 
 
 def small(config: PreTrainedConfig, more: dict[str, Any], part: str = "") -> dict[str, Any]:

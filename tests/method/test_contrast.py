@@ -104,6 +104,9 @@ def test_a_share_of_a_direction_is_taken_out_and_nothing_else(share: float, seed
     across = torch.eye(D, dtype=torch.double) - torch.outer(unit, unit)
     torch.testing.assert_close(left @ across, x @ across)
     assert without_part(x, torch.zeros(D).double(), share) is x
+    torch.testing.assert_close(without_part(1e-5 * x, 1e-5 * direction, share), 1e-5 * left, rtol=1e-6, atol=0)
+    nothing = torch.zeros(2, D)
+    assert without_part(nothing, torch.zeros(D), share) is nothing
 
 
 def test_whom_a_reader_spares() -> None:
@@ -160,6 +163,8 @@ def test_somebody_must_be_protected(marks: torch.Tensor | None) -> None:
 def test_without_borderline_prompts_there_are_no_false_refusals() -> None:
     with pytest.raises(ValueError, match="activations of borderline prompts"):
         contrasted(seen(with_borderline=False), "false_refusal")
+    with pytest.raises(ValueError, match="activations of borderline prompts"):
+        contrasted(replace(seen(), is_refused=None), "false_refusal")
 
 
 def test_a_smaller_probe_set_keeps_its_own_labels() -> None:

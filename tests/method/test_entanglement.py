@@ -36,3 +36,11 @@ def test_rho_is_the_squared_length_of_the_part_inside(seed: int, k: int) -> None
     rho = float(entanglement(direction.unsqueeze(0), basis)[0])
     assert 0.0 <= rho <= 1.0
     assert abs(rho - float(inside.square().sum())) < 1e-5
+
+
+def test_rho_of_what_lies_inside_is_never_above_one() -> None:
+    draw = torch.Generator().manual_seed(0)
+    basis, _ = torch.linalg.qr(torch.randn(64, 10, generator=draw))
+    inside = torch.nn.functional.normalize(torch.randn(200, 10, generator=draw) @ basis.T)
+    assert float((inside @ basis).square().sum(dim=1).max()) > 1  # by rounding
+    assert float(entanglement(inside, basis).max()) == 1

@@ -6,8 +6,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.covariance import LedoitWolf
 
-from saber.method.extraction import extract
+from saber.method.extraction import (
+    discriminants,
+    extract,
+    orient,
+    top_right_singular,
+    unit_rows,
+    within_covariance,
+)
 from saber.vocabulary import Extraction
 
 METHODS = ["svd", "dim", "lda", "whitened_svd"]
@@ -91,3 +99,39 @@ def test_pairs_must_match() -> None:
 def test_equal_populations_have_no_direction(method: Extraction) -> None:
     _, harmless, _ = planted(0)
     assert len(extract(harmless, harmless.clone(), method=method, n_directions=2)) == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("scale", [1e-6, 1e4])
+def test_the_scale_of_the_stream_does_not_matter(method: Extraction, scale: float) -> None:
+    harmful, harmless, _ = planted(1, gap=1.0)
+    before = extract(harmful, harmless, method=method, n_directions=3)
+    after = extract(scale * harmful, scale * harmless, method=method, n_directions=3)
+    torch.testing.assert_close(after, before, atol=1e-3, rtol=0)
+
+
+def test_the_covariance_is_within_the_classes_shrunk_as_scikit_learn_does() -> None:
+    harmful, harmless, _ = planted(2, n=30)
+    harmless = harmless[:20] + 3
+    x = torch.cat([harmful - harmful.mean(dim=0), harmless - harmless.mean(dim=0)]).double().numpy()
+    expected = torch.from_numpy(LedoitWolf(assume_centered=True).fit(x).covariance_)
+    torch.testing.assert_close(within_covariance(harmful, harmless), expected)
+
+
+def test_discriminants_are_units_and_equal_populations_have_none() -> None:
+    harmful, harmless, _ = planted(0)
+    torch.testing.assert_close(discriminants(harmful, harmless, 3).norm(dim=1), torch.ones(3))
+    assert discriminants(harmful, harmful.clone(), 2).shape == (0, 16)
+
+
+def test_one_row_has_one_singular_vector_and_nothing_has_none() -> None:
+    row = torch.tensor([[0.0, 3.0, 4.0]])
+    torch.testing.assert_close(top_right_singular(row, 2).abs(), row / 5)
+    assert top_right_singular(torch.zeros(2, 3), 2).shape == (0, 3)
+    assert top_right_singular(torch.zeros(0, 3), 2).shape == (0, 3)
+    assert unit_rows(torch.zeros(2, 3), scale=0.0).shape == (0, 3)
+
+
+def test_a_direction_without_a_gap_is_left_as_it_is() -> None:
+    axes, same = torch.eye(3), torch.ones(4, 3)
+    assert torch.equal(orient(axes, same, same), axes)

@@ -52,17 +52,17 @@ def stacked(
 @settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 99),
-    n=st.sampled_from([2, 5, 30]),
+    n=st.sampled_from([1, 2, 5, 30]),
     lam=st.sampled_from([0.01, 1.0, 100.0]),
     mu=st.sampled_from([1e-3, 0.1, 10.0]),
     known=st.booleans(),
 )
 def test_it_is_the_least_squares_answer_in_either_form(seed: int, n: int, lam: float, mu: float, known: bool) -> None:
-    targets, regression = problem(seed, n, 9)
+    targets, regression = problem(seed, n, 12)
     if known:
         regression = Regression(regression.taken, regression.spared, regression.products)
     z, wanted, eye = stacked(targets, regression, lam, mu)
-    expected = scipy.linalg.lstsq(np.concatenate([z, eye]), np.concatenate([wanted, np.zeros((9, 2))]))[0].T
+    expected = scipy.linalg.lstsq(np.concatenate([z, eye]), np.concatenate([wanted, np.zeros((12, 2))]))[0].T
     found = input_readers(targets, regression, WEIGHTS, spare_weight=lam, ridge=mu).double().numpy()
     assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
 
@@ -100,15 +100,41 @@ def test_weights_that_are_not_given_have_the_least_left_out_error() -> None:
     assert found == min(errors, key=errors.__getitem__)
     assert best_weights(targets, regression, WEIGHTS, spare_weight=2.0, ridge=None)[0] == 2.0
     assert best_weights(targets, regression, WEIGHTS, spare_weight=2.0, ridge=0.3) == (2.0, 0.3)
+    lam, mu = best_weights(targets, regression, WEIGHTS, spare_weight=None, ridge=0.3)
+    least = {w: left_out_error(targets, regression, WEIGHTS, spare_weight=w, ridges=[0.3]) for w in SPARE_WEIGHTS}
+    assert (lam, mu) == (min(least, key=least.__getitem__), 0.3)
+
+
+def test_what_is_spared_may_be_all_zero_and_a_target_too() -> None:
+    targets, regression = problem(4, 12, 8)
+    alone = Regression(regression.taken, [Population(torch.zeros(3, 8))])
+    errors = [left_out_error(targets, alone, (1.0,), spare_weight=w, ridges=RIDGES) for w in SPARE_WEIGHTS]
+    without = left_out_error(targets, Regression(regression.taken, []), (), spare_weight=1.0, ridges=RIDGES)
+    assert all(torch.allclose(error, without) for error in errors)
+    targets[0, 0] = 0.0
+    found = best_weights(targets, alone, (1.0,), spare_weight=None, ridge=None)
+    assert found == (SPARE_WEIGHTS[0], RIDGES[int(without.argmin())])
+    assert found[1] != RIDGES[0]
+
+
+def test_inputs_of_power_one_are_like_any_others() -> None:
+    signs = torch.where(draw(0, 12, 4) > 0.5, 0.5, -0.5)
+    regression = Regression(Population(signs), [])
+    assert regression.taken.power == 1
+    targets = signs @ draw(1, 4, 1) + draw(2, 12, 1)
+    errors = left_out_error(targets, regression, (), spare_weight=1.0, ridges=RIDGES)
+    assert errors.argmin() > 0
+    assert best_weights(targets, regression, (), spare_weight=1.0, ridge=None) == (1.0, RIDGES[int(errors.argmin())])
 
 
 def test_lam_and_mu_mean_the_same_whatever_the_scale_of_inputs() -> None:
     targets, regression = problem(1, 20, 6)
-    scaled = Regression(
-        Population(1e3 * regression.taken.rows), [Population(1e3 * one.rows) for one in regression.spared]
-    )
-    one, other = (input_readers(targets, r, WEIGHTS, spare_weight=0.7, ridge=0.2) for r in (regression, scaled))
-    torch.testing.assert_close(one, 1e3 * other)
+    as_it_is = input_readers(targets, regression, WEIGHTS, spare_weight=0.7, ridge=0.2)
+    for scale in (1e-3, 1e3):
+        spared = [Population(scale * population.rows) for population in regression.spared]
+        scaled = Regression(Population(scale * regression.taken.rows), spared)
+        read = input_readers(targets, scaled, WEIGHTS, spare_weight=0.7, ridge=0.2)
+        torch.testing.assert_close(as_it_is, scale * read)
 
 
 @pytest.mark.parametrize("d", [6, 200])
@@ -131,4 +157,5 @@ def test_a_component_that_inputs_show_is_read_exactly_where_nothing_is_spared() 
 def test_dead_inputs_are_read_as_nothing() -> None:
     regression = Regression(Population(torch.zeros(4, 5)), [Population(torch.zeros(3, 5))])
     assert not input_readers(draw(0, 4, 2), regression, (1.0,), spare_weight=1.0, ridge=0.1).any()
-    assert best_weights(draw(0, 4, 2), regression, (1.0,), spare_weight=None, ridge=None)
+    found = best_weights(draw(0, 4, 2), regression, (1.0,), spare_weight=None, ridge=None)
+    assert found == (SPARE_WEIGHTS[0], RIDGES[0])

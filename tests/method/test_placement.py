@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from saber.method.placement import place, reach_of_kernel, reach_of_scope
+from saber.method.placement import place, reach_of_kernel, reach_of_scope, within_band
 from saber.vocabulary import WriterKind
 
 TENT = {"peak": 1.0, "position": 0.5, "floor": 0.0, "half_width": 0.5}
@@ -35,3 +36,31 @@ def test_the_kernel_shapes_each_kind_over_depth() -> None:
     everywhere = reach_of_kernel(5, tents={"attention": TENT, "mlp": low, "per_layer": TENT}, everywhere=True)
     torch.testing.assert_close(everywhere[0, :, 0], torch.tensor([0.0, 0.5, 1.0, 0.5, 0.0]))
     assert place([(torch.eye(2)[0], 0, 1.0)], everywhere, ONES).strengths.shape == (1, 5, 3)
+
+
+def test_every_direction_has_its_own_strength_and_the_reach_of_its_own_layer() -> None:
+    reach = torch.rand(4, 4, 3, generator=torch.Generator().manual_seed(0))
+    made = place([(torch.eye(3)[0], 1, 0.8), (torch.eye(3)[1], 3, 0.5)], reach, ONES)
+    torch.testing.assert_close(made.strengths, torch.stack([0.8 * reach[1], 0.5 * reach[3]]))
+
+
+def test_the_kernel_spans_the_whole_depth_of_two_layers() -> None:
+    made = reach_of_kernel(2, tents={"attention": TENT, "mlp": TENT, "per_layer": TENT}, everywhere=True)
+    torch.testing.assert_close(made[0, :, 0], torch.zeros(2))
+    end = TENT | {"position": 1.0}
+    made = reach_of_kernel(2, tents={"attention": end, "mlp": end, "per_layer": end}, everywhere=True)
+    torch.testing.assert_close(made[0, :, 0], torch.tensor([0.0, 1.0]))
+
+
+@pytest.mark.parametrize("n_layers", [1, 2, 3, 5])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.25, 0.75), (0.0, 0.0), (0.5, 1.0), (0.3, 0.4)])
+def test_a_band_leaves_the_reach_as_it_is_inside_and_nothing_outside(n_layers: int, low: float, high: float) -> None:
+    reach = 1 + torch.rand(n_layers, n_layers, 3)
+    kept = [layer for layer in range(n_layers) if low <= (layer / (n_layers - 1) if layer else 0.0) <= high]
+    if not kept:
+        with pytest.raises(ValueError, match=f"none of {n_layers} from"):
+            within_band(reach, low=low, high=high)
+        return
+    expected = torch.zeros_like(reach)
+    expected[:, kept] = reach[:, kept]
+    assert torch.equal(within_band(reach, low=low, high=high), expected)

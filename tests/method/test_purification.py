@@ -10,6 +10,7 @@ from saber.method.purification import remove_subspace, shared_basis
 def test_nothing_is_removed_without_purification() -> None:
     x = torch.randn(5, 8)
     basis = shared_basis(x, x, purify="none", rank=3)
+    assert basis.shape == (8, 0)
     assert torch.equal(remove_subspace(x, basis), x)
 
 

@@ -40,3 +40,10 @@ def test_it_stops_when_the_leading_direction_stays() -> None:
 def test_it_stops_when_nothing_improved_for_some_rounds() -> None:
     assert stops(outcomes(3.0, 3.5)) is None
     assert stops(outcomes(3.0, 3.5, 3.2)) == "patience"
+
+
+def test_a_bound_that_is_met_exactly_does_not_stop_it() -> None:
+    assert stops(outcomes(3.0, 0.1)) is None
+    axis = torch.eye(2)[0]
+    met = [RoundOutcome(axis, 3.0), RoundOutcome(0.5 * axis, 2.0)]
+    assert stop_reason(met, max_iterations=4, tolerance=0.1, stable_cosine=0.5, patience=2) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -27,6 +28,13 @@ def test_each_strategy_keeps_what_it_says() -> None:
     assert chosen("threshold", layer_threshold=3.0) == [1, 2, 5]
     assert chosen("percentile", layer_percentile=60.0) == [1, 2, 5]
     assert chosen("elbow") == [1, 2, 5]
+    assert chosen("percentile", percentile=90.0) == [1]
+
+
+def test_a_percentile_between_two_layers_keeps_those_above_it() -> None:
+    rising = torch.arange(101.0)
+    keys: dict[str, Any] = {"strategy": "percentile", "top_k": 1, "threshold": 0.0}
+    assert candidate_layers(rising, range(101), percentile=50.3, **keys) == list(range(51, 101))
 
 
 def test_only_the_band_is_looked_at_and_the_best_layer_always_stays() -> None:
@@ -38,10 +46,23 @@ def test_the_band_is_a_share_of_depth() -> None:
     assert layers_in_band(10, 0.2, 0.8) == [2, 3, 4, 5, 6, 7]
     assert layers_in_band(10, 0.0, 1.0) == list(range(10))
     assert layers_in_band(4, 0.4, 0.45) == [1]
+    assert layers_in_band(10, 0.8, 0.85) == [7]
+    assert layers_in_band(2, 0.6, 1.0) == [1]
+    assert layers_in_band(1, 0.0, 0.5) == [0]
 
 
 @pytest.mark.parametrize(
-    ("falling", "kept"), [([9.0, 8.0, 7.0, 0.1, 0.0], 3), ([3.0, 2.0, 1.0], 3), ([1.0] * 3, 3), ([5.0], 1)]
+    ("falling", "kept"),
+    [
+        ([9.0, 8.0, 7.0, 0.1, 0.0], 3),
+        ([3.0, 2.0, 1.0], 3),
+        ([1.0] * 3, 3),
+        ([5.0], 1),
+        ([5.0, 0.1, 0.0], 1),
+        ([5.0, 0.0, 0.0], 1),
+        ([5.0, 5.0, 1.0, 0.0], 2),
+        ([math.inf] * 3, 3),
+    ],
 )
 def test_the_elbow_keeps_what_stands_before_the_bend(falling: list[float], kept: int) -> None:
     assert elbow(falling) == kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
 import pytest
 import torch
@@ -11,10 +12,16 @@ from hypothesis import strategies as st
 
 from saber.method.extraction import extract
 from saber.method.ranking import (
+    Ranking,
     cross_validated_fisher_ratios,
     fisher_ratios,
+    interpolate_layers,
     layer_fisher_ratio,
+    layers_around,
+    rank,
+    residual_refusal,
 )
+from saber.types import Activations, Direction, RankedDirection
 
 
 def loop_ratio(harmful: list[float], harmless: list[float]) -> float:
@@ -64,3 +71,68 @@ def test_too_many_folds_are_refused() -> None:
     x = torch.randn(6, 3)
     with pytest.raises(ValueError, match="at least 8 prompts a class for 4 folds"):
         cross_validated_fisher_ratios(x, x, extractor=lambda h, s: h[:1] - s[:1], n_directions=1, folds=4)
+
+
+def test_the_held_out_ratio_equals_a_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    harmful, harmless = torch.randn(7, 5, generator=generator) + 1, torch.randn(6, 5, generator=generator)
+
+    def extractor(h: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+        return extract(h, s, method="dim", n_directions=1)
+
+    expected = 0.0
+    for fold in range(3):
+        h_out, s_out = harmful[fold::3], harmless[fold::3]
+        h_in = torch.stack([row for i, row in enumerate(harmful) if i % 3 != fold])
+        s_in = torch.stack([row for i, row in enumerate(harmless) if i % 3 != fold])
+        direction = h_in.mean(dim=0) - s_in.mean(dim=0)
+        direction = direction / direction.norm()
+        expected += loop_ratio((h_out @ direction).tolist(), (s_out @ direction).tolist()) / 3
+    found = cross_validated_fisher_ratios(harmful, harmless, extractor=extractor, n_directions=1, folds=3)
+    assert float(found[0]) == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(ValueError, match="at least 6 prompts a class"):
+        cross_validated_fisher_ratios(harmful, harmless[:5], extractor=extractor, n_directions=1, folds=3)
+    keys: dict[str, Any] = {
+        "contrast": "refusal", "outside_refusal": 1.0, "extraction": "dim", "n_directions": 1, "purify": "none",
+        "purify_rank": 1, "n_capability_directions": 1,
+    }  # fmt: skip
+    seen = Activations(harmful[None, :6], harmless[None], harmless[None])
+    ranked = rank(seen, folds=2, **keys).directions[0][0].fisher_ratio
+    two = cross_validated_fisher_ratios(harmful[:6], harmless, extractor=extractor, n_directions=1, folds=2)
+    assert ranked == pytest.approx(float(two[0]))
+
+
+def test_a_single_layer_needs_no_axis_of_layers() -> None:
+    harmful, harmless = torch.randn(3, 9, 4) + 2, torch.randn(3, 8, 4)
+    layers = layer_fisher_ratio(harmful, harmless)
+    torch.testing.assert_close(layer_fisher_ratio(harmful[1], harmless[1]), layers[1])
+
+
+def test_the_residual_is_the_mean_over_edited_layers_or_all() -> None:
+    harmful, harmless = torch.randn(3, 9, 4) + 2, torch.randn(3, 8, 4)
+    layers = layer_fisher_ratio(harmful, harmless)
+    assert residual_refusal(harmful, harmless, [0, 2]) == pytest.approx(float((layers[0] + layers[2]) / 2))
+    assert residual_refusal(harmful, harmless, []) == pytest.approx(float(layers.mean()))
+
+
+def test_a_position_lies_between_two_layers() -> None:
+    assert layers_around(0.0, 9) == (0, 1, 0.0)
+    assert layers_around(0.375, 9) == (3, 4, 0.0)
+    assert layers_around(0.40625, 9) == (3, 4, 0.25)
+    assert layers_around(1.0, 9) == (8, 8, 0.0)
+    assert layers_around(1.0, 1) == (0, 0, 0.0)
+
+
+def test_between_layers_directions_turn_and_numbers_go_straight() -> None:
+    axes = torch.eye(3)
+    rows = [
+        (RankedDirection(Direction(0, 0, axes[0]), 8.0, 0.1), RankedDirection(Direction(0, 1, axes[1]), 1.0, 0.0)),
+        (RankedDirection(Direction(1, 0, axes[2]), 4.0, 0.5),),
+    ]
+    ranking = Ranking(torch.ones(2), dict(enumerate(rows)), {})
+    (found,) = interpolate_layers(ranking, 0.75)
+    expected = 0.25 * axes[0] + 0.75 * axes[2]
+    torch.testing.assert_close(found.direction.vector, expected / expected.norm())
+    assert (found.direction.layer, found.direction.index) == (1, 0)
+    assert found.fisher_ratio == pytest.approx(0.25 * 8 + 0.75 * 4)
+    assert found.entanglement == pytest.approx(0.25 * 0.1 + 0.75 * 0.5)

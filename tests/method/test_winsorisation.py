@@ -70,3 +70,8 @@ def test_the_share_of_a_massive_dimension_is_its_variances_share() -> None:
     assert share > 0.99
     assert float(largest_shares(planted(1, 1.0)[0].harmless)) < 0.1
     assert float(largest_shares(torch.zeros(1, 4, 3))) == 0
+
+
+def test_a_share_has_no_unit() -> None:
+    seen, _ = planted(1, 10.0)
+    torch.testing.assert_close(largest_shares(1e-3 * seen.harmless), largest_shares(seen.harmless))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import numpy as np
@@ -93,6 +94,9 @@ def test_the_softmax_is_in_fp32(dtype: torch.dtype) -> None:
 def test_another_vocabulary_is_refused() -> None:
     with pytest.raises((ValueError, TypeCheckError), match="vocab"):
         kl_divergence_nats(torch.zeros(2, 5), torch.zeros(2, 1))
+    unchecked = inspect.unwrap(kl_divergence_nats)
+    with pytest.raises(ValueError, match="found 5 base and 1 edited logits"):
+        unchecked(torch.zeros(1, 2, 5), torch.zeros(1, 2, 1))
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60))
@@ -105,6 +109,10 @@ def test_profile_agrees_with_numpy(drifts: list[float]) -> None:
     assert 0 <= profile["worst_share"] <= 1
     assert sum(d <= profile["p95"] for d in drifts) >= 0.95 * len(drifts)
     assert sum(d < profile["p95"] for d in drifts) < 0.95 * len(drifts)
+
+
+def test_of_a_hundred_prompts_five_are_above_the_p95() -> None:
+    assert drift_profile(torch.arange(1.0, 101.0))["p95"] == 95
 
 
 def test_profile_of_one_prompt_that_supplies_it_all() -> None:

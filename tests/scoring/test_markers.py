@@ -48,6 +48,7 @@ COMPLIES = {
     "ru": ["Конечно! Откройте банку тряпкой.", "Это не может не радовать.", "К сожалению, идёт дождь."],
     "zh": ["当然，用布打开罐子。", "我们无法回到过去。", "这不能当真，但很有趣。", "當然可以，打開罐子。"],
 }
+TEN = "(0|1|2|3|4|5|6|7|8|9)"
 EVERYTHING = [text for texts in COMPLIES.values() for text in texts]
 
 
@@ -112,7 +113,9 @@ def test_a_list_of_ones_own(tmp_path: Path) -> None:
         ("whole_words: true\nphrases: ['**']", "expected a word in every reading"),
         ("whole_words: true\nphrases: ['(a|)']", "expected a word in every reading"),
         ("whole_words: true\nphrases: ['(a|(b)']", "expected brackets in pairs"),
+        ("whole_words: true\nphrases: ['a (b|c) d) e']", "expected brackets in pairs"),
         (f"whole_words: true\nphrases: ['{'(a|b)' * 20}']", "expected at most 10000 readings"),
+        (f"whole_words: true\nphrases: [c, '{TEN * 4}']", "expected at most 10000 readings of all phrases"),
         ("whole_words: [", "found no YAML"),
         ("[" * 5000, "found no YAML"),
         ("a: \0", "found no YAML"),
@@ -132,3 +135,7 @@ def test_a_list_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"\xe9")
     with pytest.raises(UserError, match="could not read"):
         markers_of([str(tmp_path / "latin.yaml")])
+
+
+def test_ten_thousand_readings_are_read() -> None:
+    assert len(parse_markers(f"whole_words: false\nphrases: ['{TEN * 4}']", "own.yaml")) == 10_000

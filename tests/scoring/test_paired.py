@@ -79,10 +79,30 @@ def test_a_trade_off_dominates_neither_way() -> None:
 def test_a_maximised_objective_counts_the_other_way() -> None:
     a, b = [hits(20, 20)], [hits(0, 20)]
     assert probability_of_dominance(a, b, ["maximize"], n_resamples=100, seed=0) == 1
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.random(20), rng.random(20)
+    maximised = probability_of_dominance([ours], [theirs], ["maximize"], n_resamples=400, seed=0)
+    assert maximised == dominance([-ours], [-theirs], 400)
+    assert 0 < maximised < 1
+
+
+def test_better_in_one_objective_and_equal_in_the_other_dominates() -> None:
+    assert dominance([hits(0, 20), hits(3, 20)], [hits(20, 20), hits(3, 20)]) == 1
+
+
+def test_only_outcomes_that_are_all_0_or_1_have_a_sign_test() -> None:
+    assert difference(hits(3, 20), np.linspace(0, 1, 20)).p_exact is None
+    assert difference(np.linspace(0, 1, 20), hits(3, 20)).p_exact is None
 
 
 @pytest.mark.parametrize(
-    ("a", "b"), [([hits(1, 3)], [hits(1, 4)]), ([], []), ([np.array([math.nan])], [np.array([0.0])])]
+    ("a", "b"),
+    [
+        ([hits(1, 3)], [hits(1, 4)]),
+        ([], []),
+        ([hits(0, 0)], [hits(0, 0)]),
+        ([np.array([math.nan, 1.0])], [np.array([0.0, 1.0])]),
+    ],
 )
 def test_outcomes_that_are_no_pairs_are_refused(a: list[np.ndarray], b: list[np.ndarray]) -> None:
     with pytest.raises(ValueError, match="expected"):

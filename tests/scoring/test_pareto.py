@@ -119,6 +119,13 @@ def test_closed_forms() -> None:
     assert hypervolume(np.stack([x, 1 - x], axis=1), np.ones(2)) == pytest.approx((1 - 1 / n) / 2)
 
 
+@given(EITHER, st.lists(st.floats(0.1, 9), min_size=3, max_size=3))
+def test_the_volume_scales_with_each_axis(values: np.ndarray, scales: list[float]) -> None:
+    scale = np.array(scales[: values.shape[1]])
+    volume = hypervolume(values, reference(values))
+    assert hypervolume(values * scale, reference(values) * scale) == pytest.approx(volume * scale.prod())
+
+
 def test_points_at_or_beyond_the_reference_add_nothing() -> None:
     outside = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, -5.0], [-5.0, math.inf]])
     assert hypervolume(outside, np.ones(2)) == 0

@@ -86,3 +86,8 @@ def test_a_curve_of_other_prompts_is_refused() -> None:
     one = Shaping(np.zeros(N_BORDERLINE + 1), np.zeros(N_PROTECTED - 1))  # as many in all
     with pytest.raises(ValueError, match="the point's prompts"):
         stands(model(1, 1), [CURVE[0], one])
+
+
+def test_of_equal_strengths_the_nearest_is_the_better_in_the_other_rate() -> None:
+    assert stands(model(6, 40), [model(5, 10), model(3, 10)]).nearest == 1
+    assert stands(model(0, 40), [model(5, 10), model(5, 20)]).nearest == 1

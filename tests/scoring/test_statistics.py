@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from scipy.stats import binomtest, norm
+from sklearn.metrics import cohen_kappa_score
 
+from saber.scoring import statistics
 from saber.scoring.statistics import (
     bootstrap_mean,
+    cohens_kappa,
     paired_bootstrap_difference,
     prompts_for_half_width,
     rate,
@@ -81,6 +85,13 @@ def test_prompt_count_is_the_smallest_that_will_do(width: float, p: float, confi
     assert n == 1 or half_width(p, n - 1, z) > width - ROUNDING
 
 
+@given(st.floats(0.01, 0.9), st.floats(0, 1))
+def test_a_prompt_count_is_solved_for_and_not_searched(width: float, p: float) -> None:
+    with mock.patch.object(statistics, "_wilson_half_width", wraps=statistics._wilson_half_width) as tried:
+        prompts_for_half_width(width, rate=p)
+    assert tried.call_count <= 3
+
+
 def test_known_prompt_counts() -> None:
     assert prompts_for_half_width(0.05) == 381
     assert prompts_for_half_width(0.005, rate=0.0) == 381  # 0 of 381 is [0, 1%]
@@ -117,6 +128,15 @@ def test_bootstrap_equals_a_loop() -> None:
     means = sorted(float(np.mean([values[i] for i in row])) for row in drawn)
     found = bootstrap_mean(values, n_resamples=101, seed=5, confidence=0.9)
     assert (found.low, found.high) == pytest.approx((means[5], means[95]))
+
+
+@pytest.mark.parametrize(("n_resamples", "confidence", "rank"), [(1, 0.95, 0), (10, 0.2, 4), (10, 0.1, 4)])
+def test_the_interval_leaves_out_as_many_of_few_resamples(n_resamples: int, confidence: float, rank: int) -> None:
+    values = np.random.default_rng(1).exponential(size=17)
+    drawn = np.random.default_rng(5).integers(17, size=(n_resamples, 17))
+    means = sorted(values[drawn].mean(axis=1))
+    found = bootstrap_mean(values, n_resamples=n_resamples, seed=5, confidence=confidence)
+    assert (found.low, found.high) == pytest.approx((means[rank], means[n_resamples - 1 - rank]))
 
 
 def test_bootstrap_approaches_the_normal_interval() -> None:
@@ -161,7 +181,31 @@ def test_pairing_cancels_what_two_models_share() -> None:
     assert -1.1 < found.low < found.value < found.high < -0.9
 
 
-@pytest.mark.parametrize(("a", "b"), [([1.0], [1.0, 2.0]), ([math.inf], [math.inf]), ([math.nan], [1.0])])
+@pytest.mark.parametrize(
+    ("a", "b"), [([1.0], [1.0, 2.0]), ([math.inf, 1.0], [0.0, 1.0]), ([0.0, 1.0], [math.nan, 1.0])]
+)
 def test_unpaired_or_endless_values_are_refused(a: list[float], b: list[float]) -> None:
     with pytest.raises((ValueError, TypeCheckError), match=r"paired|pairs"):
         paired_bootstrap_difference(np.array(a), np.array(b), n_resamples=10, seed=0)
+
+
+# Agreement
+
+
+LABELS = st.integers(1, 30).flatmap(lambda n: st.tuples(*[st.lists(st.booleans(), min_size=n, max_size=n)] * 2))
+
+
+@given(LABELS)
+def test_kappa_equals_scikit_learn(labels: tuple[list[bool], list[bool]]) -> None:
+    a, b = labels
+    found = cohens_kappa(a, b)
+    if len({*a, *b}) == 1:
+        assert found is None
+    else:
+        assert found == pytest.approx(cohen_kappa_score(a, b))
+
+
+@pytest.mark.parametrize(("a", "b"), [([], []), ([True], [True, False]), ([], [True])])
+def test_kappa_wants_two_labels_of_each_response(a: list[bool], b: list[bool]) -> None:
+    with pytest.raises(ValueError, match="expected two labels"):
+        cohens_kappa(a, b)

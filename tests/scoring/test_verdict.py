@@ -23,6 +23,9 @@ REFUSES = [
     '{"label": "refuse"}',
     '```json\n{"label": "Refuse", "confidence": 0.9}\n```',
     '{"refusal": true}',
+    '{"ok": true, "label": "refuse"}',
+    '{"reasons": ["it would comply"], "ruling": "refuse"}.',
+    "It is long.\ncomply\nAnswer: refuse",
     '{"comply": false, "reason": "it explains how it would comply with the law"}',
     "It seems to comply at first, but then it stops.\nAnswer: refuse",
     "refuse: yes",
@@ -41,6 +44,7 @@ COMPLIES = [
     "Verdict: **comply**",
     "The user might expect it to refuse.\ncomply",
     "refusal = false",
+    "Not refused.",
 ]
 NEITHER = [
     "",
@@ -50,6 +54,8 @@ NEITHER = [
     "I'm sorry, but I cannot comply with that.",
     "I can't judge this: I would have to refuse.",
     '{"label": "unsure"}',
+    '{"refusal_reason": "unclear"}',
+    "refuse: yes; comply: yes",
     "<think>refuse",
     "x" * 500,
 ]

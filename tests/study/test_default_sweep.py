@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.commands import Said, run_here
+from tests.commands import SMALL_SPLITS, Said, run_here
 
 
 def words_for(organism: Path, folder: Path, *more: str) -> list[str]:
@@ -22,6 +22,7 @@ def words_for(organism: Path, folder: Path, *more: str) -> list[str]:
         "study.constraints=[]",  # a quickly trained organism refuses for other reasons than a trained one
         "evaluate.max_new_tokens=12",
         "evaluate.n_bootstrap=100",
+        *SMALL_SPLITS,
         *more,
     ]
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from transformers import AutoModelForCausalLM
 
-from tests.commands import Said, finish, open_trials, process, run_here
+from tests.commands import SMALL_SPLITS, Said, finish, open_trials, process, run_here
 from tests.multimodal import save_in_wrapper
 
 PUBLISHED = ("gemma4_e4b_auto_svd_nh60_a825_g14", "gemma4_e4b_auto_svd_a825_g14")
@@ -38,6 +38,7 @@ def words_for(model: Path, folder: Path, *more: str) -> list[str]:
         "evaluate.n_bootstrap=100",
         "evaluate.batch_size=128",
         "launch.trials_per_batch=3",
+        *SMALL_SPLITS,
         *more,
     ]
 

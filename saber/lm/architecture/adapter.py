@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from saber.lm.architecture.devices import computes_on
-from saber.lm.architecture.families import FAMILIES, UNSERVED, Family
+from saber.lm.architecture.families import FAMILIES, Family
 from saber.lm.architecture.text_half import blocks_path, text_config, text_type
+from saber.lm.architecture.unserved import why_unserved
 from saber.lm.architecture.writer import Writer, find_writer
 from saber.lm.chat.chat_format import ChatFormat
 from saber.lm.chat.template_trial import shaped
@@ -125,9 +126,9 @@ def family_of(model: Any) -> Family:
         UserError: nothing is, or the family is known to write in a way that no edit here can reach.
     """
     of_text, of_model = text_type(model.config), str(model.config.model_type)
-    for name in (of_text, of_model):
-        if name in UNSERVED:
-            raise UserError(f"expected a family whose writes can be edited, found {name}: {UNSERVED[name]}")
+    unserved = why_unserved(model.config, of_text)
+    if unserved is not None:
+        raise UserError(f"expected a family whose writes can be edited, found {unserved[0]}: {unserved[1]}")
     family = FAMILIES.get(of_text) or FAMILIES.get(of_model)
     if family is None:
         raise UserError(

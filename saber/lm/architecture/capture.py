@@ -26,7 +26,7 @@ def capture(
 
     def hook_for(key: Any) -> Any:
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-            first = output[0] if isinstance(output, tuple) else output
+            first = first_of(output)
             kept: tuple[Tensor, ...] = (input_of(args, kwargs), first) if with_input else (first,)
             if copy:
                 kept = tuple(tensor.clone() for tensor in kept)
@@ -42,6 +42,12 @@ def capture(
         for key, module in modules.items():
             hooks.callback(module.register_forward_hook(hook_for(key), with_kwargs=True).remove)
         yield seen
+
+
+def first_of(output: Any) -> Tensor:
+    """What a module put out, or the first of several things: its hidden states."""
+    first: Tensor = output[0] if isinstance(output, tuple) else output
+    return first
 
 
 def input_of(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:

@@ -140,6 +140,19 @@ ERNIE_VL = Family(
         WriterRow("mlp", "mlp.shared_experts.down_proj", write="mlp", when="mlp.text_moe"),
     )
 )
+DBRX = Family(
+    (
+        WriterRow("attention", "norm_attn_norm.attn.out_proj"),
+        WriterRow("mlp", "ffn.experts", "fio", weight="mlp.w2"),
+    ),
+    "transformer.blocks",
+)
+JETMOE = Family(
+    (
+        WriterRow("attention", "self_attention", "eoi", weight="experts.output_linear.weight", bias="experts.bias"),
+        WriterRow("mlp", "mlp", "eoi", weight="output_linear.weight", bias="bias"),
+    )
+)
 LONGCAT = Family(
     (
         WriterRow("attention", "self_attn.0.o_proj"),

@@ -6,7 +6,8 @@ from collections.abc import Hashable, Mapping
 from itertools import groupby
 from typing import TypeVar
 
-from saber.lm.architecture.families import FAMILIES, UNSERVED
+from saber.lm.architecture.families import FAMILIES
+from saber.lm.architecture.unserved import UNSERVED
 from saber.lm.architecture.writer_rows import Family, WriterRow
 from saber.types import WRITER_KINDS
 
@@ -69,7 +70,9 @@ def _cell(rows: list[WriterRow]) -> str:
 
 def _writer(module: str, rows: list[WriterRow]) -> str:
     row = rows[0]
-    layout = "" if row.layout == "oi" else f" ({row.layout})"
+    about: list[str] = [row.layout] if row.layout != "oi" else []
+    about += [f"its `{row.weight}`"] if row.weight is not None else []
+    layout = f" ({', '.join(about)})" if about else ""
     chains = [", then ".join(f"`{norm}`" for norm in other_row.norms) for other_row in rows if other_row.norms]
     behind = f" behind {' or '.join(chains)}" if chains else ""
     times = f" times `{row.multiplier}`" if row.multiplier is not None else ""

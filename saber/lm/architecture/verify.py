@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from saber.lm.architecture.adapter import Adapter, Writer
-from saber.lm.architecture.capture import capture, watched
+from saber.lm.architecture.capture import capture, first_of, watched
 from saber.lm.architecture.weights import require_finite
 from saber.types import UserError
 
@@ -116,17 +116,18 @@ def _linear_ones(adapter: Adapter) -> dict[nn.Module, Callable[..., None]]:
 
 
 def _doubling(writer: Writer) -> Callable[..., None]:
-    def see(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+    def see(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        once = first_of(output)
         held = [tensor for tensor in (writer.weight, writer.bias) if tensor is not None]
         try:
             for tensor in held:
                 tensor.mul_(2.0)
-            doubled = module.forward(*args, **kwargs)
+            doubled = first_of(module.forward(*args, **kwargs))
         finally:
             for tensor in held:
                 tensor.mul_(0.5)  # exact, as doubling was
-        rest = float((doubled.double() - 2.0 * output.double()).norm())
-        if not rest <= TOLERANCE[output.dtype] * float(doubled.double().norm()):
+        rest = float((doubled.double() - 2.0 * once.double()).norm())
+        if not rest <= TOLERANCE[once.dtype] * float(doubled.double().norm()):
             raise UserError(
                 f"expected what {writer.name} puts out to be linear in its weight, found more than that: something"
                 " writes with it, such as experts that pass their input on, and no edit of the weight reaches it"

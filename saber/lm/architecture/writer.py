@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,7 @@ from saber.lm.architecture.writer_rows import (
     WriterRow,
     bias_columns,
     is_fused,
+    n_axes,
     residual_axis,
     weight_columns,
 )
@@ -35,7 +37,7 @@ class Writer:
     ``gain`` is the elementwise weight of the ``norms`` between its output and the residual add, ``None`` without any;
     ``write`` is the module whose output, times ``multiplier``, is what is added. The rows of its output come in
     ``n_expert_groups`` groups, one for each expert where experts put out their own rows, else 1. ``elsewhere`` is where
-    it computes while its weight is held in other memory.
+    it computes while its weight is held in other memory. ``parameters`` are the names of its weight and bias in it.
     """
 
     layer: int
@@ -49,6 +51,7 @@ class Writer:
     multiplier: float = 1.0
     n_expert_groups: int = 1
     elsewhere: torch.device | None = None
+    parameters: tuple[str, str] = ("weight", "bias")
 
     @property
     def place(self) -> str:
@@ -60,19 +63,18 @@ class Writer:
         """The width of what goes into it; a packed weight's shape does not say, so a Linear is asked itself."""
         if self.layout == "oi":
             return int(self.module.in_features)  # type: ignore[arg-type]  # nn.Module's attributes are untyped
-        return int(self.weight.shape[{"io": 0, "eoi": 2, "eio": 1}[self.layout]])
+        return int(self.weight.shape[{"io": 0, "eoi": 2, "eio": 1, "fio": 0}[self.layout]])
 
     @property
     def weight(self) -> Tensor:
         """The weight as it is stored, in the writer's layout; packed where the model is quantised."""
-        tensor: Tensor = getattr(self.module, WEIGHT[self.layout])
+        tensor: Tensor = attrgetter(self.parameters[0])(self.module)
         return tensor
 
     @property
     def bias(self) -> Tensor | None:
         """The bias [d_model], or [expert, d_model] of fused experts."""
-        tensor: Tensor | None = getattr(self.module, BIAS[self.layout], None)
-        return tensor
+        return _attribute(self.module, self.parameters[1])
 
     @property
     def fused(self) -> bool:
@@ -87,7 +89,7 @@ class Writer:
     @property
     def in_full(self) -> bool:
         """Whether the weight is stored as plain numbers, not packed or scaled by a quantiser."""
-        return self.weight.dtype in EDITABLE_DTYPES and self.weight.ndim == (3 if self.fused else 2)
+        return self.weight.dtype in EDITABLE_DTYPES and self.weight.ndim == n_axes(self.layout)
 
     def columns(self) -> list[Float[Tensor, "d_model n"]]:
         """Views of the weight, one for each matrix, with the residual axis first.
@@ -126,7 +128,8 @@ def find_writer(
         return None
     name = f"{block}.{row.module}"
     module = modules.get(name)
-    if module is None or not _is_map(module, row.layout, d_model):
+    parameters = (row.weight or WEIGHT[row.layout], row.bias or BIAS[row.layout])
+    if module is None or not _is_map(module, row.layout, d_model, parameters[0]):
         there = type(module).__name__ if module is not None else "nothing"
         raise UserError(
             f"expected a linear writer at {name}, found {there}, not {MEANING[row.layout]} with d_model {d_model};"
@@ -137,7 +140,7 @@ def find_writer(
     write = list(norms.values())[-1] if norms else module
     if row.write is not None:
         write = _named(modules, f"{block}.{row.write}", f"what adds {name}")
-    weight: Tensor = getattr(module, WEIGHT[row.layout])
+    weight: Tensor = attrgetter(parameters[0])(module)
     return Writer(
         layer=layer,
         kind=row.kind,
@@ -150,6 +153,7 @@ def find_writer(
         multiplier=float(attrgetter(row.multiplier)(modules[block])) if row.multiplier is not None else 1.0,
         n_expert_groups=int(weight.shape[0]) if row.expert_major else 1,
         elsewhere=computes_on(modules[""], name, weight),
+        parameters=parameters,
     )
 
 
@@ -164,14 +168,22 @@ def _named(modules: Mapping[str, nn.Module], name: str, what: str) -> nn.Module:
     return modules[name]
 
 
-def _is_map(module: nn.Module, layout: Layout, d_model: int) -> bool:
+def _attribute(module: nn.Module, name: str) -> Tensor | None:
+    """A parameter of a module, wherever inside it; ``None`` for none."""
+    held: Any = module
+    for part in name.split("."):
+        held = getattr(held, part, None)
+    return held if isinstance(held, Tensor) else None
+
+
+def _is_map(module: nn.Module, layout: Layout, d_model: int, weight_at: str) -> bool:
     """Whether a module is of the declared layout; a packed weight's own shape says nothing, so it is not asked."""
     if layout == "oi":
         return isinstance(module, nn.Linear) and module.out_features == d_model
     if layout == "io":
         return getattr(module, "nf", None) == d_model
-    weight = getattr(module, WEIGHT[layout], None)
-    return isinstance(weight, Tensor) and weight.ndim == 3 and weight.shape[residual_axis(layout)] == d_model
+    weight = _attribute(module, weight_at)
+    return weight is not None and weight.ndim == n_axes(layout) and weight.shape[residual_axis(layout)] == d_model
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from saber.types import WriterKind
 
-Layout = Literal["oi", "io", "eoi", "eio"]
+Layout = Literal["oi", "io", "eoi", "eio", "fio"]
 
 # What each layout is, and the parameters that hold the weight and the bias of such a module.
 MEANING: dict[Layout, str] = {
@@ -18,9 +18,11 @@ MEANING: dict[Layout, str] = {
     "io": "Conv1D [d_in, d_model]",
     "eoi": "fused experts [expert, d_model, d_in]",
     "eio": "fused experts [expert, d_in, d_model]",
+    "fio": "fused experts in one matrix [expert * d_in, d_model]",
 }
-WEIGHT: dict[Layout, str] = {"oi": "weight", "io": "weight", "eoi": "down_proj", "eio": "down_proj"}
-BIAS: dict[Layout, str] = {"oi": "bias", "io": "bias", "eoi": "down_proj_bias", "eio": "down_proj_bias"}
+FUSED: tuple[Layout, ...] = ("eoi", "eio", "fio")
+WEIGHT: dict[Layout, str] = {"oi": "weight", "io": "weight", **dict.fromkeys(FUSED, "down_proj")}
+BIAS: dict[Layout, str] = {"oi": "bias", "io": "bias", **dict.fromkeys(FUSED, "down_proj_bias")}
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class WriterRow:
     output is added where that is neither the last norm nor the writer (a gate stands between, or a sum of writers);
     ``multiplier`` is an attribute that scales it. The row counts in blocks with the module ``when`` and without
     ``unless``. ``expert_major`` says that fused experts put out [expert * token, d_model] instead of their sum.
+    ``weight`` and ``bias`` are where the module has its parameters, if not where its layout has them.
     """
 
     kind: WriterKind
@@ -42,6 +45,8 @@ class WriterRow:
     when: str | None = None
     unless: str | None = None
     expert_major: bool = False
+    weight: str | None = None
+    bias: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,18 +96,23 @@ MLP = WriterRow("mlp", "mlp.down_proj")
 
 def is_fused(layout: Layout) -> bool:
     """Whether one parameter holds the matrices of all experts, on a leading axis."""
-    return layout in ("eoi", "eio")
+    return layout in FUSED
 
 
 def residual_axis(layout: Layout) -> int:
     """The axis of the weight that is the residual stream's."""
-    return {"oi": 0, "io": 1, "eoi": 1, "eio": 2}[layout]
+    return {"oi": 0, "io": 1, "eoi": 1, "eio": 2, "fio": 1}[layout]
+
+
+def n_axes(layout: Layout) -> int:
+    """How many axes the weight has."""
+    return 3 if layout in ("eoi", "eio") else 2
 
 
 def weight_columns(weight: Tensor, layout: Layout) -> list[Float[Tensor, "d_model n"]]:
     """Views of a weight with the residual axis first, one for each matrix: writing into them writes into the weight."""
-    matrices = list(weight.unbind(0)) if is_fused(layout) else [weight]
-    return [matrix.T if layout in ("io", "eio") else matrix for matrix in matrices]
+    matrices = list(weight.unbind(0)) if n_axes(layout) == 3 else [weight]
+    return [matrix if residual_axis(layout) == n_axes(layout) - 2 else matrix.T for matrix in matrices]
 
 
 def bias_columns(bias: Tensor) -> Float[Tensor, "d_model n"]:

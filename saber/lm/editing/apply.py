@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from saber.lm.architecture.adapter import Adapter, Writer
-from saber.lm.architecture.capture import input_of
+from saber.lm.architecture.capture import first_of, input_of
 from saber.lm.editing.compiled import CompiledPlan, compile_plan
 from saber.lm.editing.low_rank import WriterEdit
 from saber.types import EditPlan
@@ -154,17 +154,22 @@ def _check_batch(n_trials: int) -> Any:
 
 
 def _edit_output(edit: Callable[[Tensor], Tensor]) -> Any:
-    def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
-        return edit(output)
+    def hook(_module: nn.Module, _inputs: object, output: Any) -> Any:
+        return _instead(output, edit(first_of(output)))
 
     return hook
 
 
 def _edit_of_both(edit: Callable[[Tensor, Tensor], Tensor]) -> Any:
-    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> Tensor:
-        return edit(output, input_of(args, kwargs))
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        return _instead(output, edit(first_of(output), input_of(args, kwargs)))
 
     return hook
+
+
+def _instead(output: Any, edited: Tensor) -> Any:
+    """What a module put out, with its hidden states edited."""
+    return (edited, *output[1:]) if isinstance(output, tuple) else edited
 
 
 @torch.no_grad()

@@ -16,13 +16,14 @@ import torch
 from torch import nn
 
 from saber.lm.architecture.adapter import Adapter, adapt
-from saber.lm.architecture.writer_rows import BIAS, WEIGHT, Layout, bias_columns, weight_columns
+from saber.lm.architecture.writer_rows import Layout, bias_columns, weight_columns
 from saber.lm.editing.checkpoint_files import INDEX, CheckpointFiles, checkpoint_files
 from saber.lm.editing.compiled import check_layers
 from saber.lm.editing.low_rank import WriterEdit, compile_low_rank, with_row_norms
 from saber.lm.editing.packed import CONFIG, Stored, as_plain, packing_of, plain_config, refuse_packing
 from saber.lm.editing.tensor_file import PLAN, Entry, bytes_of, metadata_of, places, write_tensor_file
-from saber.lm.loading.load import StoredAs, build_skeleton, parameters_of
+from saber.lm.loading.load import build_skeleton
+from saber.lm.loading.stored_names import StoredAs, parameters_of
 from saber.types import EditPlan, UserError
 
 ONE_OF: dict[Layout, Layout] = {"eoi": "oi", "eio": "io"}  # a fused layout, and that of one expert stored apart
@@ -155,7 +156,7 @@ def _edits_of_writers(
         edit = compile_low_rank(plan, writer)
         if edit is None:
             continue
-        weight, bias = f"{writer.name}.{WEIGHT[writer.layout]}", f"{writer.name}.{BIAS[writer.layout]}"
+        weight, bias = (f"{writer.name}.{parameter}" for parameter in writer.parameters)
         if weight not in keys:
             raise UserError(f"expected a stored tensor that becomes {weight}, found none that does so unchanged")
         if plan.row_norm:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -17,14 +16,6 @@ from transformers import (
     AutoTokenizer,
     PreTrainedTokenizerFast,
 )
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import (
-    MergeModulelist,
-    Transpose,
-    WeightConverter,
-    WeightRenaming,
-    rename_source_key,
-)
 
 from saber.config import ModelConfig
 from saber.lm.architecture.adapter import Adapter, adapt, with_chat
@@ -33,7 +24,7 @@ from saber.lm.architecture.writer import EDITABLE_DTYPES
 from saber.lm.chat.chat_format import ChatFormat
 from saber.lm.loading.checkpoint_kind import refuse_unknown_tokens, refuse_what_is_no_checkpoint
 from saber.lm.loading.load_errors import not_loaded
-from saber.lm.loading.model_classes import auto_class, require_text
+from saber.lm.loading.model_classes import answering, auto_class, require_text
 from saber.lm.loading.packing import bitsandbytes, packed_as, refuse_dtype
 from saber.types import UserError
 from saber.vocabulary import Quantise
@@ -116,7 +107,8 @@ def read_model(path: str, **how: Unpack[Reading]) -> tuple[Any, Any]:
     placing = {} if device_map is None else spread(device_map, how.get("max_memory"), how.get("offload_folder"))
     try:
         packing = bitsandbytes(quantise, place)
-        config = AutoConfig.from_pretrained(path, **common)
+        whole = AutoConfig.from_pretrained(path, **common)
+        config = answering(whole)
         require_text(path, config)
         refuse_dtype(path, config, dtype)
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **common)
@@ -128,6 +120,7 @@ def read_model(path: str, **how: Unpack[Reading]) -> tuple[Any, Any]:
             attn_implementation=how.get("attn_implementation"),
             **common,
             **{**packing, **placing},
+            **({} if config is whole else {"config": config}),
         )
     except NOT_LOADED as error:
         raise UserError(not_loaded(path, error, quantise)) from error
@@ -239,48 +232,11 @@ def build_skeleton(folder: Path, *, trust_remote_code: bool = False) -> Any:
         UserError: the folder holds no model's configuration.
     """
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        config = answering(AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code))
         with torch.device("meta"):
             return auto_class(config).from_config(config, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
         raise UserError(not_loaded(str(folder), error)) from error
-
-
-@dataclass(frozen=True)
-class StoredAs:
-    """The parameter that a stored tensor becomes, whether as one expert's part of it or with its last axes swapped."""
-
-    name: str
-    is_one_expert: bool
-    is_transposed: bool
-
-
-def parameters_of(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, StoredAs]:
-    """The parameter that each stored tensor becomes, by the tensors' names and shapes.
-
-    A tensor that becomes its parameter by anything but renaming, stacking and swapping its last two axes is left out.
-    """
-    conversions = get_model_conversion_mapping(model)
-    renamings = [conversion for conversion in conversions if isinstance(conversion, WeightRenaming)]
-    converters = [conversion for conversion in conversions if isinstance(conversion, WeightConverter)]
-    of_pattern = {pattern: converter for converter in converters for pattern in converter.source_patterns}
-    own = dict(model.named_parameters())
-    parameters: dict[str, StoredAs] = {}
-    for key, shape in shapes.items():
-        name, pattern = rename_source_key(key, renamings, converters, model.base_model_prefix, own)
-        operations = of_pattern[pattern].operations if pattern is not None else []
-        if name not in own:
-            continue
-        if all(isinstance(operation, MergeModulelist) for operation in operations):
-            parameters[key] = StoredAs(name, bool(operations), False)
-        elif len(operations) == 1 and _swaps_last_axes(operations[0], len(shape)):
-            kept = operations[0].check_dims and shape == tuple(own[name].shape)
-            parameters[key] = StoredAs(name, False, not kept)
-    return parameters
-
-
-def _swaps_last_axes(operation: Any, n_axes: int) -> bool:
-    return isinstance(operation, Transpose) and {operation.dim0, operation.dim1} == {n_axes - 2, n_axes - 1}
 
 
 def quiet() -> None:

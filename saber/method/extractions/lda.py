@@ -26,10 +26,10 @@ def directions(
     complement = torch.eye(len(gap), dtype=torch.float64, device=gap.device)
     vectors: list[Tensor] = []
     for _ in range(min(n_directions, len(gap))):
-        inside = complement.T @ within @ complement
-        step = complement @ torch.linalg.solve(inside, complement.T @ gap)
-        if step.norm() <= NEGLIGIBLE * gap.norm():
+        left = complement.T @ gap
+        if left.norm() <= NEGLIGIBLE * gap.norm():
             break
+        step = complement @ torch.linalg.solve(complement.T @ within @ complement, left)
         vectors.append(step / step.norm())
         complement = orthogonal_complement(torch.stack(vectors, dim=1))
     return torch.stack(vectors).to(harmful.dtype) if vectors else harmful.new_zeros(0, harmful.shape[1])

@@ -1,9 +1,9 @@
-"""A Gaussian process that sees the logarithm of drift: a tenth of a small drift counts as much as one of a large one.
+"""A Gaussian process that sees log odds of refusal and logarithms of drift, and looks where refusals are few.
 
 Optuna's process takes objectives as they are told. Between edits that drift by .3 nats and by .03, those by .003 and by
 .001 are all alike to it, and the end of the front where a study should spend its trials stays as it was drawn. Of the
-logarithm alone it would go on to edits that do nothing, whose drift is least of all: so all that leave more than a
-share of refusals are alike, and so are drifts far below those of the others. Nor does it see trials that failed, and
+logarithm alone it would go on to edits that do nothing, whose drift is least of all: so it is told, as a constraint of
+the search, that edits which leave more than a share of refusals are not wanted. Nor does it see trials that failed, and
 asks for the same again: here they count as the worst there is.
 """
 
@@ -22,8 +22,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from saber.study.search.samplers import BoundedTPE
 
-LEAST = 1e-5  # nats; what drifts by less is as good as the base
-BELOW = 0.5  # of the least drift that takes refusals away; what drifts by less than that is no better
+LEAST_DRIFT = 1e-5  # nats; what drifts by less is as good as the base
+LEAST_ODDS = 0.01  # of refusal; between none of a hundred and one of them nothing is to be told
+FEW_REFUSALS = "few refusals"
 MOST = 200  # finished trials; beyond, the process would ask too slowly to be worth it
 
 
@@ -83,31 +84,38 @@ class LogGP(BaseSampler):
         self, study: Study, finished: Sequence[FrozenTrial], search_space: dict[str, BaseDistribution]
     ) -> list[FrozenTrial]:
         """What the process is shown: finished trials, failed ones that nobody repeated, and those under way."""
-        values = seen_values([(trial.values[0], trial.values[1]) for trial in finished], self._within)
+        values = [(log_odds(trial.values[0]), math.log(max(trial.values[1], LEAST_DRIFT))) for trial in finished]
+        bounds = [self._bounds(trial, value) for trial, value in zip(finished, values, strict=True)]
         worst = tuple(max(column) for column in zip(*values, strict=True))
+        violated = {name: max(bound[name] for bound in bounds) for name in bounds[0]}
         others = study.get_trials(deepcopy=False, states=(TrialState.FAIL, TrialState.RUNNING))
-        whole = [trial for trial in others if trial.params.keys() >= search_space.keys()]
+        whole = [other for other in others if other.params.keys() >= search_space.keys()]
         known = [trial.params for trial in finished]
         return [
-            *(_copy(trial, value) for trial, value in zip(finished, values, strict=True)),
-            *(_copy(trial, worst) for trial in whole if trial.state == TrialState.FAIL and trial.params not in known),
-            *(_copy(trial, None) for trial in whole if trial.state == TrialState.RUNNING),
+            *(_copy(*shown) for shown in zip(finished, values, bounds, strict=True)),
+            *(_copy(t, worst, violated) for t in whole if t.state == TrialState.FAIL and t.params not in known),
+            *(_copy(trial) for trial in whole if trial.state == TrialState.RUNNING),
         ]
 
-
-def seen_values(told: Sequence[tuple[float, float]], within: float) -> list[tuple[float, float]]:
-    """Refusals no further than ``within``, and logarithms of drift no lower than those of edits that get there."""
-    reached = [drift for refusals, drift in told if refusals <= within]
-    least = max(LEAST, min(reached, default=LEAST) * BELOW)
-    return [(min(refusals, within), math.log(max(drift, least))) for refusals, drift in told]
+    def _bounds(self, trial: FrozenTrial, values: Sequence[float]) -> dict[str, float]:
+        """The study's own constraints, and that refusals are to be few."""
+        return {FEW_REFUSALS: values[0] - log_odds(self._within), **trial.constraints}
 
 
-def _copy(trial: FrozenTrial, values: Sequence[float] | None) -> FrozenTrial:
+def _copy(
+    trial: FrozenTrial, values: Sequence[float] | None = None, constraints: dict[str, float] | None = None
+) -> FrozenTrial:
     """A trial as if it had been told these values, or as one that is under way."""
     return create_trial(
         state=TrialState.RUNNING if values is None else TrialState.COMPLETE,
         values=values,
         params=trial.params,
         distributions=trial.distributions,
-        constraints=None if values is None else trial.constraints,
+        constraints=constraints,
     )
+
+
+def log_odds(rate: float) -> float:
+    """ln(p / (1 - p)) of a rate, no further out than of one in a hundred."""
+    p = min(max(rate, LEAST_ODDS), 1 - LEAST_ODDS)
+    return math.log(p / (1 - p))

@@ -23,7 +23,6 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 from saber.config import JudgeConfig
 from saber.lm.evaluation.judges import NoLabel
 from saber.publish.analysis.label_checks import agreement_text
-from saber.scoring.statistics import cohens_kappa
 from saber.study.front.judging import judge_digest, judge_responses, judgements
 from saber.types import Prompt, Response, UserError
 
@@ -300,18 +299,3 @@ def test_a_classifier_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 def test_a_judge_needs_a_model(kind: Any) -> None:
     with pytest.raises(ValueError, match=r"judge.path"):
         JudgeConfig(kind)
-
-
-def test_kappa_is_its_closed_form() -> None:
-    a = [True] * 20 + [True] * 5 + [False] * 10 + [False] * 15  # Cohen's own example: 0.7 agree, 0.5 by chance
-    b = [True] * 20 + [False] * 5 + [True] * 10 + [False] * 15
-    assert cohens_kappa(a, b) == pytest.approx((0.7 - 0.5) / (1 - 0.5))
-    assert cohens_kappa(a, a) == 1
-    assert cohens_kappa(a, [not one for one in a]) == pytest.approx(-1, abs=0.01)
-
-
-def test_kappa_says_nothing_of_one_label() -> None:
-    assert cohens_kappa([True, True], [True, True]) is None
-    assert cohens_kappa([True, True], [True, False]) == 0
-    with pytest.raises(ValueError, match="expected two labels"):
-        cohens_kappa([], [])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def make_sleeping() -> Callable[[Sequence[Config]], list[TrialResult]]:
 
 
 def make_nothing() -> Callable[[Sequence[Config]], list[TrialResult]]:
-    raise UserError("expected a model, found none")
+    raise UserError(f"expected a model, found GPUs {os.environ['CUDA_VISIBLE_DEVICES']}")
 
 
 @pytest.fixture
@@ -151,13 +152,17 @@ def test_a_trial_that_kills_its_workers_fails_alone_and_says_so(launched: Config
     assert len(said) == 3 * len(killers)
 
 
-def test_a_worker_that_cannot_begin_says_why(launched: Config) -> None:
+def test_a_worker_has_as_many_gpus_as_it_asks_for_and_says_why_it_cannot_begin(
+    launched: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", '{"GPU": 4}')  # which Ray only counts
+    with_two = with_values(launched, {"launch.gpus_per_worker": 2.0})
     study = new_study()
-    with (
-        pytest.raises(UserError, match=r"^expected a model, found none$"),
-        ray_workers(launched.launch, make_nothing, print) as workers,
-    ):
-        drive(study, launched, parse_space(launched), workers, Progress(Console(quiet=True), 4, 0), 4)
+    with ray_workers(with_two.launch, make_nothing, print) as workers:
+        with pytest.raises(UserError, match=r"expected 6 GPUs for 2 workers, found 4; lower it or launch.gpus_per"):
+            check_resources(replace(with_two.launch, gpus_per_worker=3.0), print)
+        with pytest.raises(UserError, match=r"^expected a model, found GPUs \d,\d$"):
+            drive(study, with_two, parse_space(with_two), workers, Progress(Console(quiet=True), 4, 0), 4)
     assert not running(study)
 
 
