@@ -186,7 +186,7 @@ def main(found: Path, seconds: float, named: Sequence[str]) -> None:
     mutants = [mutant for file in files for mutant in mutants_of(file)]
     mutating = Mutating(mutants, Found(found), time.monotonic() + seconds)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    rooms = sorted({str(ROOT / "tests" / file.parent.name) for file in files})
+    rooms = sorted({str(ROOT / "tests" / file.relative_to(ROOT / "saber").parts[0]) for file in files})
     pytest.main(["-q", "-p", "no:cacheprovider", *rooms], plugins=[mutating])
     counts: Counter[str] = Counter()
     explained = explanations()

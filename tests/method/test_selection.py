@@ -28,13 +28,13 @@ def test_each_strategy_keeps_what_it_says() -> None:
     assert chosen("threshold", layer_threshold=3.0) == [1, 2, 5]
     assert chosen("percentile", layer_percentile=60.0) == [1, 2, 5]
     assert chosen("elbow") == [1, 2, 5]
-    assert chosen("percentile", percentile=90.0) == [1]
+    assert chosen("percentile", layer_percentile=90.0) == [1]
 
 
 def test_a_percentile_between_two_layers_keeps_those_above_it() -> None:
     rising = torch.arange(101.0)
-    keys: dict[str, Any] = {"strategy": "percentile", "top_k": 1, "threshold": 0.0}
-    assert candidate_layers(rising, range(101), percentile=50.3, **keys) == list(range(51, 101))
+    options = SelectionOptions(depth_band=ALL, layer_strategy="percentile", layer_percentile=50.3)
+    assert candidate_layers(rising, options) == list(range(51, 101))
 
 
 def test_only_the_band_is_looked_at_and_the_best_layer_always_stays() -> None:
