@@ -85,9 +85,9 @@ def changes_of(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.Attribute) and node.attr in NAMES:
         yield ast.Attribute(node.value, NAMES[node.attr], node.ctx)
     if isinstance(node, (ast.If, ast.IfExp)) and not isinstance(node.test, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
-        negated = copy.copy(node)
-        negated.test = ast.UnaryOp(ast.Not(), node.test)
-        yield negated
+        turned = copy.copy(node)
+        turned.test = ast.UnaryOp(ast.Not(), node.test)
+        yield turned
     if isinstance(node, (ast.Continue, ast.Break)):
         yield ast.Break() if isinstance(node, ast.Continue) else ast.Continue()
     if isinstance(node, ast.BoolOp):

@@ -28,7 +28,7 @@ plain = {"model": {"path": "x"}, "data": {"source": "organism"}, "evaluate": {},
 edit = parse_config({**plain, "edit": {"extraction": "first_pair", "purify": "none"}}).edit
 (found,) = rank(seen, edit).directions[0]
 apart = seen.harmful[0, 0] - seen.harmless[0, 0]
-assert abs(abs(float(found.direction.vector @ apart)) - float(apart.norm())) < 1e-4
+assert abs(abs(float(found.direction.vector @ apart)) - float(apart.norm())) < 1e-4  # oriented by the means
 """
 FIELD = """
     halved: Annotated[int, Option("Times halved", code="hv", when=when("strength", "uniform"))] = Field(default=0, ge=0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 
 from saber.method.refinement import RoundOutcome, stop_reason
@@ -48,4 +46,4 @@ def test_a_bound_that_is_met_exactly_does_not_stop_it() -> None:
     assert stops(outcomes(3.0, 0.1)) is None
     axis = torch.eye(2)[0]
     met = [RoundOutcome(axis, 3.0), RoundOutcome(0.5 * axis, 2.0)]
-    assert stop_reason(met, dataclasses.replace(OPTIONS, stable_cosine=0.5)) is None
+    assert stop_reason(met, RefinementOptions(4, tolerance=0.1, stable_cosine=0.5, patience=2)) is None

@@ -92,9 +92,12 @@ def test_the_held_out_ratio_equals_a_loop() -> None:
     assert float(found[0]) == pytest.approx(expected, rel=1e-4)
     with pytest.raises(ValueError, match="at least 6 prompts a class"):
         cross_validated_fisher_ratios(harmful, harmless[:5], extractor=extractor, n_directions=1, folds=3)
-    options = RankingOptions(extraction="dim", n_directions=1, purify="none", fdr_folds=2, n_capability_directions=1)
     seen = Activations(harmful[None, :6], harmless[None], harmless[None])
-    ranked = rank(seen, options).directions[0][0].fisher_ratio
+    ranked = (
+        rank(seen, RankingOptions(extraction="dim", n_directions=1, purify="none", fdr_folds=2))
+        .directions[0][0]
+        .fisher_ratio
+    )
     two = cross_validated_fisher_ratios(harmful[:6], harmless, extractor=extractor, n_directions=1, folds=2)
     assert ranked == pytest.approx(float(two[0]))
 
