@@ -147,6 +147,7 @@ def functions_in(values: Iterable[Any]) -> Iterator[FunctionType]:
 @cache
 def imported_functions(module: str) -> list[FunctionType]:
     """Every function that a module has defined, wherever it is held."""
+    importlib.import_module(module)  # some are imported only when they are asked for
     return [
         function
         for function in gc.get_objects()

@@ -41,11 +41,11 @@ class Found:
     def is_known(self, mutant: Mutant) -> bool:
         """Whether a mutant was killed, or survived these tests."""
         row = self.rows.get(key_of(mutant), {})
-        return bool(row) and (row["came"] == "killed" or row["tests"] == self.tests[mutant.file.parent.name])
+        return bool(row) and (row["came"] == "killed" or row["tests"] == self.tests[room_of(mutant.file)])
 
     def add(self, mutant: Mutant, came: str) -> None:
         """Keep what came of a mutant."""
-        tests = self.tests[mutant.file.parent.name]
+        tests = self.tests[room_of(mutant.file)]
         self.rows[key_of(mutant)] = row = {"key": key_of(mutant), "came": came, "tests": tests}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -54,6 +54,11 @@ class Found:
 def key_of(mutant: Mutant) -> str:
     """What tells a mutant from others, of other states of its file too."""
     return sha256(f"{mutant.file.name}\n{mutant.source}".encode()).hexdigest()[:16]
+
+
+def room_of(file: Path) -> str:
+    """The room of the package that a file lies in, whose tests try it."""
+    return file.relative_to(ROOT / "saber").parts[0]
 
 
 def digest_of(*files: Path) -> str:
@@ -186,7 +191,7 @@ def main(found: Path, seconds: float, named: Sequence[str]) -> None:
     mutants = [mutant for file in files for mutant in mutants_of(file)]
     mutating = Mutating(mutants, Found(found), time.monotonic() + seconds)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    rooms = sorted({str(ROOT / "tests" / file.parent.name) for file in files})
+    rooms = sorted({str(ROOT / "tests" / room_of(file)) for file in files})
     pytest.main(["-q", "-p", "no:cacheprovider", *rooms], plugins=[mutating])
     counts: Counter[str] = Counter()
     explained = explanations()

@@ -76,14 +76,14 @@ def contender(lever: str, options: argparse.Namespace, split: Split, profile: Ev
     reference = replace(make_reference(adapter, split, profile), past=None)  # drafts would learn the replies
     editing = applied(adapter, [difference_in_means(adapter, split)])
     editing.__enter__()
-    one = Contender(name, adapter, split, profile, reference, editing)
+    built = Contender(name, adapter, split, profile, reference, editing)
     if lever in ("mlps", "blocks"):
         for block in adapter.blocks:
             part = block if lever == "blocks" else block.get_submodule("mlp")
             part.forward = torch.compile(part.forward, dynamic=True)
-    one.run()  # warms up, and compiles
-    one.compiling = one.seconds.pop()
-    return one
+    built.run()  # warms up, and compiles
+    built.compiling = built.seconds.pop()
+    return built
 
 
 def difference_in_means(adapter: Adapter, split: Split) -> EditPlan:
@@ -100,21 +100,21 @@ def table(contenders: Sequence[Contender]) -> str:
     first = contenders[0]
     lines = ["| lever | s (median, range) | times the first (median, range) | largest difference of response KLD |"]
     lines += ["|---|---|---|---|"]
-    for one in contenders:
-        ratios = [mine / base for mine, base in zip(one.seconds, first.seconds, strict=True)]
-        apart = max(abs(mine - base) for mine, base in zip(one.drift(), first.drift(), strict=True))
+    for lever in contenders:
+        ratios = [mine / base for mine, base in zip(lever.seconds, first.seconds, strict=True)]
+        apart = max(abs(mine - base) for mine, base in zip(lever.drift(), first.drift(), strict=True))
         lines.append(
-            f"| {one.name} | {median(one.seconds):.2f} ({min(one.seconds):.2f}-{max(one.seconds):.2f})"
+            f"| {lever.name} | {median(lever.seconds):.2f} ({min(lever.seconds):.2f}-{max(lever.seconds):.2f})"
             f" | {median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) | {apart:.1e} |"
         )
     return "\n".join(lines)
 
 
-def differing(one: Contender, first: Contender) -> int:
+def differing(built: Contender, first: Contender) -> int:
     """How many replies of the edited model differ from the first lever's."""
-    assert one.last is not None
+    assert built.last is not None
     assert first.last is not None
-    return sum(a.text != b.text for a, b in zip(one.last.responses, first.last.responses, strict=True))
+    return sum(a.text != b.text for a, b in zip(built.last.responses, first.last.responses, strict=True))
 
 
 def main() -> None:
@@ -135,16 +135,17 @@ def main() -> None:
     torch.set_num_threads(1)
     contenders = [contender(lever, options, split, config.evaluate) for lever in options.levers]
     for _ in range(options.repeats):
-        for one in contenders:
-            one.run()
+        for entrant in contenders:
+            entrant.run()
     print(table(contenders))
     first = contenders[0]
-    for one in contenders:
-        mean = sum(one.drift()) / len(one.drift())
-        print(f"{one.name}: first run {one.compiling:.1f} s, {differing(one, first)} of {len(split.prompts)} replies")
+    for entrant in contenders:
+        mean = sum(entrant.drift()) / len(entrant.drift())
+        replies = f"{differing(entrant, first)} of {len(split.prompts)} replies"
+        print(f"{entrant.name}: first run {entrant.compiling:.1f} s, {replies}")
         print(f"    differ, mean response KLD {mean:.6f}")
     options.out.mkdir(parents=True, exist_ok=True)
-    seconds = {one.name: one.seconds for one in contenders}
+    seconds = {entrant.name: entrant.seconds for entrant in contenders}
     (options.out / "real_levers.json").write_text(json.dumps(seconds, indent=1) + "\n", encoding="utf-8")
 
 

@@ -113,10 +113,10 @@ def _unknown_key(word: str, key: str) -> str | None:
     same_leaf = _with_leaf(plain.rpartition(".")[2])
     if 0 < len(same_leaf) <= MOST_NAMED:
         return f"unknown key {plain}{instead([f'{known}={value}' for known in same_leaf])}"
-    if groups := [one for one in closest(plain, [*config_keys(), *options()]) if one in options()]:
+    if groups := [name for name in closest(plain, [*config_keys(), *options()]) if name in options()]:
         return f"unknown key {plain}{instead([f'{plus(group)}{group}={value}' for group in groups])}"
     near = closest(plain, config_keys())
-    if not near and (leaves := closest(plain, [one.rpartition(".")[2] for one in config_keys()])):
+    if not near and (leaves := closest(plain, [key.rpartition(".")[2] for key in config_keys()])):
         return f"unknown key {plain}{instead([f'{known}={value}' for known in _with_leaf(leaves[0])[:MOST_NAMED]])}"
     return f"unknown key {plain}{did_you_mean(near)}"
 

@@ -40,7 +40,7 @@ def parse_config(values: Mapping[str, Any]) -> Config:
         return CONFIG.validate_python(dict(values))
     except ValidationError as error:
         first_of_place: dict[str, str] = {}
-        places = [one["loc"] for one in error.errors()]
+        places = [mistake["loc"] for mistake in error.errors()]
         for mistake in error.errors():
             if mistake["type"] == "too_short" and any(place[:-1] == mistake["loc"] for place in places):
                 continue  # of a list that is empty because what it holds is wrong
@@ -163,7 +163,7 @@ def default_of(key: str) -> Any:
 
 def closest(name: str, known: Iterable[str]) -> list[str]:
     """The one or two known names that are closest, whatever their case."""
-    folded = {one.casefold(): one for one in known}
+    folded = {name.casefold(): name for name in known}
     return [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.75)]
 
 
@@ -172,6 +172,6 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return did_you_mean(closest(name, known))
 
 
-def did_you_mean(found: Sequence[str]) -> str:
+def did_you_mean(names: Sequence[str]) -> str:
     """``"; did you mean a, b?"``, or nothing where there is none."""
-    return f"; did you mean {', '.join(found)}?" if found else ""
+    return f"; did you mean {', '.join(names)}?" if names else ""

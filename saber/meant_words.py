@@ -51,7 +51,7 @@ def two_words(word: str) -> str | None:
     """The mistake of two words without a space between them: ``+sweep=organismstudy.n_trials=5``."""
     for match in list(re.finditer("=", word))[1:]:
         before = word[: match.start()]
-        key = max((one for one in [*config_keys(), *options()] if before.endswith(one)), key=len, default="")
+        key = max((name for name in [*config_keys(), *options()] if before.endswith(name)), key=len, default="")
         first = before[: len(before) - len(key)].rstrip("+~")
         if key and not first.endswith(("=", "/", ".", "_")):
             meant = f"{shlex.quote(first)} {shlex.quote(word[len(first) :])}"
@@ -71,17 +71,17 @@ def typed(word: str) -> str:
 
 def instead(meant: Sequence[str]) -> str:
     """``"; did you mean a or b?"`` as one would type them, or nothing."""
-    return f"; did you mean {' or '.join(shlex.quote(one) for one in meant)}?" if meant else ""
+    return f"; did you mean {' or '.join(shlex.quote(word) for word in meant)}?" if meant else ""
 
 
 @cache
 def options() -> Mapping[str, tuple[str, ...]]:
     """The groups of conf/ with what can be chosen of each."""
-    found: dict[str, tuple[str, ...]] = {}
+    choices: dict[str, tuple[str, ...]] = {}
     folders: Any = files("saber.conf")
     for group in folders.iterdir():
         if group.is_dir() and not group.name.startswith("_"):
-            found[group.name] = tuple(
+            choices[group.name] = tuple(
                 sorted(file.name.removesuffix(".yaml") for file in group.iterdir() if file.name.endswith(".yaml"))
             )
-    return found
+    return choices

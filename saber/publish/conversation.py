@@ -121,8 +121,8 @@ class Chat:
         asked = [Prompt(words, "harmful")] * len(replies)
         begun = self.adapter.chat.prefill
         return [
-            Reply(side.name, begun + one.text, one.thought or "", one.label, one.marker)
-            for side, one in zip(self.sides, label(self.adapter, asked, replies, self._profile), strict=True)
+            Reply(side.name, begun + response.text, response.thought or "", response.label, response.marker)
+            for side, response in zip(self.sides, label(self.adapter, asked, replies, self._profile), strict=True)
         ]
 
 

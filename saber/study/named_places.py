@@ -23,7 +23,7 @@ def check_model_path(path: str, key: str) -> None:
         folder = Path(path).expanduser()
         if folder.exists():
             return
-        siblings = [one.name for one in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        siblings = [place.name for place in folder.parent.iterdir()] if folder.parent.is_dir() else []
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{key}: expected a folder or a hub id, found {path} ({error})") from error
     is_path = path.startswith(("/", "~", ".", "\\")) or path.count("/") > 1 or "\\" in path

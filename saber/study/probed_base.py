@@ -113,9 +113,9 @@ def _activations(adapter: Adapter, probes: ProbeSet, config: Config, folder: Pat
         key |= {"position": adapter.position, "thoughts": digest_json(sorted(adapter.thoughts.items()))}
 
     def build() -> Cached:
-        (made,) = in_memory(config, lambda profile: probe(adapter, probes, batch_size=profile.batch_size))
-        seen = {"harmful": made.harmful, "harmless": made.harmless, "capability": made.capability}
-        return Cached(seen if made.borderline is None else {**seen, "borderline": made.borderline}, None)
+        (activations,) = in_memory(config, lambda profile: probe(adapter, probes, batch_size=profile.batch_size))
+        seen = {"harmful": activations.harmful, "harmless": activations.harmless, "capability": activations.capability}
+        return Cached(seen if activations.borderline is None else {**seen, "borderline": activations.borderline}, None)
 
     tensors = cached(folder, "activations", key, build).tensors
     # Cloned, whether built or read: another place in memory gives other last bits, and so other plans after a restart.

@@ -133,7 +133,7 @@ def _cut(responses: Sequence[Response], profile: EvaluateConfig) -> Finding | No
     if not own or len(cut) / len(own) < MOST_CUT:
         return None
     of = f"{len(cut)} of {len(own)} replies to harmful prompts"
-    if 2 * sum(one.thought_ended is False for one in cut) > len(cut):
+    if 2 * sum(response.thought_ended is False for response in cut) > len(cut):
         return Finding("warning", f"{of} are still thinking at their limit: raise evaluate.max_thinking_tokens")
     return Finding(
         "warning",

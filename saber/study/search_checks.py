@@ -43,37 +43,37 @@ class Findings:
             raise Mistakes(self.lines)
 
 
-def check_search(config: Config, knobs: Sequence[Knob] | None, found: Findings) -> None:
+def check_search(config: Config, knobs: Sequence[Knob] | None, findings: Findings) -> None:
     """What only a run that makes trials needs: a space, objectives, known points within it, and where to write."""
     if knobs is not None and not knobs:
-        found.lines.append("expected a space to search, found none: add +sweep=organism or space.* keys")
+        findings.lines.append("expected a space to search, found none: add +sweep=organism or space.* keys")
     if len(config.study.objectives) not in (2, 3):
-        found.lines.append(f"expected 2 or 3 study.objectives, found {len(config.study.objectives)}")
-    names = [one.metric for one in config.study.objectives]
+        findings.lines.append(f"expected 2 or 3 study.objectives, found {len(config.study.objectives)}")
+    names = [objective.metric for objective in config.study.objectives]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        found.lines.append(f"study.objectives: expected different metrics, found {name} twice")
+        findings.lines.append(f"study.objectives: expected different metrics, found {name} twice")
     for point in config.study.enqueue if knobs else ():
-        with found:
+        with findings:
             check_point(point, knobs or ())
     for key, folder in (
         ("study.dir", Path(config.study.dir) / config.study.name),
         ("export.dir", Path(config.export.dir)),
     ):
-        with found:
+        with findings:
             check_writable(folder, key)
     if config.study.storage is not None:
-        with found:
+        with findings:
             check_database(config.study.storage, "study.storage")
     if "." in config.study.sampler:
-        with found:
+        with findings:
             make_sampler(config.study, 0, 1, 1)
     elif config.study.sampler_arguments:
-        found.lines.append(
+        findings.lines.append(
             f"study.sampler_arguments are for a sampler named by its dotted path, found study.sampler="
             f"{config.study.sampler}: name it, or take them out"
         )
     for line in _out_of_bounds(config):
-        found.lines.append(line)
+        findings.lines.append(line)
 
 
 def idle_words(config: Config, knobs: Sequence[Knob]) -> Iterator[str]:
@@ -87,13 +87,14 @@ def idle_words(config: Config, knobs: Sequence[Knob]) -> Iterator[str]:
 
 def _out_of_bounds(config: Config) -> Iterator[str]:
     """Bounds that no measured value can lie within, or that every one does."""
-    for one in config.study.constraints:
-        limits = {"at_least": one.at_least, "at_most": one.at_most, "within": one.within}
+    for bound in config.study.constraints:
+        limits = {"at_least": bound.at_least, "at_most": bound.at_most, "within": bound.within}
         for name, value in limits.items():
-            if value is not None and metric_of(one.metric).unit == "rate" and not 0 <= value <= 1:
-                yield f"study.constraints: {one.metric} is a rate, expected {name} from 0 to 1, found {value:g}"
-        if one.at_least is not None and one.at_most is not None and one.at_least > one.at_most:
-            yield f"study.constraints: {one.metric} cannot be at_least {one.at_least:g} and at_most {one.at_most:g}"
+            if value is not None and metric_of(bound.metric).unit == "rate" and not 0 <= value <= 1:
+                yield f"study.constraints: {bound.metric} is a rate, expected {name} from 0 to 1, found {value:g}"
+        if bound.at_least is not None and bound.at_most is not None and bound.at_least > bound.at_most:
+            both = f"at_least {bound.at_least:g} and at_most {bound.at_most:g}"
+            yield f"study.constraints: {bound.metric} cannot be {both}"
     for objective in config.study.objectives:
         if metric_of(objective.metric).unit == "rate" and not 0 <= objective.reference <= 1:
             yield (
@@ -102,17 +103,17 @@ def _out_of_bounds(config: Config) -> Iterator[str]:
             )
 
 
-def check_metric_names(config: Config, found: Findings) -> None:
+def check_metric_names(config: Config, findings: Findings) -> None:
     for key, metrics in named_metrics(config).items():
         for name in metrics:
             if name not in KNOWN:
                 guess = nearest(name, list(KNOWN)) or f"; there are {', '.join(KNOWN)}"
-                found.lines.append(f"{key}: unknown metric {name}{guess}")
+                findings.lines.append(f"{key}: unknown metric {name}{guess}")
 
 
 def named_metrics(config: Config) -> dict[str, list[str]]:
     """The metrics that the configuration names, by the key that names them."""
     return {
-        "study.objectives": [one.metric for one in config.study.objectives],
-        "study.constraints": [one.metric for one in config.study.constraints],
+        "study.objectives": [objective.metric for objective in config.study.objectives],
+        "study.constraints": [constraint.metric for constraint in config.study.constraints],
     }

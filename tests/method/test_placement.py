@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
-from saber.method.placement import place, reach_of_kernel, reach_of_scope, within_band
+from saber.method.placement import place, reach_of, reach_of_kernel, reach_of_scope, within_band
+from saber.options.placement_options import ActingBand, KernelConfig, PlacementOptions, Tent
 from saber.vocabulary import WriterKind
 
 TENT = {"peak": 1.0, "position": 0.5, "floor": 0.0, "half_width": 0.5}
@@ -64,3 +67,15 @@ def test_a_band_leaves_the_reach_as_it_is_inside_and_nothing_outside(n_layers: i
     expected = torch.zeros_like(reach)
     expected[:, kept] = reach[:, kept]
     assert torch.equal(within_band(reach, low=low, high=high), expected)
+
+
+def test_the_options_say_how_far_a_direction_reaches() -> None:
+    band = PlacementOptions(scope="band", reach=1, acting_band=ActingBand(0.3, 1.0))
+    assert reach_of(band, 4)[1, :, 0].tolist() == [0.0, 1.0, 1.0, 0.0]
+    low = Tent(peak=0.4, position=0.5, floor=0.0, half_width=0.5)
+    kernel = PlacementOptions(scope="kernel", kernel=KernelConfig(Tent(**TENT), low, Tent(**TENT)))
+    own = reach_of(kernel, 5)
+    torch.testing.assert_close(own[2, 2], torch.tensor([1.0, 0.4, 1.0]))
+    assert float(own[2, 3].sum()) == 0.0
+    everywhere = reach_of(dataclasses.replace(kernel, kernel=dataclasses.replace(kernel.kernel, direction="global")), 5)
+    torch.testing.assert_close(everywhere[0, :, 1], torch.tensor([0.0, 0.2, 0.4, 0.2, 0.0]))

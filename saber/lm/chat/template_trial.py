@@ -29,20 +29,20 @@ def shaped(tokenizer: Any, model_type: str, chat: ChatFormat, system: str | None
         return chat
     plain = replace(chat, in_parts=False, merges_system=False)
     shapes = [plain, replace(plain, in_parts=True)]
-    found = next((shape for shape in shapes if SAMPLE in _tried(tokenizer, shape, None)), None)
-    if found is None:
+    answering = next((shape for shape in shapes if SAMPLE in _tried(tokenizer, shape, None)), None)
+    if answering is None:
         raise UserError(
             "expected a chat template that shows the prompt, found one that drops it, as text and as typed parts:"
             f" {_complaint(tokenizer, plain, None)}; mend the template, or set model.template=plain and a"
             " model.prompt_form"
         )
-    if not system or system.strip() in _tried(tokenizer, found, system):
-        return found
+    if not system or system.strip() in _tried(tokenizer, answering, system):
+        return answering
     if model_type in MERGES_SYSTEM:
-        return replace(found, merges_system=True)
+        return replace(answering, merges_system=True)
     raise UserError(
         f"expected a chat template that takes a system prompt, found that this one"
-        f" {_complaint(tokenizer, found, system)}; leave model.system_prompt and evaluate.system_prompt empty ('')"
+        f" {_complaint(tokenizer, answering, system)}; leave model.system_prompt and evaluate.system_prompt empty ('')"
     )
 
 

@@ -48,7 +48,7 @@ class LogGP(BaseSampler):
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
         """The keys that every trial has, drawn together."""
         known = self._space.calculate(study)
-        return {name: one for name, one in known.items() if not one.single()}
+        return {name: distribution for name, distribution in known.items() if not distribution.single()}
 
     def sample_relative(
         self,
@@ -89,12 +89,12 @@ class LogGP(BaseSampler):
         worst = tuple(max(column) for column in zip(*values, strict=True))
         violated = {name: max(bound[name] for bound in bounds) for name in bounds[0]}
         others = study.get_trials(deepcopy=False, states=(TrialState.FAIL, TrialState.RUNNING))
-        whole = [one for one in others if one.params.keys() >= search_space.keys()]
-        known = [one.params for one in finished]
+        whole = [other for other in others if other.params.keys() >= search_space.keys()]
+        known = [trial.params for trial in finished]
         return [
             *(_copy(*shown) for shown in zip(finished, values, bounds, strict=True)),
-            *(_copy(one, worst, violated) for one in whole if one.state == TrialState.FAIL and one.params not in known),
-            *(_copy(one) for one in whole if one.state == TrialState.RUNNING),
+            *(_copy(t, worst, violated) for t in whole if t.state == TrialState.FAIL and t.params not in known),
+            *(_copy(trial) for trial in whole if trial.state == TrialState.RUNNING),
         ]
 
     def _bounds(self, trial: FrozenTrial, values: Sequence[float]) -> dict[str, float]:
