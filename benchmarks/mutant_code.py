@@ -84,10 +84,10 @@ def changes_of(node: ast.AST) -> Iterator[ast.AST]:
         yield ast.Name(NAMES[node.id], node.ctx)
     if isinstance(node, ast.Attribute) and node.attr in NAMES:
         yield ast.Attribute(node.value, NAMES[node.attr], node.ctx)
-    if isinstance(node, (ast.If, ast.IfExp)) and not isinstance(node.test, (ast.Compare, ast.BoolOp, ast.UnaryOp)):
-        turned = copy.copy(node)
-        turned.test = ast.UnaryOp(ast.Not(), node.test)
-        yield turned
+    if isinstance(node, ast.If | ast.IfExp) and not isinstance(node.test, ast.Compare | ast.BoolOp | ast.UnaryOp):
+        flipped = copy.copy(node)
+        flipped.test = ast.UnaryOp(ast.Not(), node.test)
+        yield flipped
     if isinstance(node, (ast.Continue, ast.Break)):
         yield ast.Break() if isinstance(node, ast.Continue) else ast.Continue()
     if isinstance(node, ast.BoolOp):
@@ -111,7 +111,7 @@ def put_in_place(mutant: Mutant) -> None:
     fresh = ModuleType(module.__name__)
     fresh.__dict__.update(__file__=module.__file__, __package__=module.__package__)
     exec(compile(mutant.source, str(mutant.file), "exec"), fresh.__dict__)
-    new = {function.__qualname__: function for function in functions_in(vars(fresh).values())}
+    new = {one.__qualname__: one for one in functions_in(vars(fresh).values())}
     for old in imported_functions(module.__name__):
         other = new.get(old.__qualname__)
         same = ("co_filename", "co_freevars")  # not what a checker of types has made of it
@@ -121,7 +121,7 @@ def put_in_place(mutant: Mutant) -> None:
                 other.__defaults__,
                 other.__kwdefaults__,
             )
-    importers = [imported for name, imported in sys.modules.items() if name.partition(".")[0] in ("saber", "tests")]
+    importers = [one for name, one in sys.modules.items() if name.partition(".")[0] in ("saber", "tests")]
     for name, value in list(vars(module).items()):
         other = getattr(fresh, name, None)
         if name.startswith("__") or callable(value) or isinstance(value, ModuleType) or name not in vars(fresh):
@@ -147,9 +147,8 @@ def functions_in(values: Iterable[Any]) -> Iterator[FunctionType]:
 @cache
 def imported_functions(module: str) -> list[FunctionType]:
     """Every function that a module has defined, wherever it is held."""
-    importlib.import_module(module)  # some are imported only when they are asked for
     return [
-        function
-        for function in gc.get_objects()
-        if type(function) is FunctionType and function.__module__ == module and not hasattr(function, "__wrapped__")
+        one
+        for one in gc.get_objects()
+        if type(one) is FunctionType and one.__module__ == module and not hasattr(one, "__wrapped__")
     ]

@@ -31,6 +31,8 @@ from saber.vocabulary import UserError, one_line
 USER_MISTAKE = 2
 INTERRUPTED = 130
 PIPE_CLOSED = 141
+# Faults of a file's name, which more room or more rights would not mend.
+NO_PLACE = (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError)
 HELP = frozenset(("-h", "--help"))
 NOT_OURS = re.compile(r"Could not override '([^']+)'")
 NOT_THERE = re.compile(r"Could not delete from config\. '([^']+)' does not exist")
@@ -96,7 +98,8 @@ def in_one_line(action: Callable[[], None]) -> int:
         print(f"error: {masked(explain(error))}", file=sys.stderr)
         return USER_MISTAKE
     except OSError as error:
-        print(f"error: {error}; free space or permit writing, then run the same command again", file=sys.stderr)
+        mend = "name another place" if isinstance(error, NO_PLACE) else "free space or permit writing"
+        print(f"error: {error}; {mend}, then run the same command again", file=sys.stderr)
         return USER_MISTAKE
     except KeyboardInterrupt:
         print("stopped; run the same command again to go on", file=sys.stderr)
@@ -212,6 +215,8 @@ def _first_lines(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         name = str(error.missing_cfg_file)
         options = [str(option) for option in error.options or []]
+        if "/" not in name:  # not an option of a group
+            return f"expected a file {name}.yaml, found none: mend --config-name, or leave it out and add +sweep=NAME"
         given = name.rsplit("/", 1)[-1]
         known = f"; there are {', '.join(sorted(options))}" if options else ""
         return f"unknown {name.replace('/', '=', 1)}{nearest(given, options)}{known}"

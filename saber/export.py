@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from saber.command import run
 from saber.config import Config
@@ -14,8 +15,10 @@ def export(config: Config) -> None:
     from saber.console import terminal
     from saber.publish.export.point import export_point
     from saber.publish.export.push import push
+    from saber.study.disk_room import check_writable
     from saber.study.run.session import resume
 
+    check_writable(Path(config.export.dir), "export.dir")  # told before a model is loaded
     study, bench = resume(config)
     done = export_point(study, bench)
     terminal().print(

@@ -59,6 +59,8 @@ def _place(parts: Sequence[int | str]) -> str:
 
 def _said_of(path: str, error: ErrorDetails) -> str:
     """One mistake in words: what was expected, what was found."""
+    if path == "sweep":  # what a file of that group holds without a package of its own
+        return "expected '# @package _global_' as the first line of a file in sweep/, found a file without it"
     if error["type"] == "unexpected_keyword_argument":
         same_leaf = [key for key in config_keys() if key.rpartition(".")[2] == path.rpartition(".")[2]]
         close = closest(path, [*config_keys(), *sections()]) or same_leaf[:2]

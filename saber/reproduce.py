@@ -27,7 +27,7 @@ def reproduce(words: Sequence[str]) -> bool:
         return True
     folders = [word for word in words if not word.startswith("base=")]
     bases = [word.removeprefix("base=") for word in words if word.startswith("base=")]
-    if len(folders) != 1 or len(bases) > 1:
+    if len(folders) != 1 or len(bases) > 1 or "" in (*folders, *bases):
         raise UserError(f"expected {USAGE}, found {' '.join(words) or 'nothing'}")
     done = rebuild(Path(folders[0]).expanduser(), *bases)
     for line in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from saber.config import PromptSource
 from saber.data.prompt_columns import FIELDS, LOOKED_FOR, columns_of, listed
@@ -116,6 +117,8 @@ def _check_protected(source: PromptSource, prompts: Sequence[Prompt]) -> None:
 def _read_hub(source: PromptSource) -> list[Record]:
     """The rows of a hub data set: the one place that needs ``datasets``."""
     local = f"or name local {', '.join(SUFFIXES)} files"
+    if Path(source.path).expanduser().is_absolute() and not Path(source.path).expanduser().is_dir():
+        raise UserError(f"expected a file that ends in {', '.join(SUFFIXES)}, found {source.path}: convert it")
     try:
         from datasets import load_dataset
         from datasets.exceptions import DatasetsError

@@ -72,8 +72,13 @@ def make_organism(out: Path, recipe: Recipe, progress: Progress | None = None) -
 
     ``progress`` hears (step, steps, loss). The folder loads like any checkpoint and also holds
     ``organism.json`` and the splits ``prompts/{probe,tune,report}.jsonl``.
+
+    Raises:
+        UserError: what is at ``out`` is not ours to replace: a file, or a folder with something else in it.
     """
     out = Path(out)
+    if out.exists() and not (out / INFO_FILE).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"expected {out} to be free or an organism, found something else: name another folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:

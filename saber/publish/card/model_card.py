@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,8 +25,9 @@ from saber.publish.card.card_tables import (
     writers_table,
 )
 from saber.publish.card.front_picture import PICTURE
+from saber.publish.card.made_again import commands_again
 from saber.publish.text.markdown import Md, bullets, code, markdown_environment
-from saber.publish.text.wording import MISSING, counted, label, listed, metric_text, mixed_protocols, plain
+from saber.publish.text.wording import MISSING, counted, label, listed, metric_text, mixed_protocols
 from saber.types import Frontier, FrontierPoint, Metrics
 
 INSTRUCTION_SUFFIXES = re.compile(r"-(it|instruct|chat)$", re.IGNORECASE)
@@ -94,7 +94,7 @@ def render_card(
         n_writers=counted(len(writers), "edited writer"),
         plan=_plan(point, plan_summary),
         versions=bullets(versions),
-        commands=_commands(frontier, point),
+        commands=commands_again(frontier, point),
     )  # fmt: skip
 
 
@@ -221,10 +221,3 @@ def _plan(point: FrontierPoint, summary: Mapping[str, object]) -> Md:
     """The plan's digest, and what else is known of it."""
     rest = [(key.replace("_", " "), _value(value)) for key, value in summary.items() if key != "digest"]
     return bullets([("plan digest", code(point.plan_digest)), *rest])
-
-
-def _commands(frontier: Frontier, point: FrontierPoint) -> list[Md]:
-    """The commands that make this checkpoint again, quoted for a shell."""
-    sweep = plain(setting(frontier, None, "words") or shlex.quote(f"+sweep={frontier.study}"))
-    chosen = shlex.quote(f"point={plain(point.name)}")
-    return [Md(f"python -m saber.sweep {sweep}"), Md(f"python -m saber.export {sweep} {chosen}")]

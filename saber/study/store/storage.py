@@ -64,6 +64,12 @@ def sqlite_url(path: PurePath) -> str:
     return f"sqlite:///{path.as_posix()}"
 
 
+def _sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL, ``None`` for other databases and one in memory."""
+    name = url.partition(":///")[2].partition("?")[0]
+    return Path(name) if url.startswith("sqlite:///") and name not in ("", ":memory:") else None
+
+
 def connect_args(url: str) -> dict[str, Any]:
     """What a connection to the database is opened with."""
     if url.startswith("sqlite"):
@@ -81,6 +87,8 @@ def open_storage(config: Config, *, create: bool, check: Check | None = None) ->
     try:
         if not create and config.study.storage is None and not (folder / "study.db").exists():
             raise UserError(f"expected a study in {folder}, found none{_instead(config)}")
+        if not create and (file := _sqlite_file(storage_url(config))) is not None and not file.exists():
+            raise UserError(f"expected the study's database, found no file {file}: mend study.storage")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"expected to write in {folder}, found: {error}; permit it or choose study.dir") from error

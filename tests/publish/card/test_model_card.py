@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import html
 import re
+import shlex
 from typing import Any, cast
 
 import pytest
 import yaml
 from huggingface_hub import ModelCardData
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from markdown_it import MarkdownIt
 
 from saber.publish.analysis.probe_count_finding import key_findings
+from saber.publish.card.made_again import as_typed
 from saber.publish.card.model_card import render_card
 from saber.types import Estimate, Frontier, FrontierPoint, Metrics
 
@@ -184,8 +187,23 @@ def test_names_cannot_break_tables_or_front_matter(frontier: Frontier) -> None:
 def test_commands_are_quoted_for_a_shell(frontier: Frontier) -> None:
     point = frontier.marked("aggressive")
     assert point is not None
-    card = make(frontier, dataclasses.replace(point, name="a; rm -rf $HOME"))
-    assert "python -m saber.export +sweep=gemma4 'point=a; rm -rf $HOME'" in card
+    card = make(frontier, dataclasses.replace(point, params={"edit.purify": "a'; rm -rf $HOME"}))
+    (sweep,) = re.findall("python -m saber.sweep .*", card)
+    assert shlex.split(sweep)[-2:] == ["study.n_trials=1", """study.enqueue=[{edit.purify: "a'; rm -rf $HOME"}]"""]
+    assert "python -m saber.export +sweep=gemma4 point=0\n" in card
+
+
+PARAMS: dict[str, object] = {
+    "edit.alpha_base": 1.4250000000000003, "edit.ridge": 1e-05, "data.n_probe": 80, "edit.a": "harmless_mean",
+    "edit.b": "a b, {c}", "edit.c": True, "edit.d": None, "edit.e": [1, "x"], "edit.f": "true", "edit.g": 'say "no"',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", PARAMS)
+def test_a_point_is_typed_as_hydra_reads_it(key: str) -> None:
+    word = f"study.enqueue=[{as_typed({key: PARAMS[key]})}]"
+    read = OverridesParser.create().parse_override(word).value()
+    assert read == [{key: PARAMS[key]}]
 
 
 def test_another_protocol_is_said(frontier: Frontier) -> None:
