@@ -138,11 +138,9 @@ def main() -> None:
         for one in contenders:
             one.run()
     print(table(contenders))
-    first = contenders[0]
     for one in contenders:
-        mean = sum(one.drift()) / len(one.drift())
-        print(f"{one.name}: first run {one.compiling:.1f} s, {differing(one, first)} of {len(split.prompts)} replies")
-        print(f"    differ, mean response KLD {mean:.6f}")
+        mean, apart = sum(one.drift()) / len(one.drift()), differing(one, contenders[0])
+        print(f"{one.name}: first run {one.compiling:.1f} s, {apart} replies differ, mean response KLD {mean:.6f}")
     options.out.mkdir(parents=True, exist_ok=True)
     seconds = {one.name: one.seconds for one in contenders}
     (options.out / "real_levers.json").write_text(json.dumps(seconds, indent=1) + "\n", encoding="utf-8")
