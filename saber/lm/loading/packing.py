@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.quantizers import AutoHfQuantizer
 
 from saber.types import UserError
 from saber.vocabulary import Quantise
@@ -37,6 +38,20 @@ def bitsandbytes(bits: Quantise, place: str) -> dict[str, Any]:
         load_in_4bit=bits == "4bit", load_in_8bit=bits == "8bit", bnb_4bit_quant_type="nf4"
     )
     return {"quantization_config": packing, "device_map": {"": place}}
+
+
+def refuse_unread(path: str, config: Any) -> None:
+    """Pass for plain weights, and for weights packed in a way that transformers knows.
+
+    Raises:
+        UserError: they are packed in another, whose scales transformers leaves out without a word.
+    """
+    quantisation = getattr(config, "quantization_config", None)
+    if isinstance(quantisation, dict) and not AutoHfQuantizer.supports_quant_method(quantisation):
+        raise UserError(
+            f"expected plain weights, or a packing that transformers knows, in {path}, found {packed_as(config)}: it"
+            " would read them as plain numbers without their scales; name the checkpoint that they were made from"
+        )
 
 
 def refuse_dtype(path: str, config: Any, dtype: str | torch.dtype) -> None:

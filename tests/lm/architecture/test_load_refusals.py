@@ -91,6 +91,22 @@ def compressed(folder: Path) -> Path:
     return with_config(folder, quantization_config={"quant_method": "compressed-tensors", "config_groups": {}})
 
 
+def awq(folder: Path) -> Path:
+    return with_config(folder, quantization_config={"quant_method": "awq", "bits": 4})
+
+
+def for_a_gpu(folder: Path) -> Path:
+    return with_config(folder, quantization_config={"quant_method": "spqr"})
+
+
+def modelopt(folder: Path) -> Path:
+    return with_config(folder, quantization_config={"quant_method": "modelopt", "quant_algo": "FP8"})
+
+
+def of_other_shapes(folder: Path) -> Path:
+    return with_config(folder, intermediate_size=48)
+
+
 def vision(folder: Path) -> Path:
     return with_config(folder, model_type="vit")
 
@@ -104,6 +120,10 @@ REFUSED: list[tuple[Callable[[Path], Path], str]] = [
     (with_fewer_tokens, r"expected a tokenizer of at most the model's 40 tokens in .*, found \d+ more, such as '"),
     (vision, r"expected a model that answers in text at .*, found model_type 'vit', of which transformers builds no"),
     (gptq, r"expected the packages that .* needs, found: .*(optimum|gptqmodel)"),
+    (awq, r"expected the packages that .* needs, found: .*gptqmodel"),
+    (for_a_gpu, r"expected a model in .*, found: GPU is required to run SpQR"),
+    (modelopt, r"or a packing that transformers knows, in .*, found modelopt: it would read them as plain numbers"),
+    (of_other_shapes, r"found 6 others: model\.layers\.0\.mlp\.down_proj\.weight is \(24, 40\), not \(24, 48\); the"),
     (compressed, r"expected the packages that .* needs, found: .*compressed-tensors"),
 ]
 
