@@ -110,7 +110,7 @@ def read_model(path: str, **how: Unpack[Reading]) -> tuple[Any, Any]:
         whole = AutoConfig.from_pretrained(path, **common)
         config = answering(whole)
         require_text(path, config)
-        refuse_unread(path, whole)
+        refuse_unread(path, config)
         refuse_dtype(path, config, dtype)
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **common)
         model, report = auto_class(config).from_pretrained(

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig
 
 from saber.lm.architecture.adapter import adapt
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.architecture.weights import weights_digest
 from saber.lm.loading.load import build_model, load
 from saber.lm.loading.load_errors import not_loaded
-from saber.lm.loading.model_classes import auto_class
+from saber.lm.loading.model_classes import answering, auto_class
+from saber.lm.loading.packing import packed_as
 from saber.organism.tokenizer import organism_tokenizer
 from saber.types import UserError
 from tests.conftest import randomise
@@ -193,3 +195,14 @@ def test_multimodal_types_are_loaded_whole() -> None:
         assert auto_class(tiny_config(name, {})).__name__ == "AutoModelForCausalLM"
     with pytest.raises(UserError, match=r"found deepseek_v4: hyper-connections"):
         adapt(build_type("deepseek_v4", {}), None)
+
+
+def test_how_weights_are_packed_is_also_said_by_a_text_half_and_by_a_whole_around_its_thinker() -> None:
+    packing = {"quant_method": "fp8"}
+    wrapper = tiny_config("llava", {})
+    assert packed_as(wrapper) is None
+    wrapper.text_config.quantization_config = packing
+    assert packed_as(wrapper) == "fp8"
+    whole = AutoConfig.for_model("qwen2_5_omni", quantization_config=packing)
+    assert answering(whole).model_type == "qwen2_5_omni_thinker"
+    assert packed_as(answering(whole)) == "fp8"
