@@ -138,12 +138,11 @@ def main() -> None:
         for entrant in contenders:
             entrant.run()
     print(table(contenders))
-    first = contenders[0]
     for entrant in contenders:
-        mean = sum(entrant.drift()) / len(entrant.drift())
-        replies = f"{differing(entrant, first)} of {len(split.prompts)} replies"
-        print(f"{entrant.name}: first run {entrant.compiling:.1f} s, {replies}")
-        print(f"    differ, mean response KLD {mean:.6f}")
+        mean, apart = sum(entrant.drift()) / len(entrant.drift()), differing(entrant, contenders[0])
+        print(
+            f"{entrant.name}: first run {entrant.compiling:.1f} s, {apart} replies differ, mean response KLD {mean:.6f}"
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     seconds = {entrant.name: entrant.seconds for entrant in contenders}
     (options.out / "real_levers.json").write_text(json.dumps(seconds, indent=1) + "\n", encoding="utf-8")

@@ -58,6 +58,7 @@ def proposal(config: Config) -> None:
     from saber.lm.architecture.adapter import adapt_as
     from saber.lm.architecture.proposal import as_code, propose
     from saber.lm.architecture.text_half import text_type
+    from saber.lm.architecture.unserved import why_unserved
     from saber.lm.architecture.verify import verify_writers
     from saber.lm.loading.load import quiet, read_model, reading_of
 
@@ -73,6 +74,9 @@ def proposal(config: Config) -> None:
         " model's code, then declare it as docs/families.md shows",
         soft_wrap=True,
     )
+    unserved = why_unserved(model.config, text_type(model.config))
+    if unserved is not None:
+        console.print(f"{unserved[0]} is refused all the same: {unserved[1]}", soft_wrap=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

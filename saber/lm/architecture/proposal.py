@@ -119,6 +119,11 @@ def _rows_of(block: nn.Module, seen: Mapping[str, Seen], d_model: int, path: str
     if parts is None:
         raise UserError(f"expected {path} to add what its modules put out, found that no sum of it explains the block")
     scale = parts.pop("", 0.0)
+    if abs(scale) < USED:
+        raise UserError(
+            f"expected {path} to add to its input, found none of that in what it puts out: a norm or a gate stands"
+            " behind each add, which no row says"
+        )
     if abs(scale - 1.0) > USED:
         raise UserError(f"expected {path} to add to its input, found it times {scale:.3f}: see Family.block_scale")
     rows: list[WriterRow] = []
@@ -183,6 +188,11 @@ def _writers_in(name: str, sizes: Mapping[str, Seen], d_model: int, norms: tuple
         for other in inside
         if not any(given is not None and torch.equal(given, sizes[other].out) for given in read)
     ]
+    if not last:
+        raise UserError(
+            f"expected a map that puts out {d_model} numbers inside {name}, found none with its usual name: look where"
+            " its weight is, and write the row by hand (WriterRow.weight)"
+        )
     rows = [_writers_in(other, sizes, d_model, norms)[0] for other in last]
     return rows if norms else [replace(row, write=name) for row in rows]
 
@@ -201,7 +211,8 @@ def _layout(module: nn.Module, d_model: int) -> Layout | None:
 
 
 def _is_norm(module_seen: Seen) -> bool:
-    return "norm" in type(module_seen.module).__name__.lower()
+    """Whether it is a norm and nothing else: a block's part that holds a norm may be named after it too."""
+    return "norm" in type(module_seen.module).__name__.lower() and not any(module_seen.module.children())
 
 
 def _kind(name: str) -> WriterKind:

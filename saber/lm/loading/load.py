@@ -25,11 +25,11 @@ from saber.lm.chat.chat_format import ChatFormat
 from saber.lm.loading.checkpoint_kind import refuse_unknown_tokens, refuse_what_is_no_checkpoint
 from saber.lm.loading.load_errors import not_loaded
 from saber.lm.loading.model_classes import answering, auto_class, require_text
-from saber.lm.loading.packing import bitsandbytes, packed_as, refuse_dtype
+from saber.lm.loading.packing import bitsandbytes, packed_as, refuse_dtype, refuse_unread
 from saber.types import UserError
 from saber.vocabulary import Quantise
 
-NOT_LOADED = (ImportError, OSError, ValueError, SafetensorError)  # what transformers says a mistake with
+NOT_LOADED = (ImportError, OSError, ValueError, RuntimeError, SafetensorError)  # what transformers says a mistake with
 
 
 class Reading(TypedDict, total=False):
@@ -110,6 +110,7 @@ def read_model(path: str, **how: Unpack[Reading]) -> tuple[Any, Any]:
         whole = AutoConfig.from_pretrained(path, **common)
         config = answering(whole)
         require_text(path, config)
+        refuse_unread(path, config)
         refuse_dtype(path, config, dtype)
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left", **common)
         model, report = auto_class(config).from_pretrained(
@@ -117,6 +118,7 @@ def read_model(path: str, **how: Unpack[Reading]) -> tuple[Any, Any]:
             dtype=dtype,
             output_loading_info=True,
             use_safetensors=True,
+            ignore_mismatched_sizes=True,  # they are in the report, and refused below
             attn_implementation=how.get("attn_implementation"),
             **common,
             **{**packing, **placing},
@@ -124,6 +126,13 @@ def read_model(path: str, **how: Unpack[Reading]) -> tuple[Any, Any]:
         )
     except NOT_LOADED as error:
         raise UserError(not_loaded(path, error, quantise)) from error
+    mismatched = sorted(report["mismatched_keys"])
+    if mismatched:
+        name, stored, wanted = mismatched[0]
+        raise UserError(
+            f"expected weights of the shapes that config.json in {path} says, found {len(mismatched)} others: {name} is"
+            f" {tuple(stored)}, not {tuple(wanted)}; the files belong to two models, or its packing is not known here"
+        )
     missing = sorted(report["missing_keys"])
     if missing:
         raise UserError(f"expected {path} to fill every weight, found {len(missing)} missing: {missing[0]}, ...")

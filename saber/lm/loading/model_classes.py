@@ -24,7 +24,13 @@ def answering(config: Any) -> Any:
 
     transformers fills the thinker from the whole checkpoint, and baking on disk leaves the other parts as they are.
     """
-    return getattr(config, "thinker_config", None) or config
+    part = getattr(config, "thinker_config", None)
+    if part is None:
+        return config
+    packing = getattr(config, "quantization_config", None)
+    if packing is not None:
+        part.quantization_config = packing
+    return part
 
 
 def require_text(path: str, config: Any) -> None:

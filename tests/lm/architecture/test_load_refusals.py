@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig
 
 from saber.lm.architecture.adapter import adapt
 from saber.lm.architecture.verify import verify_writers
 from saber.lm.architecture.weights import weights_digest
 from saber.lm.loading.load import build_model, load
 from saber.lm.loading.load_errors import not_loaded
-from saber.lm.loading.model_classes import auto_class
+from saber.lm.loading.model_classes import answering, auto_class
+from saber.lm.loading.packing import packed_as
 from saber.organism.tokenizer import organism_tokenizer
 from saber.types import UserError
 from tests.conftest import randomise
@@ -91,6 +93,22 @@ def compressed(folder: Path) -> Path:
     return with_config(folder, quantization_config={"quant_method": "compressed-tensors", "config_groups": {}})
 
 
+def awq(folder: Path) -> Path:
+    return with_config(folder, quantization_config={"quant_method": "awq", "bits": 4})
+
+
+def for_a_gpu(folder: Path) -> Path:
+    return with_config(folder, quantization_config={"quant_method": "spqr"})
+
+
+def modelopt(folder: Path) -> Path:
+    return with_config(folder, quantization_config={"quant_method": "modelopt", "quant_algo": "FP8"})
+
+
+def of_other_shapes(folder: Path) -> Path:
+    return with_config(folder, intermediate_size=48)
+
+
 def vision(folder: Path) -> Path:
     return with_config(folder, model_type="vit")
 
@@ -104,6 +122,10 @@ REFUSED: list[tuple[Callable[[Path], Path], str]] = [
     (with_fewer_tokens, r"expected a tokenizer of at most the model's 40 tokens in .*, found \d+ more, such as '"),
     (vision, r"expected a model that answers in text at .*, found model_type 'vit', of which transformers builds no"),
     (gptq, r"expected the packages that .* needs, found: .*(optimum|gptqmodel)"),
+    (awq, r"expected the packages that .* needs, found: .*gptqmodel"),
+    (for_a_gpu, r"expected a model in .*, found: GPU is required to run SpQR"),
+    (modelopt, r"or a packing that transformers knows, in .*, found modelopt: it would read them as plain numbers"),
+    (of_other_shapes, r"found 6 others: model\.layers\.0\.mlp\.down_proj\.weight is \(24, 40\), not \(24, 48\); the"),
     (compressed, r"expected the packages that .* needs, found: .*compressed-tensors"),
 ]
 
@@ -173,3 +195,14 @@ def test_multimodal_types_are_loaded_whole() -> None:
         assert auto_class(tiny_config(name, {})).__name__ == "AutoModelForCausalLM"
     with pytest.raises(UserError, match=r"found deepseek_v4: hyper-connections"):
         adapt(build_type("deepseek_v4", {}), None)
+
+
+def test_how_weights_are_packed_is_also_said_by_a_text_half_and_by_a_whole_around_its_thinker() -> None:
+    packing = {"quant_method": "fp8"}
+    wrapper = tiny_config("llava", {})
+    assert packed_as(wrapper) is None
+    wrapper.text_config.quantization_config = packing
+    assert packed_as(wrapper) == "fp8"
+    whole = AutoConfig.for_model("qwen2_5_omni", quantization_config=packing)
+    assert answering(whole).model_type == "qwen2_5_omni_thinker"
+    assert packed_as(answering(whole)) == "fp8"

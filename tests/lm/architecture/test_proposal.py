@@ -19,7 +19,7 @@ from saber.types import UserError
 from saber.writers import main
 from tests.conftest import randomise
 from tests.lm.families import SMALL
-from tests.lm.tiny_types import build_type, tiny_of_type
+from tests.lm.tiny_types import TYPES, build_type, tiny_of_type
 
 VARIED = [
     *("afmoe", "axk1", "bloom", "cohere2_moe", "gpt2", "gpt_oss", "granitemoeshared", "lfm3", "llama", "llava"),
@@ -41,9 +41,17 @@ def test_what_is_proposed_is_what_was_declared(model_type: str) -> None:
     assert eval(as_code(family), {"Family": Family, "WriterRow": WriterRow}) == family
 
 
-def test_hyper_connections_are_not_proposed() -> None:
-    with pytest.raises(UserError, match="found that no sum of it explains the block"):
-        propose(build_type("deepseek_v4", {}))
+NOT_PROPOSED = [
+    ("deepseek_v4", "found that no sum of it explains the block"),
+    ("roberta", "to add to its input, found none of that in what it puts out: a norm or a gate stands behind"),
+    ("dbrx", r"a map that puts out 32 numbers inside ffn.experts, found none .* by hand \(WriterRow.weight\)"),
+]
+
+
+@pytest.mark.parametrize(("model_type", "reason"), NOT_PROPOSED)
+def test_what_no_row_or_only_one_by_hand_explains_is_said(model_type: str, reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        propose(build_type(model_type, TYPES.get(model_type, {})))
 
 
 @pytest.fixture

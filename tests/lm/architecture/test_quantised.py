@@ -135,9 +135,12 @@ def test_a_base_loaded_in_few_bits_is_edited_virtually_and_baked_in_full(tmp_pat
     tokenizer.save_pretrained(tmp_path)
     packed, full = load(str(tmp_path), device="cpu", quantise=bits), load(str(tmp_path), device="cpu")
     weights_digest(packed.model)
+    packed.model.save_pretrained(tmp_path / "packed")
+    tokenizer.save_pretrained(tmp_path / "packed")
     verify_writers(packed)
     untouched = load(str(tmp_path), device="cpu", quantise=bits)
     torch.testing.assert_close(logits(packed), logits(untouched))
+    torch.testing.assert_close(logits(load(str(tmp_path / "packed"), device="cpu")), logits(untouched))
     assert relative(logits(packed), logits(full)) < (0.6 if bits == "4bit" else 0.05)
     assert not any(writer.in_full for writer in packed.writers)
     plan, r = everywhere(packed, 1.0), unit(64, 2, 0)[:, 0]
