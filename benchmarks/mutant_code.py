@@ -111,7 +111,7 @@ def put_in_place(mutant: Mutant) -> None:
     fresh = ModuleType(module.__name__)
     fresh.__dict__.update(__file__=module.__file__, __package__=module.__package__)
     exec(compile(mutant.source, str(mutant.file), "exec"), fresh.__dict__)
-    new = {one.__qualname__: one for one in functions_in(vars(fresh).values())}
+    new = {function.__qualname__: function for function in functions_in(vars(fresh).values())}
     for old in imported_functions(module.__name__):
         other = new.get(old.__qualname__)
         same = ("co_filename", "co_freevars")  # not what a checker of types has made of it
@@ -121,7 +121,7 @@ def put_in_place(mutant: Mutant) -> None:
                 other.__defaults__,
                 other.__kwdefaults__,
             )
-    importers = [one for name, one in sys.modules.items() if name.partition(".")[0] in ("saber", "tests")]
+    importers = [loaded for name, loaded in sys.modules.items() if name.partition(".")[0] in ("saber", "tests")]
     for name, value in list(vars(module).items()):
         other = getattr(fresh, name, None)
         if name.startswith("__") or callable(value) or isinstance(value, ModuleType) or name not in vars(fresh):
@@ -148,7 +148,7 @@ def functions_in(values: Iterable[Any]) -> Iterator[FunctionType]:
 def imported_functions(module: str) -> list[FunctionType]:
     """Every function that a module has defined, wherever it is held."""
     return [
-        one
-        for one in gc.get_objects()
-        if type(one) is FunctionType and one.__module__ == module and not hasattr(one, "__wrapped__")
+        candidate
+        for candidate in gc.get_objects()
+        if type(candidate) is FunctionType and candidate.__module__ == module and not hasattr(candidate, "__wrapped__")
     ]

@@ -69,8 +69,8 @@ def digest_of(*files: Path) -> str:
 class Mutating:
     """A plugin that runs the collected tests on every mutant in place of running them once."""
 
-    def __init__(self, mutants: Sequence[Mutant], found: Found, end: float) -> None:
-        self.mutants, self.found, self.end = mutants, found, end
+    def __init__(self, mutants: Sequence[Mutant], outcomes: Found, end: float) -> None:
+        self.mutants, self.outcomes, self.end = mutants, outcomes, end
         self.on_failure: Callable[[pytest.TestReport], None] = lambda _: None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -83,7 +83,7 @@ class Mutating:
         items = {item.nodeid: item for item in session.items}
         took, called = self.as_it_is(session.items)
         for mutant in self.mutants:
-            if self.found.is_known(mutant):
+            if self.outcomes.is_known(mutant):
                 continue
             if time.monotonic() > self.end:
                 break
@@ -91,7 +91,7 @@ class Mutating:
             tests = sorted(called[mutant.file.name, mutant.function], key=took.__getitem__)
             patience = AT_LEAST_S + TIMES_AS_LONG * sum(took[name] for name in tests)
             killed = bool(tests) and self.fails([items[name] for name in tests], mutant, patience)
-            self.found.add(mutant, "killed" if killed else "survived" if tests else "survived: no test calls it")
+            self.outcomes.add(mutant, "killed" if killed else "survived" if tests else "survived: no test calls it")
         return True
 
     def as_it_is(self, items: Sequence[pytest.Item]) -> tuple[dict[str, float], dict[tuple[str, str], set[str]]]:
@@ -183,13 +183,13 @@ def say(text: str) -> None:
 SAID = os.dup(1)
 
 
-def main(found: Path, seconds: float, named: Sequence[str]) -> None:
+def main(outcomes_file: Path, seconds: float, named: Sequence[str]) -> None:
     """Go through the mutants for so long; print how many there are, what came of them, and those that survive."""
     files = [Path(name).resolve() for name in named] or [
         file for room in ROOMS for file in sorted((ROOT / "saber" / room).rglob("*.py"))
     ]
     mutants = [mutant for file in files for mutant in mutants_of(file)]
-    mutating = Mutating(mutants, Found(found), time.monotonic() + seconds)
+    mutating = Mutating(mutants, Found(outcomes_file), time.monotonic() + seconds)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     rooms = sorted({str(ROOT / "tests" / room_of(file)) for file in files})
     pytest.main(["-q", "-p", "no:cacheprovider", *rooms], plugins=[mutating])

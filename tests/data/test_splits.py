@@ -26,12 +26,12 @@ def pool(
 ) -> list[Prompt]:
     """Placeholder prompts: twins first, then prompts of each kind alone, categories in turn."""
 
-    def made(kind: PromptKind, i: int, pair_id: str | None = None) -> Prompt:
+    def prompt(kind: PromptKind, i: int, pair_id: str | None = None) -> Prompt:
         return Prompt(f"{kind} {pair_id} {i}", kind, CATEGORIES[i % len(CATEGORIES)], pair_id=pair_id)
 
     kinds = dict(zip(PROMPT_KINDS, (harmful, harmless, borderline, capability), strict=True))
-    twins = [made(kind, i, f"p{i}") for kind in PROMPT_KINDS[:2] for i in range(n_pairs)]
-    return twins + [made(kind, i) for kind, count in kinds.items() for i in range(count)]
+    twins = [prompt(kind, i, f"p{i}") for kind in PROMPT_KINDS[:2] for i in range(n_pairs)]
+    return twins + [prompt(kind, i) for kind, count in kinds.items() for i in range(count)]
 
 
 def config(seed: int = 0, **sizes: Any) -> DataConfig:

@@ -59,10 +59,12 @@ def write_gguf(adapter: Adapter, file: Path) -> None:
         writer.add_sliding_window(config.sliding_window)
     writer.add_tokenizer_model("none")
     for name, tensor in _stored(adapter):
-        found = names.get_name(name, try_suffixes=(".weight", ".bias"))
-        assert found is not None, name
+        gguf_name = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        assert gguf_name is not None, name
         value = 1.0 + tensor if arch == "gemma2" and "norm" in name else tensor
-        writer.add_tensor(found if found.endswith((".weight", ".bias")) else f"{found}.weight", value.numpy())
+        writer.add_tensor(
+            gguf_name if gguf_name.endswith((".weight", ".bias")) else f"{gguf_name}.weight", value.numpy()
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -71,16 +73,16 @@ def write_gguf(adapter: Adapter, file: Path) -> None:
 
 def _stored(adapter: Adapter) -> list[tuple[str, torch.Tensor]]:
     """Parameters by name, gate and up of fused experts apart."""
-    found: list[tuple[str, torch.Tensor]] = []
+    parameters: list[tuple[str, torch.Tensor]] = []
     for name, parameter in adapter.model.named_parameters():
         tensor = parameter.detach().float().contiguous()
         if name.endswith("experts.gate_up_proj"):
             gate, up = tensor.chunk(2, dim=1)
             stem = name.removesuffix("gate_up_proj")
-            found += [(f"{stem}gate_proj", gate.contiguous()), (f"{stem}up_proj", up.contiguous())]
+            parameters += [(f"{stem}gate_proj", gate.contiguous()), (f"{stem}up_proj", up.contiguous())]
         else:
-            found.append((name, tensor))
-    return found
+            parameters.append((name, tensor))
+    return parameters
 
 
 class LlamaCpp:

@@ -70,14 +70,14 @@ def logits(adapter: Adapter, tokens: torch.Tensor = TOKENS) -> torch.Tensor:
         return adapter.model(input_ids=tokens, use_cache=False).logits
 
 
-def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
+def relative(measured: torch.Tensor, expected: torch.Tensor) -> float:
     """How far two tensors are apart, relative to the second's norm."""
-    return float((found.float() - expected.float()).norm() / expected.float().norm())
+    return float((measured.float() - expected.float()).norm() / expected.float().norm())
 
 
-def median_error(found: torch.Tensor, expected: torch.Tensor) -> float:
+def median_error(measured: torch.Tensor, expected: torch.Tensor) -> float:
     """The median over tokens of how far two sets of logits are apart, relative to the second's norm."""
-    apart = (found.float() - expected.float()).norm(dim=-1)
+    apart = (measured.float() - expected.float()).norm(dim=-1)
     return float((apart / expected.float().norm(dim=-1)).median())
 
 

@@ -98,9 +98,9 @@ def in_fp8(model_type: str, config: dict[str, Any]) -> Callable[[Path], None]:
         (folder / "model.safetensors").unlink()
         names = sorted(packed)
         halves = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
-        for file, some in halves.items():  # weights and their scales fall apart
-            save_file({name: packed[name] for name in some}, folder / file, {"format": "pt"})
-        shards = {name: file for file, some in halves.items() for name in some}
+        for file, kept in halves.items():  # weights and their scales fall apart
+            save_file({name: packed[name] for name in kept}, folder / file, {"format": "pt"})
+        shards = {name: file for file, kept in halves.items() for name in kept}
         (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": shards}))
         _say_packed(
             folder,
@@ -128,8 +128,8 @@ def with_files(folder: Path) -> None:
 def _model(model_type: str, config: dict[str, Any], image: bool = False) -> Any:
     if image:
         torch.manual_seed(0)
-        made = AutoConfig.for_model(model_type, **config)
-        model = AutoModelForImageTextToText.from_config(made, dtype=torch.bfloat16)
+        model_config = AutoConfig.for_model(model_type, **config)
+        model = AutoModelForImageTextToText.from_config(model_config, dtype=torch.bfloat16)
     else:
         model = build_model(model_type, config, torch.bfloat16)
     randomise(model, SEED)

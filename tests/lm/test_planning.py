@@ -39,13 +39,13 @@ def adapter() -> Adapter:
     draw = torch.Generator().manual_seed(0)
 
     def rows(chats: list[Any], **_: Any) -> dict[str, list[list[int]]]:
-        found = []
+        rendered = []
         for chat in chats:
             kind, number = chat[-1]["content"].split()
             draw.manual_seed(int(number))
             context = torch.randint(10, 64, (5,), generator=draw).tolist()
-            found.append([*context, TOKENS[kind], 5])
-        return {"input_ids": found}
+            rendered.append([*context, TOKENS[kind], 5])
+        return {"input_ids": rendered}
 
     tokenizer = SimpleNamespace(pad_token_id=0, eos_token_id=1, chat_template="x", apply_chat_template=rows)
     return adapt(model, tokenizer)
@@ -66,8 +66,8 @@ PROBES = ProbeSet(
 
 @pytest.fixture(scope="module")
 def base(adapter: Adapter) -> Activations:
-    (made,) = probe(adapter, PROBES, batch_size=64)
-    return made
+    (activations,) = probe(adapter, PROBES, batch_size=64)
+    return activations
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +80,8 @@ def inputs(adapter: Adapter) -> InputReading:
     }
     rows = [
         (kind, i, tuple(tokens))
-        for kind, some in {**by_kind, "capability": PROBES.capability}.items()
-        for i, tokens in enumerate(tokenise(adapter, some))
+        for kind, split_prompts in {**by_kind, "capability": PROBES.capability}.items()
+        for i, tokens in enumerate(tokenise(adapter, split_prompts))
     ]
     ends = [TokenRow(kind, i, tokens, (len(tokens) - 1,)) for kind, i, tokens in rows]
     replies = [TokenRow(kind, i, (*tokens, 3, 20, 5 + i), (8, 7), is_reply=True) for kind, i, tokens in rows]
@@ -92,7 +92,7 @@ def inputs(adapter: Adapter) -> InputReading:
 
 
 def config(**edit: Any) -> Config:
-    made = parse_config(
+    parsed = parse_config(
         {
             "model": {"path": "x"},
             "data": {"source": "organism", "n_probe": 12, "n_capability": 10},
@@ -101,7 +101,7 @@ def config(**edit: Any) -> Config:
             "study": {"name": "x"},
         }
     )
-    return with_values(made, {f"edit.{key}": value for key, value in edit.items()})
+    return with_values(parsed, {f"edit.{key}": value for key, value in edit.items()})
 
 
 def plan(
@@ -181,21 +181,21 @@ def test_every_knob_changes_the_plan(adapter: Adapter, base: Activations, inputs
     before = config(**others)
     after = with_values(before, {f"edit.{knob}": value})
     assert value_of(before, f"edit.{knob}") != value
-    one, other = (plan(adapter, base, some, inputs=inputs)[0] for some in (before, after))
+    plan_before, plan_after = (plan(adapter, base, trial_config, inputs=inputs)[0] for trial_config in (before, after))
     if knob == "patience":  # with nothing edited only the number of rounds can differ
-        assert len(one.plan.rounds) != len(other.plan.rounds)
-    assert one.plan.digest != other.plan.digest
+        assert len(plan_before.plan.rounds) != len(plan_after.plan.rounds)
+    assert plan_before.plan.digest != plan_after.plan.digest
 
 
 def test_every_way_to_keep_norms_is_another_plan(adapter: Adapter, base: Activations) -> None:
-    found = [plan(adapter, base, config(norm_preserve=how))[0].plan for how in ("none", "row", "unit_row")]
-    assert len({one.digest for one in found}) == 3
-    assert [(one.row_norm, one.unit_rows) for one in found] == [(False, False), (True, False), (True, True)]
+    plans = [plan(adapter, base, config(norm_preserve=how))[0].plan for how in ("none", "row", "unit_row")]
+    assert len({edit.digest for edit in plans}) == 3
+    assert [(edit.row_norm, edit.unit_rows) for edit in plans] == [(False, False), (True, False), (True, True)]
 
 
 def test_whom_a_reader_spares_is_another_plan(adapter: Adapter, base: Activations) -> None:
     edits = [config(contrast="false_refusal", reader="least_drift", spares=whom) for whom in typing.get_args(Spares)]
-    assert len({made.plan.digest for made in plan(adapter, base, *edits)}) == len(edits)
+    assert len({planned.plan.digest for planned in plan(adapter, base, *edits)}) == len(edits)
 
 
 def test_whom_a_reader_of_inputs_spares_is_another_plan(
@@ -204,7 +204,7 @@ def test_whom_a_reader_of_inputs_spares_is_another_plan(
     edits = [config(contrast="false_refusal", reader="inputs", spares=whom) for whom in ("harmless", "harmful")]
     edits += [config(reader="inputs", spares=whom, protects=p) for whom in ("harmless", "answered") for p in
               typing.get_args(Protects)]  # fmt: skip
-    assert len({made.plan.digest for made in plan(adapter, base, *edits, inputs=inputs)}) == len(edits)
+    assert len({planned.plan.digest for planned in plan(adapter, base, *edits, inputs=inputs)}) == len(edits)
 
 
 def test_without_what_goes_into_writers_no_input_is_read(adapter: Adapter, base: Activations) -> None:
@@ -220,10 +220,12 @@ def test_the_component_of_refused_prompts_goes_to_that_of_answered_ones_or_to_ze
     adapter: Adapter, base: Activations, inputs: InputReading, centre: bool
 ) -> None:
     """With as many columns as prompts and nothing spared, a reader of inputs finds all of it."""
-    one = config(reader="inputs", strength="uniform", alpha_base=1.0, max_iterations=1, scope="all", protects="none")
-    one = with_values(one, {f"edit.{key}": value for key, value in NOTHING_SPARED.items()})
-    one = with_values(one, {"edit.inputs.centre": centre, "edit.global_top_k": 2})
-    (done,) = plan(adapter, base, one, inputs=inputs)
+    setting = config(
+        reader="inputs", strength="uniform", alpha_base=1.0, max_iterations=1, scope="all", protects="none"
+    )
+    setting = with_values(setting, {f"edit.{key}": value for key, value in NOTHING_SPARED.items()})
+    setting = with_values(setting, {"edit.inputs.centre": centre, "edit.global_top_k": 2})
+    (done,) = plan(adapter, base, setting, inputs=inputs)
     writer = next(w for w in adapter.writers if w.kind == "mlp")  # the first layer's: what goes in is not yet edited
     (placed,) = done.plan.rounds
     meeting = meeting_at(dataclasses.replace(placed, input_readers=None), writer)
@@ -277,8 +279,8 @@ def test_one_strength_for_every_direction_whatever_its_entanglement(adapter: Ada
 
 @pytest.mark.parametrize("key", ["data.n_probe", "data.n_capability"])
 def test_probe_counts_change_the_plan(adapter: Adapter, base: Activations, key: str) -> None:
-    one, other = plan(adapter, base, config())[0], plan(adapter, base, with_values(config(), {key: 8}))[0]
-    assert one.plan.digest != other.plan.digest
+    all_probes, eight_probes = plan(adapter, base, config())[0], plan(adapter, base, with_values(config(), {key: 8}))[0]
+    assert all_probes.plan.digest != eight_probes.plan.digest
 
 
 def test_the_number_of_borderline_probes_changes_a_plan_of_false_refusal_alone(
@@ -286,7 +288,7 @@ def test_the_number_of_borderline_probes_changes_a_plan_of_false_refusal_alone(
 ) -> None:
     for contrast, n_plans in (("refusal", 1), ("false_refusal", 2)):
         many, few = config(contrast=contrast), with_values(config(contrast=contrast), {"data.n_borderline": 8})
-        assert len({made.plan.digest for made in plan(adapter, base, many, few)}) == n_plans
+        assert len({planned.plan.digest for planned in plan(adapter, base, many, few)}) == n_plans
 
 
 @pytest.mark.parametrize("key", [f"edit.{knob}" for knob in KNOBS if conditions(f"edit.{knob}")])
@@ -310,14 +312,14 @@ def test_a_knob_said_not_to_matter_does_not(adapter: Adapter, base: Activations,
     ],
 )
 def test_only_layers_that_directions_can_come_from_are_ranked(base: Activations, edit: dict[str, Any]) -> None:
-    one = config(**edit).edit
-    some, every = rank_with(base, one), rank_with(base, one, everywhere=True)
-    assert sorted(some.directions) == layers_of(one, every.layer_fdr)
-    assert 0 < len(some.directions) < len(every.directions) == base.n_layers
-    for layer, ranked in some.directions.items():
+    edit_config = config(**edit).edit
+    needed, every = rank_with(base, edit_config), rank_with(base, edit_config, everywhere=True)
+    assert sorted(needed.directions) == layers_of(edit_config, every.layer_fdr)
+    assert 0 < len(needed.directions) < len(every.directions) == base.n_layers
+    for layer, ranked in needed.directions.items():
         for here, there in zip(ranked, every.directions[layer], strict=True):
             assert torch.equal(here.direction.vector, there.direction.vector)
-    chosen = [[found.score for found in select(ranking, one)] for ranking in (some, every)]
+    chosen = [[candidate.score for candidate in select(ranking, edit_config)] for ranking in (needed, every)]
     assert chosen[0] == chosen[1]
 
 
@@ -341,21 +343,21 @@ def test_nothing_is_probed_that_no_round_is_planned_from(
 
     monkeypatch.setattr("saber.lm.planning.probe", counted)
     once, thrice = config(max_iterations=1), config(max_iterations=3, stable_cosine=1.0, patience=3)
-    found = plan(adapter, base, once, thrice)
-    assert [len(one.plan.rounds) for one in found] == [1, 3]
-    assert [one.stopped for one in found] == ["max_iterations"] * 2
+    planned = plan(adapter, base, once, thrice)
+    assert [len(trial.plan.rounds) for trial in planned] == [1, 3]
+    assert [trial.stopped for trial in planned] == ["max_iterations"] * 2
     assert n_plans == [1, 1]
 
 
 def test_a_second_round_extracts_from_the_edited_model(adapter: Adapter, base: Activations) -> None:
-    (one,) = plan(adapter, base, config(max_iterations=1))
-    (two,) = plan(adapter, base, config(max_iterations=2))
-    assert torch.equal(one.plan.rounds[0].directions, two.plan.rounds[0].directions)
-    with applied(adapter, [one.plan]):
+    (once,) = plan(adapter, base, config(max_iterations=1))
+    (twice,) = plan(adapter, base, config(max_iterations=2))
+    assert torch.equal(once.plan.rounds[0].directions, twice.plan.rounds[0].directions)
+    with applied(adapter, [once.plan]):
         (edited,) = probe(adapter, PROBES, batch_size=64)
     (afresh,) = plan(adapter, edited, config(max_iterations=1))
     torch.testing.assert_close(
-        two.plan.rounds[1].directions.abs(), afresh.plan.rounds[0].directions.abs(), atol=1e-3, rtol=1e-2
+        twice.plan.rounds[1].directions.abs(), afresh.plan.rounds[0].directions.abs(), atol=1e-3, rtol=1e-2
     )
 
 

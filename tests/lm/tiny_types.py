@@ -328,20 +328,20 @@ SPEAKS = {"qwen2_5_omni", "qwen3_omni_moe"}
 def small(config: PreTrainedConfig, more: dict[str, Any], part: str = "") -> dict[str, Any]:
     """The arguments that make a configuration tiny, and all parts of it."""
     sizes = TEXT_SIZES if part == "" or part in TEXT_PARTS else OTHER_SIZES
-    made: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     for name, value in config.to_dict().items():
         inner = getattr(config, name, None) if isinstance(value, dict) else None
         if isinstance(inner, PreTrainedConfig):
-            made[name] = {**small(inner, more.get(name, {}), name), "model_type": inner.model_type}
+            arguments[name] = {**small(inner, more.get(name, {}), name), "model_type": inner.model_type}
         elif name in sizes and value is not None and not isinstance(value, bool | dict):
-            made[name] = sizes[name]
-    return {**made, **{name: value for name, value in more.items() if not isinstance(made.get(name), dict)}}
+            arguments[name] = sizes[name]
+    return {**arguments, **{name: value for name, value in more.items() if not isinstance(arguments.get(name), dict)}}
 
 
 def tiny_config(model_type: str, more: dict[str, Any]) -> PreTrainedConfig:
     """A tiny configuration of a type."""
-    made: PreTrainedConfig = AutoConfig.for_model(model_type, **small(AutoConfig.for_model(model_type), more))
-    return made
+    sized: PreTrainedConfig = AutoConfig.for_model(model_type, **small(AutoConfig.for_model(model_type), more))
+    return sized
 
 
 def build_type(model_type: str, more: dict[str, Any]) -> Any:

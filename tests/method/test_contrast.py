@@ -44,7 +44,7 @@ def test_a_false_refusal_direction_is_what_is_left_beside_true_refusal(
     extraction: Extraction, purify: Purification
 ) -> None:
     activations = seen()
-    found = rank(
+    ranking = rank(
         activations,
         RankingOptions(
             contrast="false_refusal",
@@ -56,7 +56,7 @@ def test_a_false_refusal_direction_is_what_is_left_beside_true_refusal(
         ),
     )
     for layer in range(2):
-        best = found.directions[layer][0].direction.vector
+        best = ranking.directions[layer][0].direction.vector
         true = activations.harmful[layer].mean(dim=0) - activations.harmless[layer].mean(dim=0)
         assert abs(float(best @ true)) < 1e-3 * float(true.norm())
         assert float(best[1]) > 0.8
@@ -73,7 +73,7 @@ def test_refusal_compares_the_pairs() -> None:
 def test_a_share_of_true_refusal_stays_in_a_false_refusal_direction() -> None:
     activations = seen()
     true = [activations.harmful[layer].mean(dim=0) - activations.harmless[layer].mean(dim=0) for layer in range(2)]
-    found = []
+    left = []
     for share in (0.0, 0.5, 1.0):
         ranking = rank(
             activations,
@@ -86,9 +86,9 @@ def test_a_share_of_true_refusal_stays_in_a_false_refusal_direction() -> None:
                 n_capability_directions=2,
             ),
         )
-        found.append([float(ranking.directions[i][0].direction.vector @ true[i] / true[i].norm()) for i in range(2)])
+        left.append([float(ranking.directions[i][0].direction.vector @ true[i] / true[i].norm()) for i in range(2)])
     for layer in range(2):
-        whole, half, none = (one[layer] for one in found)
+        whole, half, none = (cosines[layer] for cosines in left)
         assert whole > 0.8  # two parts of axis 0 to one of axis 1
         assert whole > half + 0.1
         assert half > none + 0.1
@@ -111,7 +111,7 @@ def test_a_share_of_a_direction_is_taken_out_and_nothing_else(share: float, seed
 
 def test_whom_a_reader_spares() -> None:
     activations = seen()
-    sizes = {spares: [one.shape[1] for one in spared(activations, "false_refusal", spares)] for spares in SPARED}
+    sizes = {spares: [rows.shape[1] for rows in spared(activations, "false_refusal", spares)] for spares in SPARED}
     assert sizes == {
         "harmless": [24, 24],
         "answered": [24, 24, 16],
@@ -125,12 +125,12 @@ def test_whom_a_reader_spares() -> None:
 @pytest.mark.parametrize("spares", ["harmful", "harmful_and_answered"])
 def test_a_reader_that_spares_harmful_prompts_reads_little_in_them(spares: Spares) -> None:
     activations = seen()
-    one = (E[1] + E[0])[None] / 2**0.5
+    r = (E[1] + E[0])[None] / 2**0.5
     reads = [
-        least_drift_readers(one, [x[0] for x in spared(activations, "false_refusal", whom)], ridge=0.1)[0]
+        least_drift_readers(r, [x[0] for x in spared(activations, "false_refusal", whom)], ridge=0.1)[0]
         for whom in ("harmless", spares)
     ]
-    disturbed = [float((activations.harmful[0] @ z).abs().mean() / (one[0] @ z)) for z in reads]
+    disturbed = [float((activations.harmful[0] @ z).abs().mean() / (r[0] @ z)) for z in reads]
     assert disturbed[1] < 0.3 * disturbed[0]
 
 
@@ -141,15 +141,15 @@ def test_of_protected_prompts_the_mean_alone_is_spared() -> None:
     spread = torch.zeros(24, 1)
     spread[IS_PROTECTED] = 4 * torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]).unsqueeze(1)
     activations.harmful[:] += spread * E[1] + 0.01 * torch.randn(activations.harmful.shape, generator=draw)
-    one = (E[0] + E[1] + E[5])[None] / 3**0.5
+    r = (E[0] + E[1] + E[5])[None] / 3**0.5
     read = {
-        spares: least_drift_readers(one, [x[0] for x in spared(activations, "false_refusal", spares)], ridge=0.1)[0]
+        spares: least_drift_readers(r, [x[0] for x in spared(activations, "false_refusal", spares)], ridge=0.1)[0]
         for spares in ("harmful_and_answered", "protected_and_answered")
     }
     protected = activations.harmful[0, IS_PROTECTED]
     for z in read.values():
-        assert abs(float(protected.mean(dim=0) @ z)) < 0.2 * float(protected.mean(dim=0) @ one[0])
-    spread_read = {spares: float((protected @ z / (one[0] @ z)).std()) for spares, z in read.items()}
+        assert abs(float(protected.mean(dim=0) @ z)) < 0.2 * float(protected.mean(dim=0) @ r[0])
+    spread_read = {spares: float((protected @ z / (r[0] @ z)).std()) for spares, z in read.items()}
     assert spread_read["protected_and_answered"] > 3 * spread_read["harmful_and_answered"]
 
 

@@ -30,9 +30,9 @@ def planted(seed: int, n: int = 60, d: int = 16, gap: float = 6.0) -> tuple[torc
 @settings(max_examples=15, deadline=None)
 def test_the_leading_direction_is_the_planted_one(method: Extraction, seed: int) -> None:
     harmful, harmless, direction = planted(seed)
-    found = extract(harmful, harmless, method=method, n_directions=3)
+    extracted = extract(harmful, harmless, method=method, n_directions=3)
     # Signed: harmful projects higher. Fisher's discriminant leans away from noisy axes.
-    assert float(found[0] @ direction) > (0.7 if method == "lda" else 0.9)
+    assert float(extracted[0] @ direction) > (0.7 if method == "lda" else 0.9)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -40,10 +40,10 @@ def test_the_leading_direction_is_the_planted_one(method: Extraction, seed: int)
 @settings(max_examples=15, deadline=None)
 def test_directions_are_units_whose_harmful_mean_is_the_larger(method: Extraction, seed: int, k: int) -> None:
     harmful, harmless, _ = planted(seed, gap=1.0)
-    found = extract(harmful, harmless, method=method, n_directions=k)
-    assert len(found) == (1 if method == "dim" else k)
-    torch.testing.assert_close(found.norm(dim=1), torch.ones(len(found)))
-    assert bool(((harmful @ found.T).mean(dim=0) >= (harmless @ found.T).mean(dim=0) - 1e-5).all())
+    extracted = extract(harmful, harmless, method=method, n_directions=k)
+    assert len(extracted) == (1 if method == "dim" else k)
+    torch.testing.assert_close(extracted.norm(dim=1), torch.ones(len(extracted)))
+    assert bool(((harmful @ extracted.T).mean(dim=0) >= (harmless @ extracted.T).mean(dim=0) - 1e-5).all())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -68,20 +68,20 @@ def test_the_order_of_the_pairs_does_not_matter(method: Extraction) -> None:
 
 def test_lda_directions_are_orthogonal_and_the_first_is_fishers() -> None:
     harmful, harmless, _ = planted(0, n=400, d=6)
-    found = extract(harmful, harmless, method="lda", n_directions=3)
-    assert len(found) == 3
-    torch.testing.assert_close(found @ found.T, torch.eye(3), atol=1e-5, rtol=0)
+    extracted = extract(harmful, harmless, method="lda", n_directions=3)
+    assert len(extracted) == 3
+    torch.testing.assert_close(extracted @ extracted.T, torch.eye(3), atol=1e-5, rtol=0)
     pooled = (torch.cov(harmful.T, correction=0) + torch.cov(harmless.T, correction=0)) / 2
     fisher = torch.linalg.solve(pooled, harmful.mean(0) - harmless.mean(0))
-    assert float(found[0] @ (fisher / fisher.norm())) > 0.995  # little shrinkage with n >> d
+    assert float(extracted[0] @ (fisher / fisher.norm())) > 0.995  # little shrinkage with n >> d
 
 
 def test_whitening_survives_fewer_prompts_than_dimensions() -> None:
     harmful, harmless, direction = planted(0, n=12, d=64, gap=12.0)
     for method in ("lda", "whitened_svd"):
-        found = extract(harmful, harmless, method=method, n_directions=1)
-        assert bool(torch.isfinite(found).all())
-        assert float(found[0] @ direction) > 0.7
+        extracted = extract(harmful, harmless, method=method, n_directions=1)
+        assert bool(torch.isfinite(extracted).all())
+        assert float(extracted[0] @ direction) > 0.7
 
 
 def test_pairs_must_match() -> None:

@@ -39,7 +39,7 @@ def stacked(
     """Rows and targets of the whole least-squares problem, its ridge as rows, written out from the docstring."""
     taken, d = regression.taken.rows.double().numpy(), regression.d_in
     power = (taken**2).sum() / len(taken)
-    others = [(one.rows.double().numpy(), weight) for one, weight in zip(regression.spared, WEIGHTS, strict=True)]
+    others = [(group.rows.double().numpy(), weight) for group, weight in zip(regression.spared, WEIGHTS, strict=True)]
     spared_power = sum(weight * (rows**2).sum() / len(rows) for rows, weight in others)
     rows = [taken / len(taken) ** 0.5]
     rows += [(lam * power / spared_power * weight / len(x)) ** 0.5 * x for x, weight in others]
@@ -63,8 +63,8 @@ def test_it_is_the_least_squares_answer_in_either_form(seed: int, n: int, lam: f
         regression = Regression(regression.taken, regression.spared, regression.products)
     z, wanted, eye = stacked(targets, regression, lam, mu)
     expected = scipy.linalg.lstsq(np.concatenate([z, eye]), np.concatenate([wanted, np.zeros((12, 2))]))[0].T
-    found = input_readers(targets, regression, WEIGHTS, spare_weight=lam, ridge=mu).double().numpy()
-    assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
+    readers = input_readers(targets, regression, WEIGHTS, spare_weight=lam, ridge=mu).double().numpy()
+    assert np.linalg.norm(readers - expected) < 1e-4 * np.linalg.norm(expected)
 
 
 @settings(max_examples=15, deadline=None)
@@ -85,19 +85,19 @@ def test_the_left_out_error_is_that_of_leaving_rows_out(seed: int, n: int, lam: 
         k = scipy.linalg.lstsq(rows, goals)[0]
         goal = wanted[i]
         error += float(((plain[i] @ k - goal * np.linalg.norm(plain[i]) / np.linalg.norm(z[i])) ** 2).sum())
-    (found,) = left_out_error(targets, regression, WEIGHTS, spare_weight=lam, ridges=[mu])
-    assert float(found) == pytest.approx(error / (wanted**2).sum(), rel=1e-6)
+    (closed_form,) = left_out_error(targets, regression, WEIGHTS, spare_weight=lam, ridges=[mu])
+    assert float(closed_form) == pytest.approx(error / (wanted**2).sum(), rel=1e-6)
 
 
 def test_weights_that_are_not_given_have_the_least_left_out_error() -> None:
     targets, regression = problem(4, 12, 8)
-    found = best_weights(targets, regression, WEIGHTS, spare_weight=None, ridge=None)
+    best = best_weights(targets, regression, WEIGHTS, spare_weight=None, ridge=None)
     errors = {
         (lam, mu): float(left_out_error(targets, regression, WEIGHTS, spare_weight=lam, ridges=[mu])[0])
         for lam in SPARE_WEIGHTS
         for mu in RIDGES
     }
-    assert found == min(errors, key=errors.__getitem__)
+    assert best == min(errors, key=errors.__getitem__)
     assert best_weights(targets, regression, WEIGHTS, spare_weight=2.0, ridge=None)[0] == 2.0
     assert best_weights(targets, regression, WEIGHTS, spare_weight=2.0, ridge=0.3) == (2.0, 0.3)
     lam, mu = best_weights(targets, regression, WEIGHTS, spare_weight=None, ridge=0.3)
@@ -112,9 +112,9 @@ def test_what_is_spared_may_be_all_zero_and_a_target_too() -> None:
     without = left_out_error(targets, Regression(regression.taken, []), (), spare_weight=1.0, ridges=RIDGES)
     assert all(torch.allclose(error, without) for error in errors)
     targets[0, 0] = 0.0
-    found = best_weights(targets, alone, (1.0,), spare_weight=None, ridge=None)
-    assert found == (SPARE_WEIGHTS[0], RIDGES[int(without.argmin())])
-    assert found[1] != RIDGES[0]
+    best = best_weights(targets, alone, (1.0,), spare_weight=None, ridge=None)
+    assert best == (SPARE_WEIGHTS[0], RIDGES[int(without.argmin())])
+    assert best[1] != RIDGES[0]
 
 
 def test_inputs_of_power_one_are_like_any_others() -> None:
@@ -141,8 +141,8 @@ def test_lam_and_mu_mean_the_same_whatever_the_scale_of_inputs() -> None:
 def test_little_is_read_of_what_is_spared_with_much_weight(d: int) -> None:
     targets, regression = problem(2, 20, d)
     read = [
-        sum(float((one.rows @ input_readers(targets, regression, WEIGHTS, spare_weight=lam, ridge=1e-6).T).norm())
-            for one in regression.spared)
+        sum(float((group.rows @ input_readers(targets, regression, WEIGHTS, spare_weight=lam, ridge=1e-6).T).norm())
+            for group in regression.spared)
         for lam in (0.01, 1.0, 1e4)
     ]  # fmt: skip
     assert read[0] > 2 * read[1] > 4 * read[2]
@@ -150,12 +150,12 @@ def test_little_is_read_of_what_is_spared_with_much_weight(d: int) -> None:
 
 def test_a_component_that_inputs_show_is_read_exactly_where_nothing_is_spared() -> None:
     taken, k = draw(0, 40, 6), draw(1, 2, 6)
-    found = input_readers(taken @ k.T, Regression(Population(taken), []), (), spare_weight=1.0, ridge=1e-9)
-    torch.testing.assert_close(found, k, atol=1e-4, rtol=1e-4)
+    readers = input_readers(taken @ k.T, Regression(Population(taken), []), (), spare_weight=1.0, ridge=1e-9)
+    torch.testing.assert_close(readers, k, atol=1e-4, rtol=1e-4)
 
 
 def test_dead_inputs_are_read_as_nothing() -> None:
     regression = Regression(Population(torch.zeros(4, 5)), [Population(torch.zeros(3, 5))])
     assert not input_readers(draw(0, 4, 2), regression, (1.0,), spare_weight=1.0, ridge=0.1).any()
-    found = best_weights(draw(0, 4, 2), regression, (1.0,), spare_weight=None, ridge=None)
-    assert found == (SPARE_WEIGHTS[0], RIDGES[0])
+    best = best_weights(draw(0, 4, 2), regression, (1.0,), spare_weight=None, ridge=None)
+    assert best == (SPARE_WEIGHTS[0], RIDGES[0])

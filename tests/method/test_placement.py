@@ -25,10 +25,10 @@ def test_scopes_reach_their_own_layer_a_band_or_all() -> None:
 def test_a_round_multiplies_strength_reach_and_component_scale() -> None:
     vector = torch.eye(3)[0]
     scale: dict[WriterKind, float] = {"attention": 0.5, "mlp": 1.0, "per_layer": 0.0}
-    made = place([(vector, 1, 0.8)], reach_of_scope(3, scope="layer", reach=0), scale)
+    placed = place([(vector, 1, 0.8)], reach_of_scope(3, scope="layer", reach=0), scale)
     expected = torch.zeros(3, 3)
     expected[1] = torch.tensor([0.4, 0.8, 0.0])
-    torch.testing.assert_close(made.strengths[0], expected)
+    torch.testing.assert_close(placed.strengths[0], expected)
 
 
 def test_the_kernel_shapes_each_kind_over_depth() -> None:
@@ -43,16 +43,16 @@ def test_the_kernel_shapes_each_kind_over_depth() -> None:
 
 def test_every_direction_has_its_own_strength_and_the_reach_of_its_own_layer() -> None:
     reach = torch.rand(4, 4, 3, generator=torch.Generator().manual_seed(0))
-    made = place([(torch.eye(3)[0], 1, 0.8), (torch.eye(3)[1], 3, 0.5)], reach, ONES)
-    torch.testing.assert_close(made.strengths, torch.stack([0.8 * reach[1], 0.5 * reach[3]]))
+    placed = place([(torch.eye(3)[0], 1, 0.8), (torch.eye(3)[1], 3, 0.5)], reach, ONES)
+    torch.testing.assert_close(placed.strengths, torch.stack([0.8 * reach[1], 0.5 * reach[3]]))
 
 
 def test_the_kernel_spans_the_whole_depth_of_two_layers() -> None:
-    made = reach_of_kernel(2, tents={"attention": TENT, "mlp": TENT, "per_layer": TENT}, everywhere=True)
-    torch.testing.assert_close(made[0, :, 0], torch.zeros(2))
+    reach = reach_of_kernel(2, tents={"attention": TENT, "mlp": TENT, "per_layer": TENT}, everywhere=True)
+    torch.testing.assert_close(reach[0, :, 0], torch.zeros(2))
     end = TENT | {"position": 1.0}
-    made = reach_of_kernel(2, tents={"attention": end, "mlp": end, "per_layer": end}, everywhere=True)
-    torch.testing.assert_close(made[0, :, 0], torch.tensor([0.0, 1.0]))
+    reach = reach_of_kernel(2, tents={"attention": end, "mlp": end, "per_layer": end}, everywhere=True)
+    torch.testing.assert_close(reach[0, :, 0], torch.tensor([0.0, 1.0]))
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3, 5])

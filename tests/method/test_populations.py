@@ -31,7 +31,7 @@ def named(numbers: torch.Tensor) -> set[tuple[str, int, int]]:
     }
 
 
-def found(**changes: Any) -> dict[str, Any]:
+def named_populations(**changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {
         "sizes": (N, N, N),
         "contrast": "refusal",
@@ -40,7 +40,7 @@ def found(**changes: Any) -> dict[str, Any]:
         "replies": 2,
     }
     given |= changes
-    made = populations(
+    shared_out = populations(
         rows(),
         sizes=given["sizes"],
         contrast=given["contrast"],
@@ -51,11 +51,11 @@ def found(**changes: Any) -> dict[str, Any]:
         is_refused=REFUSED,
     )
     return {
-        "taken": named(made.taken),
-        "answered": named(made.answered),
-        "spared": [named(one) for one in made.spared],
-        "kept": [named(one) for one in made.kept],
-        "weights": made.weights(7.0),
+        "taken": named(shared_out.taken),
+        "answered": named(shared_out.answered),
+        "spared": [named(population) for population in shared_out.spared],
+        "kept": [named(population) for population in shared_out.kept],
+        "weights": shared_out.weights(7.0),
     }
 
 
@@ -75,50 +75,50 @@ def test_rows_at_prompts_come_first() -> None:
 
 
 def test_protected_refusals_are_kept_with_what_was_said() -> None:
-    made = found()
-    assert made["taken"] == ends("harmful", [1, 2, 4, 5])
-    assert made["answered"] == ends("harmless")
-    assert made["spared"] == [ends("harmless"), ends("capability"), replies("harmless") | replies("capability")]
-    assert made["kept"] == [ends("harmful", [0, 3]), replies("harmful", [0, 3])]
-    assert made["weights"] == [1.0, 1.0, 1.0, 7.0, 7.0]
+    drawn = named_populations()
+    assert drawn["taken"] == ends("harmful", [1, 2, 4, 5])
+    assert drawn["answered"] == ends("harmless")
+    assert drawn["spared"] == [ends("harmless"), ends("capability"), replies("harmless") | replies("capability")]
+    assert drawn["kept"] == [ends("harmful", [0, 3]), replies("harmful", [0, 3])]
+    assert drawn["weights"] == [1.0, 1.0, 1.0, 7.0, 7.0]
 
 
 def test_they_are_taken_away_as_well_where_nothing_is_protected() -> None:
-    made = found(protects="none")
-    assert made["taken"] == ends("harmful")
-    assert made["kept"] == []
+    drawn = named_populations(protects="none")
+    assert drawn["taken"] == ends("harmful")
+    assert drawn["kept"] == []
 
 
 def test_answered_borderline_prompts_are_spared_and_refused_ones_taken() -> None:
-    made = found(spares="answered", protects="none")
-    assert made["taken"] == ends("harmful") | ends("borderline", [0, 2, 4])
-    assert ends("borderline", [1, 3, 5]) in made["spared"]
-    assert replies("borderline", [1, 3, 5]) < made["spared"][-1]
+    drawn = named_populations(spares="answered", protects="none")
+    assert drawn["taken"] == ends("harmful") | ends("borderline", [0, 2, 4])
+    assert ends("borderline", [1, 3, 5]) in drawn["spared"]
+    assert replies("borderline", [1, 3, 5]) < drawn["spared"][-1]
 
 
 @pytest.mark.parametrize(
     ("spares", "kept"), [("harmless", [0, 3]), ("harmful", range(N)), ("protected_and_answered", [0, 3])]
 )
 def test_of_false_refusals_harmful_prompts_are_never_taken(spares: str, kept: Any) -> None:
-    made = found(contrast="false_refusal", spares=spares)
-    assert made["taken"] == ends("borderline", [0, 2, 4])
-    assert made["answered"] == ends("borderline", [1, 3, 5])
-    assert made["kept"][0] == ends("harmful", kept)
+    drawn = named_populations(contrast="false_refusal", spares=spares)
+    assert drawn["taken"] == ends("borderline", [0, 2, 4])
+    assert drawn["answered"] == ends("borderline", [1, 3, 5])
+    assert drawn["kept"][0] == ends("harmful", kept)
 
 
 def test_a_smaller_probe_set_and_fewer_positions_are_prefixes() -> None:
-    made = found(sizes=(2, 3, 4), replies=1, spares="answered")
-    assert made["taken"] == ends("harmful", [1]) | ends("borderline", [0, 2])
-    assert made["spared"][:2] == [ends("harmless", range(2)), ends("capability", range(3))]
-    assert made["spared"][2] == ends("borderline", [1, 3])
-    assert made["spared"][3] == replies("harmless", range(2), 1) | replies("capability", range(3), 1) | replies(
+    drawn = named_populations(sizes=(2, 3, 4), replies=1, spares="answered")
+    assert drawn["taken"] == ends("harmful", [1]) | ends("borderline", [0, 2])
+    assert drawn["spared"][:2] == [ends("harmless", range(2)), ends("capability", range(3))]
+    assert drawn["spared"][2] == ends("borderline", [1, 3])
+    assert drawn["spared"][3] == replies("harmless", range(2), 1) | replies("capability", range(3), 1) | replies(
         "borderline", [1, 3], 1
     )
-    assert found(replies=0)["spared"] == [ends("harmless"), ends("capability")]
+    assert named_populations(replies=0)["spared"] == [ends("harmless"), ends("capability")]
 
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match=r"edit\.contrast=false_refusal with edit\.spares=harmful, found refusal"):
-        found(spares="harmful")
+        named_populations(spares="harmful")
     with pytest.raises(ValueError, match="all are to be kept"):
-        found(sizes=(1, 2, 2))
+        named_populations(sizes=(1, 2, 2))

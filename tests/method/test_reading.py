@@ -43,23 +43,23 @@ def test_no_other_reader_of_the_same_directions_disturbs_less(seed: int, n: int,
     def cost(x: list[float]) -> float:
         return disturbance(r.double() + torch.tensor(x).view(k, d - k) @ null, harmless, capability, ridge)
 
-    found = minimize(cost, torch.zeros(k * (d - k)).tolist(), method="BFGS")
-    assert disturbance(best, harmless, capability, ridge) <= float(found.fun) * (1 + 1e-4)
+    numeric = minimize(cost, torch.zeros(k * (d - k)).tolist(), method="BFGS")
+    assert disturbance(best, harmless, capability, ridge) <= float(numeric.fun) * (1 + 1e-4)
 
 
 def test_a_large_ridge_reads_a_direction_with_itself() -> None:
     r = unit_rows(0, 3, 8)
-    found = least_drift_readers(r, [draw(1, 20, 8), draw(2, 20, 8)], ridge=1e9)
-    torch.testing.assert_close(found, r, atol=1e-5, rtol=0)
+    readers = least_drift_readers(r, [draw(1, 20, 8), draw(2, 20, 8)], ridge=1e9)
+    torch.testing.assert_close(readers, r, atol=1e-5, rtol=0)
 
 
 def test_few_and_many_prompts_give_the_same_formula() -> None:
     r, few = unit_rows(0, 2, 8), draw(1, 3, 8)
     many = few.repeat(4, 1)  # the same second moments by the other branch
     args = (draw(2, 2, 8), draw(2, 2, 8).repeat(4, 1))
-    one = least_drift_readers(r, [few, args[0]], ridge=0.5)
-    other = least_drift_readers(r, [many, args[1]], ridge=0.5)
-    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    of_few = least_drift_readers(r, [few, args[0]], ridge=0.5)
+    of_many = least_drift_readers(r, [many, args[1]], ridge=0.5)
+    torch.testing.assert_close(of_few, of_many, atol=1e-5, rtol=1e-4)
 
 
 def test_prompts_that_are_nowhere_leave_a_direction_as_it_is() -> None:
@@ -71,10 +71,10 @@ def test_a_round_is_read_where_it_acts_and_nowhere_else() -> None:
     strengths = torch.zeros(2, 3, 3)
     strengths[0, 1, 2] = 0.5
     strengths[1, 1:, 0] = 0.5
-    one = Round(unit_rows(0, 2, 6), strengths)
+    edit_round = Round(unit_rows(0, 2, 6), strengths)
     harmless, capability = draw(1, 30, 6).view(3, 10, 6), draw(2, 30, 6).view(3, 10, 6)
-    readers = readers_of(one, [harmless, capability], ridge=1.0)
-    alone = least_drift_readers(one.directions[1:], [harmless[2], capability[2]], ridge=1.0)
+    readers = readers_of(edit_round, [harmless, capability], ridge=1.0)
+    alone = least_drift_readers(edit_round.directions[1:], [harmless[2], capability[2]], ridge=1.0)
     torch.testing.assert_close(readers[1, 2], alone[0])
     assert float(readers[:, 0].abs().sum()) == float(readers[0, 2].abs().sum()) == 0.0
 
@@ -83,11 +83,11 @@ def test_read_at_its_own_layer_a_direction_is_read_alike_wherever_it_acts() -> N
     strengths = torch.zeros(2, 3, 3)
     strengths[0, 1:, 2] = 0.5
     strengths[1, :2, 0] = -0.5
-    one = Round(unit_rows(0, 2, 6), strengths)
+    edit_round = Round(unit_rows(0, 2, 6), strengths)
     harmless, capability = draw(1, 30, 6).view(3, 10, 6), draw(2, 30, 6).view(3, 10, 6)
-    readers = readers_of(one, [harmless, capability], ridge=1.0, found_at=[2, 0])
+    readers = readers_of(edit_round, [harmless, capability], ridge=1.0, found_at=[2, 0])
     for i, own in ((0, 2), (1, 0)):
-        alone = least_drift_readers(one.directions[i : i + 1], [harmless[own], capability[own]], ridge=1.0)[0]
+        alone = least_drift_readers(edit_round.directions[i : i + 1], [harmless[own], capability[own]], ridge=1.0)[0]
         for layer in range(3):
             wanted = alone if strengths[i, layer].abs().sum() else torch.zeros(6)
             torch.testing.assert_close(readers[i, layer], wanted)

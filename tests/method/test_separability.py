@@ -88,8 +88,8 @@ def test_the_held_out_ratio_equals_a_loop() -> None:
         direction = h_in.mean(dim=0) - s_in.mean(dim=0)
         direction = direction / direction.norm()
         expected += loop_ratio((h_out @ direction).tolist(), (s_out @ direction).tolist()) / 3
-    found = cross_validated_fisher_ratios(harmful, harmless, extractor=extractor, n_directions=1, folds=3)
-    assert float(found[0]) == pytest.approx(expected, rel=1e-4)
+    ratios = cross_validated_fisher_ratios(harmful, harmless, extractor=extractor, n_directions=1, folds=3)
+    assert float(ratios[0]) == pytest.approx(expected, rel=1e-4)
     with pytest.raises(ValueError, match="at least 6 prompts a class"):
         cross_validated_fisher_ratios(harmful, harmless[:5], extractor=extractor, n_directions=1, folds=3)
     seen = Activations(harmful[None, :6], harmless[None], harmless[None])
@@ -130,9 +130,9 @@ def test_between_layers_directions_turn_and_numbers_go_straight() -> None:
         (RankedDirection(Direction(1, 0, axes[2]), 4.0, 0.5),),
     ]
     ranking = Ranking(torch.ones(2), dict(enumerate(rows)), {})
-    (found,) = interpolate_layers(ranking, 0.75)
+    (between,) = interpolate_layers(ranking, 0.75)
     expected = 0.25 * axes[0] + 0.75 * axes[2]
-    torch.testing.assert_close(found.direction.vector, expected / expected.norm())
-    assert (found.direction.layer, found.direction.index) == (1, 0)
-    assert found.fisher_ratio == pytest.approx(0.25 * 8 + 0.75 * 4)
-    assert found.entanglement == pytest.approx(0.25 * 0.1 + 0.75 * 0.5)
+    torch.testing.assert_close(between.direction.vector, expected / expected.norm())
+    assert (between.direction.layer, between.direction.index) == (1, 0)
+    assert between.fisher_ratio == pytest.approx(0.25 * 8 + 0.75 * 4)
+    assert between.entanglement == pytest.approx(0.25 * 0.1 + 0.75 * 0.5)

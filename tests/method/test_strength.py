@@ -18,8 +18,8 @@ from saber.types import Direction, RankedDirection
     [(0.0, 0.8), (0.5, 0.5 * 0.8 + 0.5 * 0.1), (0.55, 0.45 * 0.8 + 0.55 * 0.1), (0.56, 0.1), (1.0, 0.1)],
 )
 def test_blended(rho: float, expected: float) -> None:
-    found = blended_strength(rho, alpha_base=0.8, alpha_entangled=0.1, threshold=0.55)
-    assert found == pytest.approx(expected)
+    blended = blended_strength(rho, alpha_base=0.8, alpha_entangled=0.1, threshold=0.55)
+    assert blended == pytest.approx(expected)
 
 
 def test_decomposed_parts_are_units_that_span_the_direction() -> None:

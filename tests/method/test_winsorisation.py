@@ -50,13 +50,13 @@ def test_one_clips_nothing() -> None:
 def test_a_massive_dimension_hides_a_direction_and_clipping_brings_it_back(method: Extraction, seed: int) -> None:
     seen, direction = planted(seed, 100.0)
 
-    def found(activations: Activations) -> tuple[float, float]:
+    def extracted(activations: Activations) -> tuple[float, float]:
         h, s = activations.harmful[0], activations.harmless[0]
         (vector,) = extract(h, s, method=method, n_directions=1, is_paired=False)
         return float(abs(vector @ direction)), float(fisher_ratios(h, s, vector.unsqueeze(0)))
 
-    hidden, low = found(seen)
-    cosine, ratio = found(winsorised(seen, 0.98))
+    hidden, low = extracted(seen)
+    cosine, ratio = extracted(winsorised(seen, 0.98))
     assert hidden < 0.6
     assert cosine > 0.8
     assert ratio > 4 * low

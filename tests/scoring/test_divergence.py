@@ -33,9 +33,9 @@ def kl_loop(base: np.ndarray, edited: np.ndarray) -> float:
 
 @given(logits(), logits())
 def test_kl_equals_a_float64_loop(base: np.ndarray, edited: np.ndarray) -> None:
-    found = kl_divergence_nats(torch.from_numpy(base), torch.from_numpy(edited))
+    nats = kl_divergence_nats(torch.from_numpy(base), torch.from_numpy(edited))
     wanted = [kl_loop(b, e) for b, e in zip(base.astype(float), edited.astype(float), strict=True)]
-    np.testing.assert_allclose(found.numpy(), wanted, rtol=FP32_NATS, atol=FP32_NATS)
+    np.testing.assert_allclose(nats.numpy(), wanted, rtol=FP32_NATS, atol=FP32_NATS)
 
 
 @given(logits(), logits())
@@ -75,10 +75,10 @@ def test_log_probabilities_will_do_and_leading_axes_broadcast() -> None:
     generator = torch.Generator().manual_seed(0)
     base = torch.randn(2, 3, 11, generator=generator)
     edited = torch.randn(4, 2, 3, 11, generator=generator)
-    found = kl_divergence_nats(base.log_softmax(-1), edited)
-    assert found.shape == (4, 2, 3)
+    nats = kl_divergence_nats(base.log_softmax(-1), edited)
+    assert nats.shape == (4, 2, 3)
     for trial in range(4):
-        torch.testing.assert_close(found[trial], kl_divergence_nats(base, edited[trial]))
+        torch.testing.assert_close(nats[trial], kl_divergence_nats(base, edited[trial]))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
@@ -86,9 +86,9 @@ def test_the_softmax_is_in_fp32(dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
     base = torch.randn(5, 1000, generator=generator).to(dtype)
     edited = torch.randn(5, 1000, generator=generator).to(dtype)
-    found = kl_divergence_nats(base, edited)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, kl_divergence_nats(base.float(), edited.float()))
+    nats = kl_divergence_nats(base, edited)
+    assert nats.dtype == torch.float32
+    torch.testing.assert_close(nats, kl_divergence_nats(base.float(), edited.float()))
 
 
 def test_another_vocabulary_is_refused() -> None:

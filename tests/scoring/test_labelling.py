@@ -107,8 +107,8 @@ def test_the_reason_is_the_rule_with_its_words() -> None:
 
 @given(st.lists(WORDS, max_size=60).map(" ".join), st.none() | st.lists(WORDS, max_size=8).map(" ".join))
 def test_every_text_gets_a_label_and_a_reason(reply: str, prompt: str | None) -> None:
-    found, reason = label(reply, prompt)
-    assert found in get_args(Label)
+    given_label, reason = label(reply, prompt)
+    assert given_label in get_args(Label)
     assert reason
 
 

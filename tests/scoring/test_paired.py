@@ -25,11 +25,11 @@ def dominance(a: list[np.ndarray], b: list[np.ndarray], n_resamples: int = 4000)
 
 
 def test_the_seeds_two_points_cannot_be_told_apart_by_refusals() -> None:
-    found = difference(hits(0, N_SEED), hits(1, N_SEED))
-    assert found.estimate.value == pytest.approx(-1 / 49)
-    assert found.estimate.high == 0
-    assert found.p_exact == 1
-    assert not found.is_distinct
+    apart = difference(hits(0, N_SEED), hits(1, N_SEED))
+    assert apart.estimate.value == pytest.approx(-1 / 49)
+    assert apart.estimate.high == 0
+    assert apart.p_exact == 1
+    assert not apart.is_distinct
 
 
 def test_the_seeds_aggressive_point_beats_the_other_in_refusals_as_often_as_the_one_prompt_is_drawn() -> None:
@@ -40,24 +40,24 @@ def test_the_seeds_aggressive_point_beats_the_other_in_refusals_as_often_as_the_
 @pytest.mark.parametrize("n", range(12))
 def test_the_sign_test_is_exact(n: int) -> None:
     exact = min(1.0, 2 * 0.5**n)
-    found = difference(hits(0, N_SEED), hits(n, N_SEED))
-    assert found.p_exact == pytest.approx(exact)
-    assert found.is_distinct == (n >= 6)
+    apart = difference(hits(0, N_SEED), hits(n, N_SEED))
+    assert apart.p_exact == pytest.approx(exact)
+    assert apart.is_distinct == (n >= 6)
 
 
 def test_a_bootstrap_interval_alone_would_claim_too_much_of_four_prompts() -> None:
-    found = difference(hits(0, N_SEED), hits(4, N_SEED))
-    assert found.estimate.high < 0
-    assert not found.is_distinct
+    apart = difference(hits(0, N_SEED), hits(4, N_SEED))
+    assert apart.estimate.high < 0
+    assert not apart.is_distinct
 
 
 def test_a_planted_difference_in_drift_is_found_though_the_intervals_overlap() -> None:
     rng = np.random.default_rng(0)
     shared = rng.gamma(1.0, 0.4, size=100)
-    found = difference(shared + 0.05 + 0.01 * rng.random(100), shared)
-    assert found.p_exact is None
-    assert found.is_distinct
-    assert 0.05 < found.estimate.low < found.estimate.high < 0.06
+    apart = difference(shared + 0.05 + 0.01 * rng.random(100), shared)
+    assert apart.p_exact is None
+    assert apart.is_distinct
+    assert 0.05 < apart.estimate.low < apart.estimate.high < 0.06
 
 
 def test_equal_models_dominate_nothing() -> None:

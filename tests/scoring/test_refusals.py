@@ -197,9 +197,9 @@ def test_then_the_token_limit_then_compliance() -> None:
 
 @given(st.text() | st.lists(WORDS).map(" ".join), st.booleans())
 def test_compliance_is_never_empty_looping_cut_off_or_marked(text: str, finished: bool) -> None:
-    found, marker = label_response(text, finished=finished, markers=DEFAULT)
-    assert (marker is not None) == (found == "refuse")
-    if found == "comply":
+    text_label, marker = label_response(text, finished=finished, markers=DEFAULT)
+    assert (marker is not None) == (text_label == "refuse")
+    if text_label == "comply":
         assert finished
         assert normalise(text)
         assert not is_looping(text)

@@ -19,8 +19,8 @@ NATS = st.floats(0, 100)
 def test_the_seed_s_aggressive_point() -> None:
     kld_nats = 0.43274  # published as 0.4327
     for residual in (0.0, 0.5, 1.0):
-        found = score(refusal_rate=0.0, kld_nats=kld_nats, residual_scaled=residual)
-        assert (round(kld_nats, 4), round(found, 4)) == (0.4327, 0.0432)
+        total = score(refusal_rate=0.0, kld_nats=kld_nats, residual_scaled=residual)
+        assert (round(kld_nats, 4), round(total, 4)) == (0.4327, 0.0432)
 
 
 def test_the_last_term_needs_refusals_and_residual() -> None:

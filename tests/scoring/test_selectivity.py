@@ -23,19 +23,19 @@ def stands(point: Shaping, curve: list[Shaping] | None = None) -> OffCurve:
 
 
 def test_a_point_that_keeps_all_and_over_refuses_little_is_off() -> None:
-    found = stands(model(5, 40))
-    assert found.is_off
-    assert found.nearest == 3
-    assert found.kept.estimate.value == pytest.approx(30 / 40)
-    assert found.over.estimate.value == pytest.approx(2 / 64)
+    standing = stands(model(5, 40))
+    assert standing.is_off
+    assert standing.nearest == 3
+    assert standing.kept.estimate.value == pytest.approx(30 / 40)
+    assert standing.over.estimate.value == pytest.approx(2 / 64)
 
 
 @pytest.mark.parametrize("at", range(len(CURVE)))
 def test_a_point_of_the_curve_is_on_it(at: int) -> None:
-    found = stands(CURVE[at])
-    assert not found.is_off
-    assert found.nearest == at
-    assert found.kept.estimate.value == 0
+    standing = stands(CURVE[at])
+    assert not standing.is_off
+    assert standing.nearest == at
+    assert standing.kept.estimate.value == 0
 
 
 def test_a_little_better_than_the_curve_is_not_shown_by_these_prompts() -> None:
@@ -56,11 +56,11 @@ def test_a_point_as_good_as_a_strength_is_seldom_called_off() -> None:
     rng = np.random.default_rng(0)
     n_off = 0
     for _ in range(400):
-        point, one = (
+        point, strength = (
             Shaping((rng.random(N_BORDERLINE) < 0.2).astype(float), (rng.random(N_PROTECTED) < 0.8).astype(float))
             for _ in range(2)
         )
-        n_off += off_curve(point, [one], n_resamples=10, seed=0).is_off
+        n_off += off_curve(point, [strength], n_resamples=10, seed=0).is_off
     assert n_off <= 0.05 * 400
 
 
@@ -83,9 +83,9 @@ def test_a_curve_needs_a_strength() -> None:
 
 
 def test_a_curve_of_other_prompts_is_refused() -> None:
-    one = Shaping(np.zeros(N_BORDERLINE + 1), np.zeros(N_PROTECTED - 1))  # as many in all
+    of_others = Shaping(np.zeros(N_BORDERLINE + 1), np.zeros(N_PROTECTED - 1))  # as many in all
     with pytest.raises(ValueError, match="the point's prompts"):
-        stands(model(1, 1), [CURVE[0], one])
+        stands(model(1, 1), [CURVE[0], of_others])
 
 
 def test_of_equal_strengths_the_nearest_is_the_better_in_the_other_rate() -> None:

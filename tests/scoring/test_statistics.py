@@ -39,9 +39,9 @@ def test_wilson_equals_scipy(counts: tuple[int, int], confidence: float) -> None
 @given(COUNTS)
 def test_rate_lies_in_its_interval_and_that_in_the_unit(counts: tuple[int, int]) -> None:
     k, n = counts
-    found = rate(k, n)
-    assert 0 <= found.low <= found.value <= found.high <= 1
-    assert found == Estimate(k / n, n, *wilson_interval(k, n))
+    estimate = rate(k, n)
+    assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+    assert estimate == Estimate(k / n, n, *wilson_interval(k, n))
 
 
 @given(COUNTS)
@@ -109,12 +109,12 @@ def test_impossible_widths_are_refused(width: float, p: float) -> None:
 
 @given(VALUES, st.integers(0, 2**32))
 def test_bootstrap_is_finite_ordered_within_the_values_and_repeatable(values: np.ndarray, seed: int) -> None:
-    found = bootstrap_mean(values, n_resamples=200, seed=seed)
+    estimate = bootstrap_mean(values, n_resamples=200, seed=seed)
     slack = ROUNDING * max(1.0, float(np.abs(values).max()))
-    assert values.min() - slack <= found.low <= found.high <= values.max() + slack
-    assert found.value == pytest.approx(float(np.mean(values)), abs=slack)
-    assert found.n == len(values)
-    assert found == bootstrap_mean(values, n_resamples=200, seed=seed)
+    assert values.min() - slack <= estimate.low <= estimate.high <= values.max() + slack
+    assert estimate.value == pytest.approx(float(np.mean(values)), abs=slack)
+    assert estimate.n == len(values)
+    assert estimate == bootstrap_mean(values, n_resamples=200, seed=seed)
 
 
 @given(st.floats(-1e6, 1e6), st.integers(1, 30))
@@ -126,8 +126,8 @@ def test_bootstrap_equals_a_loop() -> None:
     values = np.random.default_rng(1).exponential(size=17)
     drawn = np.random.default_rng(5).integers(17, size=(101, 17))
     means = sorted(float(np.mean([values[i] for i in row])) for row in drawn)
-    found = bootstrap_mean(values, n_resamples=101, seed=5, confidence=0.9)
-    assert (found.low, found.high) == pytest.approx((means[5], means[95]))
+    estimate = bootstrap_mean(values, n_resamples=101, seed=5, confidence=0.9)
+    assert (estimate.low, estimate.high) == pytest.approx((means[5], means[95]))
 
 
 @pytest.mark.parametrize(("n_resamples", "confidence", "rank"), [(1, 0.95, 0), (10, 0.2, 4), (10, 0.1, 4)])
@@ -135,17 +135,17 @@ def test_the_interval_leaves_out_as_many_of_few_resamples(n_resamples: int, conf
     values = np.random.default_rng(1).exponential(size=17)
     drawn = np.random.default_rng(5).integers(17, size=(n_resamples, 17))
     means = sorted(values[drawn].mean(axis=1))
-    found = bootstrap_mean(values, n_resamples=n_resamples, seed=5, confidence=confidence)
-    assert (found.low, found.high) == pytest.approx((means[rank], means[n_resamples - 1 - rank]))
+    estimate = bootstrap_mean(values, n_resamples=n_resamples, seed=5, confidence=confidence)
+    assert (estimate.low, estimate.high) == pytest.approx((means[rank], means[n_resamples - 1 - rank]))
 
 
 def test_bootstrap_approaches_the_normal_interval() -> None:
     values = np.random.default_rng(0).normal(3.0, 2.0, size=400)
-    found = bootstrap_mean(values, n_resamples=4000, seed=0)
+    estimate = bootstrap_mean(values, n_resamples=4000, seed=0)
     half = 1.96 * values.std() / math.sqrt(400)
-    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
+    assert (estimate.low, estimate.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
     narrower = bootstrap_mean(values, n_resamples=4000, seed=0, confidence=0.5)
-    assert found.low < narrower.low < narrower.high < found.high
+    assert estimate.low < narrower.low < narrower.high < estimate.high
 
 
 def test_bootstrap_covers_the_true_mean_about_as_often_as_it_says() -> None:
@@ -155,9 +155,9 @@ def test_bootstrap_covers_the_true_mean_about_as_often_as_it_says() -> None:
 
 
 def test_an_infinite_value_gives_an_infinite_mean_and_never_nan() -> None:
-    found = bootstrap_mean(np.array([0.1, math.inf, 0.2]), n_resamples=200, seed=0)
-    assert (found.value, found.high) == (math.inf, math.inf)
-    assert math.isfinite(found.low)
+    estimate = bootstrap_mean(np.array([0.1, math.inf, 0.2]), n_resamples=200, seed=0)
+    assert (estimate.value, estimate.high) == (math.inf, math.inf)
+    assert math.isfinite(estimate.low)
     assert bootstrap_mean(np.array([math.inf] * 2), n_resamples=10, seed=0).low == math.inf
 
 
@@ -176,9 +176,9 @@ def test_pairing_cancels_what_two_models_share() -> None:
     rng = np.random.default_rng(0)
     shared = rng.normal(scale=10.0, size=100)
     better, worse = shared + rng.normal(scale=0.1, size=100), shared + 1.0
-    found = paired_bootstrap_difference(better, worse, n_resamples=500, seed=0)
-    assert found == bootstrap_mean(better - worse, n_resamples=500, seed=0)
-    assert -1.1 < found.low < found.value < found.high < -0.9
+    estimate = paired_bootstrap_difference(better, worse, n_resamples=500, seed=0)
+    assert estimate == bootstrap_mean(better - worse, n_resamples=500, seed=0)
+    assert -1.1 < estimate.low < estimate.value < estimate.high < -0.9
 
 
 @pytest.mark.parametrize(
@@ -198,11 +198,11 @@ LABELS = st.integers(1, 30).flatmap(lambda n: st.tuples(*[st.lists(st.booleans()
 @given(LABELS)
 def test_kappa_equals_scikit_learn(labels: tuple[list[bool], list[bool]]) -> None:
     a, b = labels
-    found = cohens_kappa(a, b)
+    kappa = cohens_kappa(a, b)
     if len({*a, *b}) == 1:
-        assert found is None
+        assert kappa is None
     else:
-        assert found == pytest.approx(cohen_kappa_score(a, b))
+        assert kappa == pytest.approx(cohen_kappa_score(a, b))
 
 
 @pytest.mark.parametrize(("a", "b"), [([], []), ([True], [True, False]), ([], [True])])

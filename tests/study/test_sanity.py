@@ -33,7 +33,7 @@ SOUND = [
 ]
 
 
-def found(responses: list[Response], profile: EvaluateConfig = PROFILE) -> list[tuple[str, str]]:
+def findings(responses: list[Response], profile: EvaluateConfig = PROFILE) -> list[tuple[str, str]]:
     return [(line.level, line.text) for line in judge_base(responses, profile)]
 
 
@@ -42,22 +42,22 @@ def without(kind: PromptKind) -> list[Response]:
 
 
 def test_a_sound_base_is_passed_in_silence() -> None:
-    assert found(SOUND) == []
-    assert found(without("capability")) == []
+    assert findings(SOUND) == []
+    assert findings(without("capability")) == []
 
 
 def test_a_base_that_hardly_refuses_stops_with_counts_and_three_replies() -> None:
     said = [f"Certainly, {word}!" for word in ("one", "two", "three", "four")]
     refusing = replies("harmful", "refuse", 3, "I cannot.")
     texts = [reply for text in said for reply in replies("harmful", "comply", 4, text)][::4]
-    (finding,) = found([*without("harmful"), *refusing, *texts, *replies("harmful", "comply", 13)])
+    (finding,) = findings([*without("harmful"), *refusing, *texts, *replies("harmful", "comply", 13)])
     assert finding[0] == "stop"
     assert finding[1].startswith("the unedited model refuses 3 of 20 harmful prompts, so there is little to edit")
     assert "evaluate.labeller or marker_list" in finding[1]
     assert "evaluate.max_new_tokens" in finding[1]
     assert [word in finding[1] for word in said] == [True, True, True, False]
     unseen = replies("harmful", "comply", 12, "I'm sorry, but I can't help with that.")
-    level, text = found([*without("harmful"), *unseen, *replies("harmful", "comply", 8)])[0]
+    level, text = findings([*without("harmful"), *unseen, *replies("harmful", "comply", 8)])[0]
     assert level == "stop"
     assert "refuses 0 of 20 harmful prompts (12 more by evaluate.labeller=rules)" in text
     assert text.count("I can't help with that.") == 3
@@ -65,7 +65,7 @@ def test_a_base_that_hardly_refuses_stops_with_counts_and_three_replies() -> Non
 
 def test_a_base_that_refuses_everything_is_a_warning_with_its_replies() -> None:
     both = [*replies("harmless", "refuse", 16, "I must decline."), *replies("harmless", "comply", 4)]
-    ((level, text),) = found([*without("harmless"), *both])
+    ((level, text),) = findings([*without("harmless"), *both])
     assert level == "warning"
     assert "refuses 16 of 20 harmless prompts and 18 of 20 harmful ones, so little tells the two apart" in text
     assert text.count("'I must decline.'") == 3
@@ -73,7 +73,7 @@ def test_a_base_that_refuses_everything_is_a_warning_with_its_replies() -> None:
 
 def test_some_refused_harmless_prompts_are_a_warning() -> None:
     mixed = [*without("harmless"), *replies("harmless", "refuse", 4), *replies("harmless", "comply", 16)]
-    ((level, text),) = found(mixed)
+    ((level, text),) = findings(mixed)
     assert level == "warning"
     assert text.startswith("the unedited model refuses 4 of 20 harmless prompts: are they harmless, does the chat")
 
@@ -82,14 +82,14 @@ def test_markers_that_see_less_than_half_of_the_refusals_are_named() -> None:
     own = EvaluateConfig(markers=("i refuse",))
     seen = replies("harmful", "refuse", 5, "I refuse.")
     missed = replies("harmful", "comply", 15, "I cannot help with that, as it is unethical.")
-    ((level, text),) = found([*without("harmful"), *seen, *missed], own)
+    ((level, text),) = findings([*without("harmful"), *seen, *missed], own)
     assert level == "warning"
     assert "sees 5 refusals of 20 harmful prompts where saber.label sees 20, such as 'I cannot help with that" in text
 
 
 def test_replies_cut_before_they_refuse_or_end_are_a_warning() -> None:
     cut = [*replies("harmful", "refuse", 8, "I cannot."), *replies("harmful", "truncated", 12, "The user asks me")]
-    ((level, text),) = found([*without("harmful"), *cut], dataclasses.replace(PROFILE, max_new_tokens=8))
+    ((level, text),) = findings([*without("harmful"), *cut], dataclasses.replace(PROFILE, max_new_tokens=8))
     assert level == "warning"
     assert text == (
         "12 of 20 replies to harmful prompts are cut at 8 tokens before they refuse or end:"
@@ -99,7 +99,7 @@ def test_replies_cut_before_they_refuse_or_end_are_a_warning() -> None:
 
 def test_thoughts_cut_at_their_limit_name_the_limit_of_thoughts() -> None:
     cut = [*replies("harmful", "refuse", 8, "I cannot."), *replies("harmful", "truncated", 12, "", thought_ended=False)]
-    _, told = found([*without("harmful"), *cut])[0]
+    _, told = findings([*without("harmful"), *cut])[0]
     assert told == (
         "12 of 20 replies to harmful prompts are still thinking at their limit: raise evaluate.max_thinking_tokens"
     )
@@ -107,7 +107,7 @@ def test_thoughts_cut_at_their_limit_name_the_limit_of_thoughts() -> None:
 
 def test_protected_prompts_that_the_base_answers_are_a_warning() -> None:
     kept = [Response(Prompt(f"p{i}", "harmful", "harm", True), "Sure, do it.", "comply") for i in range(3)]
-    ((level, text),) = found([*SOUND, *kept, Response(Prompt("p", "harmful", "harm", True), "I cannot.", "refuse")])
+    ((level, text),) = findings([*SOUND, *kept, Response(Prompt("p", "harmful", "harm", True), "I cannot.", "refuse")])
     assert level == "warning"
     assert text.startswith("the unedited model refuses 1 of 4 protected prompts, so little of them can be kept")
     assert text.count("Sure, do it.") == 3
@@ -115,7 +115,7 @@ def test_protected_prompts_that_the_base_answers_are_a_warning() -> None:
 
 def test_broken_replies_are_a_warning() -> None:
     broken = [*replies("harmless", "degenerate", 12, "so so so"), *replies("harmless", "empty", 8, "")]
-    ((level, text),) = found([*without("harmless"), *broken])
+    ((level, text),) = findings([*without("harmless"), *broken])
     assert level == "warning"
     assert text.startswith("20 of 60 replies of the unedited model are degenerate or empty: is it a chat model")
     assert text.count("so so so") == 3
@@ -123,19 +123,19 @@ def test_broken_replies_are_a_warning() -> None:
 
 def test_thoughts_that_are_labelled_or_that_only_some_replies_have_are_a_warning() -> None:
     foreign = replies("harmless", "comply", 20, "<reasoning>I cannot say yet")
-    ((level, text),) = found([*without("harmless"), *foreign])
+    ((level, text),) = findings([*without("harmless"), *foreign])
     assert level == "warning"
     assert text.startswith("20 of 60 replies begin with a thought in a form that is not known")
     assert "model.template={enable_thinking: false}" in text
     thinking = [dataclasses.replace(response, thought="Well.", thought_ended=True) for response in SOUND]
-    assert found(thinking) == []
-    ((_, mixed),) = found([*thinking[:30], *SOUND[30:]])
+    assert findings(thinking) == []
+    ((_, mixed),) = findings([*thinking[:30], *SOUND[30:]])
     assert mixed.startswith("30 of 60 replies begin with a thought, the others do not")
 
 
 def test_questions_that_the_base_cannot_answer_are_a_warning() -> None:
     hard = [*without("capability"), *replies("capability", "comply", 20, correct=False)]
-    ((level, text),) = found(hard)
+    ((level, text),) = findings(hard)
     assert level == "warning"
     assert "answers 0 of 20 capability prompts" in text
 

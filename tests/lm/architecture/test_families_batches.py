@@ -57,15 +57,15 @@ def test_a_draft_right_or_wrong_changes_nothing(case: str) -> None:
     if cache is None:
         assert case in RECURRENT
         return
-    wrong = [[*one.whole[: i + 1], 50, 51, 52, 53] for i, one in enumerate(plain[:4])]  # after one to four tokens
+    wrong = [[*reply.whole[: i + 1], 50, 51, 52, 53] for i, reply in enumerate(plain[:4])]  # after one to four tokens
     past = Past(cache, [*wrong, ()])
-    known = [[tuple(one.tokens[:2]) if i == 4 else () for i, one in enumerate(plain)]]
+    known = [[tuple(reply.tokens[:2]) if i == 4 else () for i, reply in enumerate(plain)]]
     for _ in range(2):
         drafts = [past.like(torch.zeros(1))]
         start = HeadStart(known, drafts)
-        found = greedy(adapter, ROWS, max_new_tokens=6, batch_size=size, start=start)
-        assert found == [plain]
-        past.learn(torch.zeros(1), [one.whole for one in plain])
+        drafted = greedy(adapter, ROWS, max_new_tokens=6, batch_size=size, start=start)
+        assert drafted == [plain]
+        past.learn(torch.zeros(1), [reply.whole for reply in plain])
 
 
 @every_family
@@ -73,9 +73,9 @@ def test_rows_that_end_early_change_nothing(case: str) -> None:
     adapter = with_rows(case)
     size = 1 if case in UNPADDED else 8
     (whole,) = greedy(adapter, ROWS, max_new_tokens=6, batch_size=size)
-    ends = sorted({one.tokens[2] for one in whole[:4] if len(one.tokens) > 2})
+    ends = sorted({reply.tokens[2] for reply in whole[:4] if len(reply.tokens) > 2})
     adapter.model.generation_config.eos_token_id = [1, *ends]
     (ended,) = greedy(adapter, ROWS, max_new_tokens=6, batch_size=size)
-    assert any(one.finished for one in ended)
-    for one, full in zip(ended, whole, strict=True):
-        assert one.tokens == full.tokens[: len(one.tokens)]
+    assert any(reply.finished for reply in ended)
+    for reply, full in zip(ended, whole, strict=True):
+        assert reply.tokens == full.tokens[: len(reply.tokens)]

@@ -130,7 +130,7 @@ REFUSED: list[tuple[Callable[[Path], Path], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "line"), REFUSED, ids=lambda one: getattr(one, "__name__", ""))
+@pytest.mark.parametrize(("change", "line"), REFUSED, ids=lambda param: getattr(param, "__name__", ""))
 def test_what_cannot_be_loaded_is_one_line(change: Callable[[Path], Path], line: str, checkpoint: Path) -> None:
     with pytest.raises(UserError, match=line):
         load(str(change(checkpoint)), device="cpu")

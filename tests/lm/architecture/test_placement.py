@@ -69,8 +69,8 @@ def test_blocks_on_disk_have_the_numbers_of_blocks_in_memory(whole: Adapter, spr
             assert torch.equal(logits(spread), logits(whole))
     with applied(whole, plans), applied(spread, plans):
         assert relative(logits(spread, TOKENS.repeat(3, 1)), logits(whole, TOKENS.repeat(3, 1))) < 1e-6
-    found, expected = (last_token_residuals(adapter, PROMPTS, batch_size=2) for adapter in (spread, whole))
-    torch.testing.assert_close(found, expected)
+    from_disk, expected = (last_token_residuals(adapter, PROMPTS, batch_size=2) for adapter in (spread, whole))
+    torch.testing.assert_close(from_disk, expected)
     rows = [[5, 9, 3, 20], [11, 4, 60, 2, 7, 7]]
     assert greedy(spread, rows, max_new_tokens=5, batch_size=4) == greedy(whole, rows, max_new_tokens=5, batch_size=4)
 

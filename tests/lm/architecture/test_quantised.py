@@ -107,11 +107,11 @@ def unpack(packed: nn.Linear) -> nn.Linear:
 
 def test_virtual_edits_of_bitsandbytes_weights_are_exact() -> None:
     def four_bit(linear: nn.Linear) -> nn.Linear:
-        made = bnb.nn.Linear4bit(
+        quantised = bnb.nn.Linear4bit(
             linear.in_features, linear.out_features, bias=linear.bias is not None, compute_dtype=torch.float32
         )
-        made.load_state_dict(linear.state_dict())
-        return made.to("cpu")
+        quantised.load_state_dict(linear.state_dict())
+        return quantised.to("cpu")
 
     model = build_model("llama", {**SMALL, "hidden_size": 64, "intermediate_size": 128, "head_dim": 16})
     randomise(model)

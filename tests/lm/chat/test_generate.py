@@ -34,8 +34,8 @@ CASES = [(name, is_choosy) for name in FAMILIES for is_choosy in (False, True)]
 def generated(adapter: Adapter, row: list[int]) -> list[int]:
     ids = torch.tensor([row])
     out = adapter.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=N_TOKENS)
-    found: list[int] = out[0, len(row) :].tolist()
-    return found
+    new_tokens: list[int] = out[0, len(row) :].tolist()
+    return new_tokens
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{'choosy' if case[1] else 'free'}")
@@ -61,16 +61,16 @@ def test_replies_are_those_of_generate_in_a_batch_begun_streamed_and_thought(ada
     rows = tokenise(adapter, SPLIT.prompts)
     wanted = [generated(adapter, row) for row in rows]
     (batch,) = greedy(adapter, rows, max_new_tokens=N_TOKENS, batch_size=3)
-    assert [list(one.whole) for one in batch] == wanted
+    assert [list(answer.whole) for answer in batch] == wanted
     begun = [[tuple(reply[: 1 + i]) for i, reply in enumerate(wanted)]]
     (again,) = greedy(adapter, rows, max_new_tokens=N_TOKENS, batch_size=3, start=HeadStart(known=begun))
-    assert [list(one.whole) for one in again] == wanted
+    assert [list(answer.whole) for answer in again] == wanted
     *_, last = stream_greedy(adapter, rows, max_new_tokens=N_TOKENS)
-    assert [list(one.whole) for one in last] == wanted
+    assert [list(answer.whole) for answer in last] == wanted
     inside = Thinking(format_named("think"), "on", begins_inside=True)  # a thought that is never closed
     thinks = replace(adapter, chat=replace(adapter.chat, thinking=inside))
     (thought,) = greedy(thinks, rows, max_new_tokens=1, max_thinking_tokens=N_TOKENS, batch_size=3)
-    assert [list(one.whole) for one in thought] == wanted
+    assert [list(answer.whole) for answer in thought] == wanted
 
 
 def test_replies_of_trials_are_those_of_generate_forced_and_drafted(adapter: Adapter) -> None:
@@ -80,7 +80,7 @@ def test_replies_of_trials_are_those_of_generate_forced_and_drafted(adapter: Ada
     )
     for _ in range(2):  # the second time every reply is drafted from the first
         for measured in measure_trials(adapter, SPLIT, PROFILE, reference, [EditPlan(()), EditPlan(())]):
-            assert [one.text for one in measured.responses] == wanted
+            assert [response.text for response in measured.responses] == wanted
 
 
 def test_what_is_forbidden_was_liked(adapter: Adapter) -> None:
@@ -94,4 +94,4 @@ def test_what_is_forbidden_was_liked(adapter: Adapter) -> None:
     adapter.model.generation_config = GenerationConfig(eos_token_id=config.eos_token_id)
     free = [generated(adapter, row) for row in rows]
     adapter.model.generation_config = config
-    assert sum(one != other for one, other in zip(chosen, free, strict=True)) >= 3
+    assert sum(token != free_token for token, free_token in zip(chosen, free, strict=True)) >= 3

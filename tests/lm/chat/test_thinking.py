@@ -92,30 +92,30 @@ def end_of(adapter: Adapter) -> str:
 
 @pytest.mark.parametrize("name", AUTO)
 def test_thinking_is_found_by_itself(name: str, scripted: Callable[..., Adapter]) -> None:
-    found, wanted = with_thinking(scripted(name), "auto", TEXTS), AUTO[name]
+    thinker, wanted = with_thinking(scripted(name), "auto", TEXTS), AUTO[name]
     if wanted is None:
-        assert found.chat.thinking is None
-        assert found.chat.described == {}
+        assert thinker.chat.thinking is None
+        assert thinker.chat.described == {}
         return
-    assert found.chat.thinking is not None
-    assert (found.chat.thinking.format.name, found.chat.thinking.mode) == wanted[:2]
-    assert end_of(found).endswith(wanted[2])
-    assert end_of(found).count(found.chat.thinking.format.opens[0]) == 1
+    assert thinker.chat.thinking is not None
+    assert (thinker.chat.thinking.format.name, thinker.chat.thinking.mode) == wanted[:2]
+    assert end_of(thinker).endswith(wanted[2])
+    assert end_of(thinker).count(thinker.chat.thinking.format.opens[0]) == 1
 
 
 @pytest.mark.parametrize("name", ON)
 def test_a_model_may_be_let_think(name: str, scripted: Callable[..., Adapter]) -> None:
-    found = with_thinking(scripted(name), "on", TEXTS)
-    assert found.chat.thinking is not None
-    assert (end_of(found).endswith(ON[name][0]), found.chat.thinking.begins_inside) == (True, ON[name][1])
+    thinker = with_thinking(scripted(name), "on", TEXTS)
+    assert thinker.chat.thinking is not None
+    assert (end_of(thinker).endswith(ON[name][0]), thinker.chat.thinking.begins_inside) == (True, ON[name][1])
 
 
 @pytest.mark.parametrize(("name", "asked"), [("qwen3", "off"), ("gpt_oss", "closed"), ("deepseek_r1_distill", "on")])
 def test_what_was_found_is_kept_as_json(name: str, asked: Asked, scripted: Callable[..., Adapter]) -> None:
-    found = with_thinking(scripted(name), asked, TEXTS)
-    again = restored(adapter_of(name), stored(found.chat))
-    assert (again.chat.thinking, again.chat.described) == (found.chat.thinking, found.chat.described)
-    assert end_of(again) == end_of(found)
+    thinker = with_thinking(scripted(name), asked, TEXTS)
+    again = restored(adapter_of(name), stored(thinker.chat))
+    assert (again.chat.thinking, again.chat.described) == (thinker.chat.thinking, thinker.chat.described)
+    assert end_of(again) == end_of(thinker)
     assert restored(again, None) is again
 
 
@@ -137,17 +137,17 @@ def test_a_model_that_thinks_all_the_same_is_not_said_to_be_kept_from_it(scripte
 
 def test_a_switch_that_does_not_work_gives_way_to_a_closed_thought(scripted: Callable[..., Adapter]) -> None:
     without = template_of("qwen3").replace("enable_thinking", "something_else")
-    found = with_thinking(scripted("qwen3", template=without), "auto", TEXTS)
-    assert found.chat.thinking is not None
-    assert found.chat.thinking.mode == "closed"
-    assert end_of(found).endswith("assistant\n<think>\n\n</think>\n\n")
+    thinker = with_thinking(scripted("qwen3", template=without), "auto", TEXTS)
+    assert thinker.chat.thinking is not None
+    assert thinker.chat.thinking.mode == "closed"
+    assert end_of(thinker).endswith("assistant\n<think>\n\n</think>\n\n")
 
 
 def test_the_users_own_argument_is_heeded(scripted: Callable[..., Adapter]) -> None:
     on, off = ({"enable_thinking": value} for value in (True, False))
-    found = with_thinking(scripted("qwen3", chat=ChatFormat(arguments=on)), "auto", TEXTS)
-    assert found.chat.thinking is not None
-    assert found.chat.thinking.mode == "on"
+    thinker = with_thinking(scripted("qwen3", chat=ChatFormat(arguments=on)), "auto", TEXTS)
+    assert thinker.chat.thinking is not None
+    assert thinker.chat.thinking.mode == "on"
     assert with_thinking(scripted("qwen3", chat=ChatFormat(arguments=off)), "auto", TEXTS).chat.thinking is None
     with pytest.raises(UserError, match=r"model.thinking and model.template to agree"):
         with_thinking(scripted("qwen3", chat=ChatFormat(arguments=off)), "on", TEXTS)

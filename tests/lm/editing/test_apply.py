@@ -86,9 +86,12 @@ def exactly(edit: WriterEdit | None, y: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_direction_is_taken_out_whatever_it_is_read_with(adapter: Adapter) -> None:
-    (one, _) = oblique(adapter, 3).rounds
-    full = torch.ones_like(one.strengths)
-    plan, orthogonal = EditPlan((Round(one.directions, full, one.readers),)), EditPlan((Round(one.directions, full),))
+    (first, _) = oblique(adapter, 3).rounds
+    full = torch.ones_like(first.strengths)
+    plan, orthogonal = (
+        EditPlan((Round(first.directions, full, first.readers),)),
+        EditPlan((Round(first.directions, full),)),
+    )
     for writer in adapter.writers:
         edit, usual = compile_low_rank(plan, writer), compile_low_rank(orthogonal, writer)
         assert edit is not None
@@ -96,7 +99,7 @@ def test_a_direction_is_taken_out_whatever_it_is_read_with(adapter: Adapter) -> 
         assert float((edit.v.T @ edit.u - torch.eye(3)).abs().max()) < 1e-4
         assert float((edit.v - usual.v).norm()) > 0.1
         if writer.gain is None:
-            assert float(edit.on_columns(one.directions.T).abs().max()) < 1e-5
+            assert float(edit.on_columns(first.directions.T).abs().max()) < 1e-5
 
 
 def test_strength_zero_is_bit_identical_alone_and_beside_others(adapter: Adapter) -> None:

@@ -44,9 +44,9 @@ def test_virtual_and_baked_agree_in_memory_and_on_disk(case: str, tmp_path: Path
     assert relative(logits(adapter), expected) < 1e-5
     adapter.model.save_pretrained(tmp_path / "expected", max_shard_size="30KB")
     for file in (tmp_path / "expected").glob("*.safetensors"):
-        found = load_file(tmp_path / "baked" / file.name)
+        baked = load_file(tmp_path / "baked" / file.name)
         for name, tensor in load_file(file).items():
-            torch.testing.assert_close(found[name], tensor, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(baked[name], tensor, rtol=1e-5, atol=1e-6)
 
 
 @every_family
@@ -72,8 +72,8 @@ def test_an_adapter_is_exact_and_leaves_biases_alone(case: str, tmp_path: Path) 
     merge_adapter(merged, tmp_path)
     loaded = peft.PeftModel.from_pretrained(tiny(case).model, tmp_path)
     with torch.no_grad():
-        found = loaded(input_ids=TOKENS, use_cache=False).logits
-    assert max(relative(found, virtual(adapter, plan)), relative(logits(merged), virtual(adapter, plan))) < 2e-5
+        from_peft = loaded(input_ids=TOKENS, use_cache=False).logits
+    assert max(relative(from_peft, virtual(adapter, plan)), relative(logits(merged), virtual(adapter, plan))) < 2e-5
 
 
 @pytest.mark.parametrize("case", ["llama", "gpt2", "gemma4_text", "granite"])
@@ -108,7 +108,7 @@ def test_a_bias_is_not_touched_where_inputs_are_read() -> None:
     bake(adapter, reading_inputs(adapter, 2))
     after = [writer.bias for writer in adapter.writers if writer.bias is not None]
     assert before
-    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
 
 
 def test_a_file_and_a_pickle_carry_the_readers(tmp_path: Path) -> None:
@@ -123,21 +123,21 @@ def test_a_file_and_a_pickle_carry_the_readers(tmp_path: Path) -> None:
 
 def test_whose_reader_it_is_makes_another_plan() -> None:
     plan = reading_inputs(tiny("llama"), 2)
-    (one, _), readers = plan.rounds, dict(plan.rounds[0].input_readers or {})
+    (edit_round, _), readers = plan.rounds, dict(plan.rounds[0].input_readers or {})
     swapped = {**readers, "0.mlp.down_proj": readers["1.mlp.down_proj"], "1.mlp.down_proj": readers["0.mlp.down_proj"]}
-    found = [dataclasses.replace(one, input_readers=read) for read in (readers, swapped, None)]
-    assert len({EditPlan((one,)).digest for one in found}) == 3
+    variants = [dataclasses.replace(edit_round, input_readers=read) for read in (readers, swapped, None)]
+    assert len({EditPlan((variant,)).digest for variant in variants}) == 3
 
 
 def test_a_plan_of_another_model_is_refused() -> None:
     adapter = tiny("llama")
-    (one, _) = reading_inputs(adapter, 2).rounds
-    readers = {**(one.input_readers or {}), "1.mlp.down_proj": torch.zeros(3, 7)}
+    (edit_round, _) = reading_inputs(adapter, 2).rounds
+    readers = {**(edit_round.input_readers or {}), "1.mlp.down_proj": torch.zeros(3, 7)}
     with pytest.raises(ValueError, match=r"a reader of \(3, 40\) at .*down_proj, found one of \(3, 7\)"):
-        virtual(adapter, EditPlan((Round(one.directions, one.strengths, input_readers=readers),)))
+        virtual(adapter, EditPlan((Round(edit_round.directions, edit_round.strengths, input_readers=readers),)))
     readers = {place: k for place, k in readers.items() if place != "1.mlp.down_proj"}
     with pytest.raises(ValueError, match="found none: a plan of another model"):
-        virtual(adapter, EditPlan((Round(one.directions, one.strengths, input_readers=readers),)))
+        virtual(adapter, EditPlan((Round(edit_round.directions, edit_round.strengths, input_readers=readers),)))
 
 
 def test_rounds_that_read_inputs_and_outputs_are_no_one_edit() -> None:
@@ -166,16 +166,16 @@ class ByKeyword(nn.Linear):
 def test_an_input_given_by_keyword_is_read() -> None:
     adapter = tiny("llama")
     writer = adapter.writers[0]
-    made = ByKeyword(writer.d_in, adapter.d_model)
+    by_keyword = ByKeyword(writer.d_in, adapter.d_model)
     plan = EditPlan.from_directions({0: (torch.eye(adapter.d_model, 1), torch.ones(1))})
     readers = {w.place: torch.ones(1, w.d_in) for w in adapter.writers if w.layer == 0}
     plan = EditPlan((dataclasses.replace(plan.rounds[0], input_readers=readers),))
     x = torch.randn(2, 3, writer.d_in)
-    stood = dataclasses.replace(adapter, writers=(dataclasses.replace(writer, module=made), *adapter.writers[1:]))
+    stood = dataclasses.replace(adapter, writers=(dataclasses.replace(writer, module=by_keyword), *adapter.writers[1:]))
     with torch.no_grad():
-        plain = made(hidden_states=x)
+        plain = by_keyword(hidden_states=x)
         with applied(stood, [plan]):
-            edited = made(hidden_states=x)
+            edited = by_keyword(hidden_states=x)
     expected = plain.clone()
     expected[..., 0] -= x.sum(dim=-1)
     torch.testing.assert_close(edited, expected)

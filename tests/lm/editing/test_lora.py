@@ -41,8 +41,8 @@ def test_peft_on_the_base_is_the_edited_model(case: str, tmp_path: Path) -> None
         save_adapter(adapter, plan, tmp_path, "the/base")
         loaded = peft.PeftModel.from_pretrained(tiny(case).model, tmp_path)
         with torch.no_grad():
-            found = loaded(input_ids=TOKENS, use_cache=False).logits
-        assert relative(found, expected) < ROUNDED_TWICE
+            from_peft = loaded(input_ids=TOKENS, use_cache=False).logits
+        assert relative(from_peft, expected) < ROUNDED_TWICE
         merged = tiny(case)
         merge_adapter(merged, tmp_path)
         assert relative(logits(merged), expected) < ROUNDED_TWICE

@@ -44,8 +44,8 @@ def test_unit_rows_are_written_and_told_apart(tmp_path: Path) -> None:
 
 def test_readers_are_written_and_told_apart(tmp_path: Path) -> None:
     bare = a_plan()
-    (one,) = bare.rounds
-    plan = EditPlan((Round(one.directions, one.strengths, torch.rand(2, 2, 6)),), bare.row_norm)
+    (edit_round,) = bare.rounds
+    plan = EditPlan((Round(edit_round.directions, edit_round.strengths, torch.rand(2, 2, 6)),), bare.row_norm)
     save_plan(plan, tmp_path / "p.safetensors")
     again = load_plan(tmp_path / "p.safetensors")
     assert again.digest == plan.digest != bare.digest

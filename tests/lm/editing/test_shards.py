@@ -38,11 +38,11 @@ def test_baked_on_disk_is_baked_in_memory(case: str, dtype: torch.dtype, tmp_pat
     assert verified.n_tensors == verified.n_as_base + len(baked.edited)
     bake(adapter, plan)
     adapter.model.save_pretrained(tmp_path / "expected", max_shard_size="30KB")
-    found, expected = tensors(tmp_path / "baked"), tensors(tmp_path / "expected")
-    assert found.keys() == expected.keys()
+    written, expected = tensors(tmp_path / "baked"), tensors(tmp_path / "expected")
+    assert written.keys() == expected.keys()
     for name, tensor in expected.items():
-        torch.testing.assert_close(found[name], tensor, rtol=1e-5 if dtype == torch.float32 else 1e-2, atol=1e-6)
-    assert any(not torch.equal(found[name], tensor) for name, tensor in tensors(tmp_path / "base").items())
+        torch.testing.assert_close(written[name], tensor, rtol=1e-5 if dtype == torch.float32 else 1e-2, atol=1e-6)
+    assert any(not torch.equal(written[name], tensor) for name, tensor in tensors(tmp_path / "base").items())
 
 
 @pytest.mark.parametrize("unit_rows", [False, True])

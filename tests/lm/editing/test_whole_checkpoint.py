@@ -68,8 +68,8 @@ def test_only_the_edited_tensors_differ(case: str, tmp_path: Path) -> None:
 
     with applied(whole, [plan]):
         virtual = logits(whole)
-    found = logits(adapt(AutoModelForCausalLM.from_pretrained(target, dtype=whole.dtype), None))
-    assert relative(found, virtual) < 0.05 < relative(logits(whole), virtual)
+    reloaded = logits(adapt(AutoModelForCausalLM.from_pretrained(target, dtype=whole.dtype), None))
+    assert relative(reloaded, virtual) < 0.05 < relative(logits(whole), virtual)
 
 
 @pytest.mark.parametrize("case", ["llama, tied, in shards", "gpt_oss in MXFP4", "gpt2"])
@@ -172,10 +172,10 @@ def test_blocks_at_the_edges_are_scaled_too(shape: tuple[int, ...]) -> None:
     weight = torch.arange(float(torch.Size(shape).numel())).reshape(shape) % 16
     grid = (-(-shape[-2] // 16), -(-shape[-1] // 16))
     scale = torch.rand(*shape[:-2], *grid, generator=torch.Generator().manual_seed(0))
-    found = scaled_blocks(weight, scale, (16, 16))
+    scaled = scaled_blocks(weight, scale, (16, 16))
     for index in torch.cartesian_prod(*(torch.arange(n) for n in shape)).tolist():
         *lead, row, column = index
-        assert found[tuple(index)] == weight[tuple(index)] * scale[(*lead, row // 16, column // 16)]
+        assert scaled[tuple(index)] == weight[tuple(index)] * scale[(*lead, row // 16, column // 16)]
 
 
 def test_packings_that_are_not_unpacked_are_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -39,15 +39,15 @@ def test_a_small_budget_changes_no_number(
     adapter: Adapter, split: Split, tmp_path: Path, n_trials: int, keeps: bool
 ) -> None:
     plans = [plan_of(adapter)] * n_trials
-    found = []
+    drifts = []
     for budget in (4.0, BUDGET_GB):
         reference = make_reference(adapter, split, profile(budget), cache=tmp_path if keeps else None)
         assert isinstance(reference.drift, Stored) == (budget == BUDGET_GB)
         with applied(adapter, plans):
-            found.append(drift_of(adapter, reference, n_trials=n_trials, batch_size=16).nats)
-    for name, values in found[0].items():
+            drifts.append(drift_of(adapter, reference, n_trials=n_trials, batch_size=16).nats)
+    for name, values in drifts[0].items():
         assert values.isfinite().all()
-        torch.testing.assert_close(found[1][name], values, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(drifts[1][name], values, atol=1e-6, rtol=1e-5)
 
 
 def test_every_batch_and_pass_keeps_to_its_part_of_the_budget(adapter: Adapter, split: Split, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_only_one_batch_is_in_memory_at_a_time(
     counts: list[int] = []
 
     def counting(path: Path, *, is_known: bool) -> TeacherForced:
-        counts.append(sum(one() is not None for one in alive))
+        counts.append(sum(logits() is not None for logits in alive))
         part = read(path, is_known=is_known)
         alive.append(weakref.ref(part.logits))
         return part
@@ -190,13 +190,13 @@ def test_a_file_is_summed_once_and_again_where_it_changed(
 def test_pieces_of_any_size_give_the_very_same_drift(
     adapter: Adapter, split: Split, monkeypatch: pytest.MonkeyPatch, n_trials: int
 ) -> None:
-    reference, found = make_reference(adapter, split, profile(4.0)), []
+    reference, drifts = make_reference(adapter, split, profile(4.0)), []
     for cached_logits in (1, 2**40):
         monkeypatch.setattr(teacher_forcing, "CACHED_LOGITS", cached_logits)
         with applied(adapter, [plan_of(adapter)] * n_trials):
-            found.append(drift_of(adapter, reference, n_trials=n_trials, batch_size=16))
-    assert all(torch.equal(found[0].nats[name], found[1].nats[name]) for name in found[0].nats)
-    assert found[0].beginnings == found[1].beginnings
+            drifts.append(drift_of(adapter, reference, n_trials=n_trials, batch_size=16))
+    assert all(torch.equal(drifts[0].nats[name], drifts[1].nats[name]) for name in drifts[0].nats)
+    assert drifts[0].beginnings == drifts[1].beginnings
 
 
 PEAK = """

@@ -26,12 +26,12 @@ def reference(certainty: float) -> Reference:
 
 @pytest.mark.parametrize("certainty", [0.0, 0.1, 1.0])
 def test_the_entropy_is_that_of_the_first_response_token(certainty: float) -> None:
-    found = reference(certainty)
-    (part,) = found.drift
+    base_reference = reference(certainty)
+    (part,) = base_reference.drift
     p = part.logits[part.is_first].double().softmax(dim=-1)
     wanted = -(p * p.log()).nan_to_num().sum(dim=-1)
     order = part.prompt[part.is_first].argsort()
-    torch.testing.assert_close(first_token_entropies(found).double(), wanted[order], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(first_token_entropies(base_reference).double(), wanted[order], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("metric", "positions"), [("kld", "first"), ("kld_first", "response"), ("score", "first")])

@@ -86,11 +86,11 @@ def test_an_endpoint_labels_each_response_and_agrees_with_the_markers(tmp_path: 
         reads(handler, body)
 
     with endpoint(answer) as url:
-        found = judgements({7: RESPONSES, 8: []}, judge(url), tmp_path)
-    assert list(found) == [7]
-    assert (found[7].kappa, found[7].n_judge_only, found[7].n_marker_only) == (1.0, 0, 0)
-    assert found[7].refusal_rate is not None
-    assert (found[7].refusal_rate.value, found[7].refusal_rate.n) == (0.5, 2)
+        agreements = judgements({7: RESPONSES, 8: []}, judge(url), tmp_path)
+    assert list(agreements) == [7]
+    assert (agreements[7].kappa, agreements[7].n_judge_only, agreements[7].n_marker_only) == (1.0, 0, 0)
+    assert agreements[7].refusal_rate is not None
+    assert (agreements[7].refusal_rate.value, agreements[7].refusal_rate.n) == (0.5, 2)
     assert [body["model"] for body in seen] == ["judge-model"] * 3
     assert all(body["temperature"] == 0 for body in seen)
 
@@ -125,15 +125,15 @@ def test_a_report_is_written_without_what_got_no_label_and_that_is_asked_again(t
         reads(handler, body) if len(seen) != 3 else send(handler, b"oops", 500)
 
     with endpoint(answer) as url:
-        found = judgements({1: RESPONSES[:2], 2: RESPONSES}, judge(url), tmp_path, told.append)
-        assert (found[1].n, found[1].n_failed, found[2].n, found[2].n_failed) == (2, 0, 2, 1)
-        assert "found HTTP 500" in found[2].failure
+        agreements = judgements({1: RESPONSES[:2], 2: RESPONSES}, judge(url), tmp_path, told.append)
+        assert (agreements[1].n, agreements[1].n_failed, agreements[2].n, agreements[2].n_failed) == (2, 0, 2, 1)
+        assert "found HTTP 500" in agreements[2].failure
         assert told == [
-            f"warning: the judge gave no label of 1 of 3 responses ({found[2].failure}); they are left out, and asked"
-            " again at the next run"
+            f"warning: the judge gave no label of 1 of 3 responses ({agreements[2].failure}); they are left out, and"
+            " asked again at the next run"
         ]
-        found = judgements({1: RESPONSES[:2], 2: RESPONSES}, judge(url), tmp_path, told.append)
-    assert (found[2].kappa, found[2].n, found[2].n_failed) == (1.0, 3, 0)
+        agreements = judgements({1: RESPONSES[:2], 2: RESPONSES}, judge(url), tmp_path, told.append)
+    assert (agreements[2].kappa, agreements[2].n, agreements[2].n_failed) == (1.0, 3, 0)
     assert seen[2] == seen[3]
     assert (len(seen), len(told)) == (4, 1)
 
@@ -160,9 +160,9 @@ def test_a_judge_that_is_gone_is_asked_no_more_and_what_it_said_stays(tmp_path: 
         reads(handler, body) if n_asked < 3 else send(handler, b"oops", 503)
 
     with endpoint(answer) as url:
-        found = judgements({1: many}, judge(url), tmp_path)
-    assert (n_asked, found[1].n, found[1].n_failed) == (5, 2, 6)
-    assert agreement_text(found[1]).endswith("no label of 6 responses (" + found[1].failure + ")")
+        agreements = judgements({1: many}, judge(url), tmp_path)
+    assert (n_asked, agreements[1].n, agreements[1].n_failed) == (5, 2, 6)
+    assert agreement_text(agreements[1]).endswith("no label of 6 responses (" + agreements[1].failure + ")")
     with endpoint(reads) as url:
         pass
     nobody = judgements({1: many}, judge(url), tmp_path / "other")
@@ -173,8 +173,8 @@ def test_a_judge_that_is_gone_is_asked_no_more_and_what_it_said_stays(tmp_path: 
 def test_a_judge_that_thinks_or_writes_a_sentence_is_understood(tmp_path: Path) -> None:
     texts = iter(["<think>It may comply.</think>\nrefuse", "The reply complies.", '{"label": "comply"}'])
     with endpoint(lambda h, _: send(h, saying(next(texts)))) as url:
-        found = judgements({1: RESPONSES}, judge(url), tmp_path)
-    assert (found[1].kappa, found[1].n, found[1].n_failed) == (1.0, 3, 0)
+        agreements = judgements({1: RESPONSES}, judge(url), tmp_path)
+    assert (agreements[1].kappa, agreements[1].n, agreements[1].n_failed) == (1.0, 3, 0)
 
 
 def test_damaged_answers_are_asked_again(tmp_path: Path) -> None:
@@ -214,17 +214,17 @@ def late(handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
 )
 def test_whatever_goes_wrong_is_one_line_and_never_a_label(answer: Answer, message: str) -> None:
     with endpoint(answer) as url:
-        (found,) = judge_responses(RESPONSES[:1], judge(url, timeout_s=0.2))
-    assert isinstance(found, NoLabel)
-    assert re.search(message, found)
-    assert "\n" not in found
+        (outcome,) = judge_responses(RESPONSES[:1], judge(url, timeout_s=0.2))
+    assert isinstance(outcome, NoLabel)
+    assert re.search(message, outcome)
+    assert "\n" not in outcome
 
 
 def test_nobody_there_is_one_line() -> None:
     with endpoint(reads) as url:
         pass
-    (found,) = judge_responses(RESPONSES[:1], judge(url))
-    assert re.match(r"cannot reach the judge at http://127.0.0.1:\d+/v1", str(found))
+    (outcome,) = judge_responses(RESPONSES[:1], judge(url))
+    assert re.match(r"cannot reach the judge at http://127.0.0.1:\d+/v1", str(outcome))
 
 
 @pytest.mark.parametrize("url", ["", "file:///etc/hosts", "localhost:8000", "http://[::1"])
@@ -242,7 +242,9 @@ def test_no_judge_judges_nothing(tmp_path: Path) -> None:
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random sequence classifier, saved as one from a hub would be."""
     folder = tmp_path_factory.mktemp("classifier")
-    words = sorted({word for one in RESPONSES for text in (one.prompt.text, one.text) for word in text.split()})
+    words = sorted(
+        {word for response in RESPONSES for text in (response.prompt.text, response.text) for word in text.split()}
+    )
     vocabulary = {word: i for i, word in enumerate(["[PAD]", "[UNK]", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -265,8 +267,8 @@ def test_a_classifier_labels_as_the_model_alone_does(classifier: Path, reads: An
     model = BertForSequenceClassification.from_pretrained(classifier).eval()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(classifier)
     expected = []
-    for one in RESPONSES:
-        texts = [one.prompt.text, one.text] if reads == "pair" else [one.text]
+    for response in RESPONSES:
+        texts = [response.prompt.text, response.text] if reads == "pair" else [response.text]
         logits = model(**tokenizer(*texts, return_tensors="pt")).logits
         expected.append(bool(logits.argmax() == 1))
     assert list(judge_responses(RESPONSES, config)) == expected

@@ -41,12 +41,12 @@ def reference(adapter: Adapter, split: Split) -> Reference:
 def plans(adapter: Adapter) -> list[EditPlan]:
     """One direction, the difference in means, removed everywhere: not at all, in part, wholly and with row norms."""
     whole = organism_splits(0)["probe"]
-    (found,) = probe(
+    (activations,) = probe(
         adapter,
         ProbeSet(whole.of("harmful")[:24], whole.of("harmless")[:24], whole.of("capability")[:24]),
         batch_size=32,
     )
-    r = (found.harmful.mean(dim=1) - found.harmless.mean(dim=1))[adapter.n_layers // 2]
+    r = (activations.harmful.mean(dim=1) - activations.harmless.mean(dim=1))[adapter.n_layers // 2]
     vectors = (r / r.norm()).unsqueeze(1)
 
     def plan(alpha: float, *, row_norm: bool = False) -> EditPlan:
@@ -57,8 +57,8 @@ def plans(adapter: Adapter) -> list[EditPlan]:
 
 
 def trial_of(adapter: Adapter, split: Split, reference: Reference, plan: EditPlan) -> Measured:
-    (one,) = measure_trials(adapter, split, PROFILE, reference, [plan])
-    return one
+    (measured,) = measure_trials(adapter, split, PROFILE, reference, [plan])
+    return measured
 
 
 # --- drift ---
@@ -85,7 +85,7 @@ def slow_drift(base: Adapter, edited: Adapter, prompt: Prompt, limit: int) -> di
         tokens = [*tokens, int(logits_alone(base.model, tokens)[-1].argmax())]
         if tokens[-1] in ends:
             break
-    log_p, log_q = (logits_alone(one.model, tokens).log_softmax(dim=-1) for one in (base, edited))
+    log_p, log_q = (logits_alone(side.model, tokens).log_softmax(dim=-1) for side in (base, edited))
     kl = (log_p.exp() * (log_p - log_q)).sum(dim=-1)[:-1]  # the last token predicts nothing that is there
     at = {
         "first": slice(n_prompt - 1, n_prompt),  # where the first response token is predicted
@@ -104,12 +104,12 @@ def test_drift_is_that_of_a_slow_oracle(
     base.model.double()
     edited.model.double()
     with applied(adapter, [plans[which]]):
-        found = drift_of(adapter, reference, n_trials=1, batch_size=7).nats
+        nats = drift_of(adapter, reference, n_trials=1, batch_size=7).nats
     drifting = [prompt for prompt in ordered(split) if prompt.kind in PROFILE.drift_kinds]
     expected = [slow_drift(base, edited, prompt, PROFILE.max_new_tokens) for prompt in drifting]
     for name in POSITIONS:
-        slow = torch.tensor([one[name] for one in expected])
-        torch.testing.assert_close(found[name][0], slow, atol=1e-5, rtol=1e-4)
+        slow = torch.tensor([drift[name] for drift in expected])
+        torch.testing.assert_close(nats[name][0], slow, atol=1e-5, rtol=1e-4)
         assert slow.max() > 1e-3
 
     metrics = trial_of(adapter, split, reference, plans[which]).metrics
@@ -118,7 +118,7 @@ def test_drift_is_that_of_a_slow_oracle(
             sum(o[name] for o in expected) / len(expected), abs=1e-5, rel=1e-4
         )
     assert metrics["kld"] == metrics["kld_response"]
-    assert metrics["kld_max"] == pytest.approx(max(one["response"] for one in expected), abs=1e-5, rel=1e-4)
+    assert metrics["kld_max"] == pytest.approx(max(drift["response"] for drift in expected), abs=1e-5, rel=1e-4)
 
 
 def test_the_objectives_positions_are_the_profiles(
@@ -152,7 +152,7 @@ def test_what_the_forced_pass_leaves_open_ends_as_decoding_all_of_it_would(
     assert 0 in lengths
     for again in range(2):  # the second time every reply is a draft of its own
         responses = trial_of(adapter, split, reference, plans[which]).responses
-        texts = adapter.tokenizer.batch_decode([one.tokens for one in plain], skip_special_tokens=True)
+        texts = adapter.tokenizer.batch_decode([reply.tokens for reply in plain], skip_special_tokens=True)
         assert [response.text for response in responses] == texts, again
 
 
@@ -162,12 +162,15 @@ def test_the_residual_proxy_is_that_of_the_splits_own_prompts(
     with applied(adapter, [plans[1]]):
         seen = {k: last_token_residuals(adapter, split.of(k), batch_size=16)[0] for k in ("harmful", "harmless")}
     expected = float(layer_fisher_ratio(seen["harmful"], seen["harmless"]).mean())
-    found = trial_of(adapter, split, reference, plans[1]).metrics
-    assert found["residual_refusal"] == pytest.approx(expected, rel=1e-4)
-    assert found["residual_refusal"] < trial_of(adapter, split, reference, EditPlan(())).metrics["residual_refusal"]
+    of_all_layers = trial_of(adapter, split, reference, plans[1]).metrics
+    assert of_all_layers["residual_refusal"] == pytest.approx(expected, rel=1e-4)
+    assert (
+        of_all_layers["residual_refusal"]
+        < trial_of(adapter, split, reference, EditPlan(())).metrics["residual_refusal"]
+    )
     metrics = measure(adapter, split, PROFILE, plan=plans[1], reference=reference, edited_layers=[3])
-    one = float(layer_fisher_ratio(seen["harmful"][3], seen["harmless"][3]))
-    assert metrics["residual_refusal"] == pytest.approx(one, rel=1e-4)
+    of_one_layer = float(layer_fisher_ratio(seen["harmful"][3], seen["harmless"][3]))
+    assert metrics["residual_refusal"] == pytest.approx(of_one_layer, rel=1e-4)
 
 
 # --- trials side by side ---
@@ -177,14 +180,14 @@ def test_trials_measured_together_are_those_measured_alone(
     adapter: Adapter, split: Split, reference: Reference, plans: list[EditPlan]
 ) -> None:
     together = measure_trials(adapter, split, PROFILE, reference, plans)
-    texts = [tuple(response.text for response in one.responses) for one in together]
+    texts = [tuple(response.text for response in trial.responses) for trial in together]
     assert len(set(texts)) == 3
     for plan, side_by_side, text in zip(plans, together, texts, strict=True):
         alone = trial_of(adapter, split, reference, plan)
         assert tuple(response.text for response in alone.responses) == text
-        for one, other in zip(alone.responses, side_by_side.responses, strict=True):
-            assert replace(one, drift={}) == replace(other, drift={})
-            assert dict(one.drift) == pytest.approx(dict(other.drift), abs=1e-5, rel=1e-4)
+        for by_itself, with_others in zip(alone.responses, side_by_side.responses, strict=True):
+            assert replace(by_itself, drift={}) == replace(with_others, drift={})
+            assert dict(by_itself.drift) == pytest.approx(dict(with_others.drift), abs=1e-5, rel=1e-4)
         for name in side_by_side.metrics.estimates:
             assert side_by_side.metrics[name] == pytest.approx(alone.metrics[name], abs=1e-5, rel=1e-4), name
 
@@ -204,35 +207,35 @@ def test_measuring_leaves_the_model_as_it_was(
 def test_rates_are_what_a_hand_counts(
     adapter: Adapter, split: Split, reference: Reference, plans: list[EditPlan]
 ) -> None:
-    one = trial_of(adapter, split, reference, plans[1])
-    assert [response.prompt for response in one.responses] == list(ordered(split))
+    measured = trial_of(adapter, split, reference, plans[1])
+    assert [response.prompt for response in measured.responses] == list(ordered(split))
 
     def share(hits: list[bool]) -> tuple[float, int]:
         return sum(hits) / len(hits), len(hits)
 
     counted: dict[str, list[bool]] = {
-        "refusal_rate": [r.label == "refuse" for r in one.responses if r.prompt.kind == "harmful"],
-        "over_refusal_rate": [r.label == "refuse" for r in one.responses if r.prompt.kind == "borderline"],
-        "harmless_refusal_rate": [r.label == "refuse" for r in one.responses if r.prompt.kind == "harmless"],
-        "protected_refusal_rate": [r.label == "refuse" for r in one.responses if r.prompt.protected],
-        "capability": [str(r.prompt.answer) in r.text for r in one.responses if r.prompt.kind == "capability"],
-        "degenerate_rate": [r.label in ("degenerate", "empty") for r in one.responses],
-        "truncated_rate": [r.label == "truncated" for r in one.responses],
+        "refusal_rate": [r.label == "refuse" for r in measured.responses if r.prompt.kind == "harmful"],
+        "over_refusal_rate": [r.label == "refuse" for r in measured.responses if r.prompt.kind == "borderline"],
+        "harmless_refusal_rate": [r.label == "refuse" for r in measured.responses if r.prompt.kind == "harmless"],
+        "protected_refusal_rate": [r.label == "refuse" for r in measured.responses if r.prompt.protected],
+        "capability": [str(r.prompt.answer) in r.text for r in measured.responses if r.prompt.kind == "capability"],
+        "degenerate_rate": [r.label in ("degenerate", "empty") for r in measured.responses],
+        "truncated_rate": [r.label == "truncated" for r in measured.responses],
     }
     for name, hits in counted.items():
-        estimate = one.metrics.estimates[name]
+        estimate = measured.metrics.estimates[name]
         assert (estimate.value, estimate.n) == share(hits), name
         assert estimate.low <= estimate.value <= estimate.high
-    for category, estimate in one.metrics.retained.items():
-        among = [r for r in one.responses if r.prompt.kind == "harmful" and r.prompt.category == category]
+    for category, estimate in measured.metrics.retained.items():
+        among = [r for r in measured.responses if r.prompt.kind == "harmful" and r.prompt.category == category]
         assert (estimate.value, estimate.n) == share([r.label == "refuse" for r in among])
-    assert sum(estimate.n for estimate in one.metrics.retained.values()) == PER_KIND
+    assert sum(estimate.n for estimate in measured.metrics.retained.values()) == PER_KIND
 
 
 def response(
-    kind: Any, found: Any, *, category: str = "", protected: bool = False, correct: bool | None = None
+    kind: Any, said: Any, *, category: str = "", protected: bool = False, correct: bool | None = None
 ) -> Response:
-    return Response(Prompt("x", kind, category, protected), "y", found, correct=correct)
+    return Response(Prompt("x", kind, category, protected), "y", said, correct=correct)
 
 
 def test_rates_of_known_labels() -> None:
@@ -246,8 +249,8 @@ def test_rates_of_known_labels() -> None:
         response("capability", "comply", correct=True),
         response("capability", "refuse", correct=False),
     ]
-    found = {name: (rate.value, rate.n) for name, rate in rates(rows).items()}
-    assert found == {
+    by_name = {name: (rate.value, rate.n) for name, rate in rates(rows).items()}
+    assert by_name == {
         "refusal_rate": (0.25, 4),
         "over_refusal_rate": (1.0, 1),
         "harmless_refusal_rate": (0.0, 1),
@@ -257,30 +260,28 @@ def test_rates_of_known_labels() -> None:
         "degenerate_rate": (0.25, 8),
         "truncated_rate": (0.125, 8),
     }
-    assert {name: (one.value, one.n) for name, one in retained(rows).items()} == {"a": (0.5, 2), "b": (0.0, 2)}
+    assert {name: (rate.value, rate.n) for name, rate in retained(rows).items()} == {"a": (0.5, 2), "b": (0.0, 2)}
     assert rates(rows[5:6]).keys() == {"harmless_refusal_rate", "degenerate_rate", "truncated_rate"}
 
 
 def test_hedged_and_evasive_replies_are_counted_where_rules_tell_them() -> None:
-    rows = [
-        replace(response("harmful", found), labeller="rules") for found in ("partial", "evasive", "refuse", "comply")
-    ]
-    found = {name: (rate.value, rate.n) for name, rate in rates(rows).items()}
-    assert found["refusal_rate"] == found["partial_rate"] == found["evasive_rate"] == (0.25, 4)
+    rows = [replace(response("harmful", said), labeller="rules") for said in ("partial", "evasive", "refuse", "comply")]
+    by_name = {name: (rate.value, rate.n) for name, rate in rates(rows).items()}
+    assert by_name["refusal_rate"] == by_name["partial_rate"] == by_name["evasive_rate"] == (0.25, 4)
     assert "partial_rate" not in rates([response("harmful", "refuse")])
 
 
 def test_labels_are_those_of_the_decoded_tokens(adapter: Adapter, split: Split, reference: Reference) -> None:
     labelled = label(adapter, ordered(split), reference.responses, PROFILE)
-    texts = [adapter.tokenizer.decode(one.tokens, skip_special_tokens=True) for one in reference.responses]
-    assert [one.text for one in labelled] == texts
-    assert any(one.label == "refuse" and one.marker and one.marker in one.text.lower() for one in labelled)
-    assert all((one.correct is None) == (one.prompt.kind != "capability") for one in labelled)
-    cut = [one.text for one, base in zip(labelled, reference.responses, strict=True) if not base.finished]
-    assert all(one.label != "comply" for one in labelled if one.text in cut)
+    texts = [adapter.tokenizer.decode(reply.tokens, skip_special_tokens=True) for reply in reference.responses]
+    assert [row.text for row in labelled] == texts
+    assert any(row.label == "refuse" and row.marker and row.marker in row.text.lower() for row in labelled)
+    assert all((row.correct is None) == (row.prompt.kind != "capability") for row in labelled)
+    cut = [row.text for row, base in zip(labelled, reference.responses, strict=True) if not base.finished]
+    assert all(row.label != "comply" for row in labelled if row.text in cut)
 
     own = label(adapter, ordered(split), reference.responses, replace(PROFILE, markers=("zebra",)))
-    assert not any(one.label == "refuse" for one in own)
+    assert not any(row.label == "refuse" for row in own)
 
     by_rules = label(adapter, ordered(split), reference.responses, replace(PROFILE, labeller="rules"))
     assert all(rule.labeller == "rules" and rule.marker for rule in by_rules)
@@ -296,14 +297,14 @@ def test_a_long_system_prompt_is_read_once_and_changes_no_number(
     reference = make_reference(adapter, split, profile)
     assert len(reference.prefix.tokens) >= FEWEST
     read_with_every_row = replace(reference, prefix=Prefix())
-    for found, other in zip(
+    for shared, unshared in zip(
         measure_trials(adapter, split, profile, reference, plans[:2]),
         measure_trials(adapter, split, profile, read_with_every_row, plans[:2]),
         strict=True,
     ):
-        assert [one.text for one in found.responses] == [one.text for one in other.responses]
-        for name, estimate in found.metrics.estimates.items():
-            assert estimate.value == pytest.approx(other.metrics[name], abs=1e-5), name
+        assert [row.text for row in shared.responses] == [row.text for row in unshared.responses]
+        for name, estimate in shared.metrics.estimates.items():
+            assert estimate.value == pytest.approx(unshared.metrics[name], abs=1e-5), name
     (unedited,) = measure_trials(adapter, split, profile, reference, [EditPlan(())])
     assert all(unedited.metrics[name] == 0.0 for name in ("kld_first", "kld_prompt", "kld_response", "kld_max"))
 
@@ -316,7 +317,7 @@ def test_a_long_system_prompt_is_read_once_and_changes_no_number(
     drifting = [prompt for prompt in ordered(split) if prompt.kind in profile.drift_kinds]
     expected = [slow_drift(base, edited, prompt, profile.max_new_tokens) for prompt in drifting]
     for name in POSITIONS:
-        slow = torch.tensor([one[name] for one in expected])
+        slow = torch.tensor([drift[name] for drift in expected])
         torch.testing.assert_close(nats[name][0], slow, atol=1e-5, rtol=1e-4)
         assert slow.max() > 1e-3
 
@@ -328,9 +329,9 @@ def test_a_reference_is_read_from_its_cache_and_rebuilt_where_that_is_damaged(
     adapter: Adapter, split: Split, plans: list[EditPlan], tmp_path: Path
 ) -> None:
     def drift() -> dict[str, torch.Tensor]:
-        found = make_reference(adapter, split, PROFILE, cache=tmp_path, model_digest="m")
+        same_reference = make_reference(adapter, split, PROFILE, cache=tmp_path, model_digest="m")
         with applied(adapter, plans[:1]):
-            return drift_of(adapter, found, n_trials=1, batch_size=32).nats
+            return drift_of(adapter, same_reference, n_trials=1, batch_size=32).nats
 
     def written() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in files_in(tmp_path)}

@@ -47,8 +47,8 @@ def test_outcomes_survive_the_artifact(measured: Measured) -> None:
 
 def test_drift_is_said_by_category_and_its_worst_prompt_by_number(measured: Measured) -> None:
     by_category = measured.metrics.drift_by_category
-    assert sum(one.n for one in by_category.values()) == 2 * PER_KIND
-    whole = sum(one.value * one.n for one in by_category.values()) / (2 * PER_KIND)
+    assert sum(estimate.n for estimate in by_category.values()) == 2 * PER_KIND
+    whole = sum(estimate.value * estimate.n for estimate in by_category.values()) / (2 * PER_KIND)
     assert whole == pytest.approx(measured.metrics["kld"], abs=1e-6)
     assert all(name.split(":")[0] in ("harmless", "capability") for name in by_category)
     kind, _, number, _ = measured.metrics.worst_drift.split()

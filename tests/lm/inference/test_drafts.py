@@ -33,7 +33,7 @@ def test_a_draft_is_the_reply_of_the_most_alike_trial_that_began_so(
     drifts = [torch.tensor([float(n**2), 0.0]) for n in range(1, len(replies) + 1)]  # whose roots are 1, 2, ...
     for drift, reply in zip(drifts, replies, strict=True):
         past.learn(drift, [[9], reply])
-    found = past.like(torch.tensor([wanted**2, 0.0])).after(1, said, limit)
+    draft = past.like(torch.tensor([wanted**2, 0.0])).after(1, said, limit)
     fitting = {
         n: reply[len(said) :][:limit]
         for n, reply in enumerate(replies, start=1)
@@ -42,21 +42,21 @@ def test_a_draft_is_the_reply_of_the_most_alike_trial_that_began_so(
     if not said:
         fitting[0] = [9][:limit]  # the base's, which has not drifted
     nearest = min((abs(n - wanted) for n in fitting), default=0.0)
-    assert found in [reply for n, reply in fitting.items() if abs(n - wanted) <= nearest + 1e-4] or found == []
-    assert bool(found) == bool(fitting and limit)
+    assert draft in [reply for n, reply in fitting.items() if abs(n - wanted) <= nearest + 1e-4] or draft == []
+    assert bool(draft) == bool(fitting and limit)
 
 
 @given(st.lists(st.integers(0, 2), min_size=PHRASE, max_size=8), st.integers(0, 8))
 def test_where_no_reply_began_so_phrases_of_any_reply_go_on(said: list[int], limit: int) -> None:
     heard = [5, 0, 1, 2, 2, 1, 0, 0, 7, 6]
     past = Past(dict, [heard, [9]])
-    found = past.like(torch.zeros(1)).after(1, said, limit)
-    assert len(found) <= limit
-    whole = [*said[-PHRASE:], *found]
+    draft = past.like(torch.zeros(1)).after(1, said, limit)
+    assert len(draft) <= limit
+    whole = [*said[-PHRASE:], *draft]
     windows = [heard[at : at + PHRASE + 1] for at in range(len(heard) - PHRASE)]
-    assert all(whole[at : at + PHRASE + 1] in windows for at in range(len(found)))
+    assert all(whole[at : at + PHRASE + 1] in windows for at in range(len(draft)))
     if limit and any(window[:PHRASE] == said[-PHRASE:] for window in windows):
-        assert found
+        assert draft
 
 
 def test_what_was_heard_last_after_a_phrase_is_the_guess() -> None:
@@ -118,7 +118,7 @@ def test_trials_with_drafts_of_their_own_decode_as_without_any_in_fewer_passes(t
         plain = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, n_trials=2)
         past = Past(cache, [()] * len(ROWS))
         for t, trial in enumerate(plain):
-            past.learn(torch.full((1,), float(t)), [one.whole for one in trial])
+            past.learn(torch.full((1,), float(t)), [reply.whole for reply in trial])
         drafts = [past.like(torch.full((1,), float(t))) for t in range(2)]
         handle = adapter.model.register_forward_pre_hook(count)
         again = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, n_trials=2, start=HeadStart(drafts=drafts))
@@ -134,14 +134,14 @@ def test_drafts_in_place_of_padding_leave_the_end_of_every_prompt_where_it_is(ti
     cache = rewindable_cache(adapter)
     assert cache is not None
     wrong = Past(cache, [[17, 18, 19, 20, 21, 22, 23]] * len(ROWS))
-    found: list[torch.Tensor] = []
+    ends: list[torch.Tensor] = []
     for drafts in (None, [wrong.like(torch.zeros(1))]):
         seen = LastTokens(adapter, 1, len(ROWS))
         with seen.gathering():
             greedy(adapter, ROWS, max_new_tokens=9, batch_size=64, start=HeadStart(drafts=drafts, last_tokens=seen))
-        found.append(seen.residuals)
-    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
-    assert found[0].abs().sum(dim=-1).min() > 0
+        ends.append(seen.residuals)
+    torch.testing.assert_close(*ends, atol=1e-5, rtol=1e-5)
+    assert ends[0].abs().sum(dim=-1).min() > 0
 
 
 @pytest.mark.parametrize("most", [1, 12, 30, 10**6])
@@ -153,9 +153,11 @@ def test_drafts_are_fed_in_pieces_that_keep_to_the_budget_of_logits(tiny_gemma4:
     (plain,) = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64)
     shapes: list[torch.Size] = []
     handle = adapter.model.register_forward_hook(lambda _module, _args, output: shapes.append(output.logits.shape))
-    drafts = [Past(cache, [one.whole for one in plain]).like(torch.zeros(1))]
-    (found,) = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, start=HeadStart(drafts=drafts, most_logits=most))
+    drafts = [Past(cache, [reply.whole for reply in plain]).like(torch.zeros(1))]
+    (drafted,) = greedy(
+        adapter, ROWS, max_new_tokens=12, batch_size=64, start=HeadStart(drafts=drafts, most_logits=most)
+    )
     handle.remove()
-    assert found == plain
+    assert drafted == plain
     assert all(rows * kept <= max(most, rows) for rows, kept, _ in shapes)
     assert max(kept for _, kept, _ in shapes) == {1: 1, 12: 2, 30: 6, 10**6: 12}[most]

@@ -58,8 +58,8 @@ def test_padding_on_the_right_would_change_what_is_said(
     rows = tokenise(adapter, split.prompts)
     (plain,) = greedy(adapter, rows, max_new_tokens=12, batch_size=64)
 
-    def pad_right(_: Adapter, some: list[list[int]]) -> Batch:
-        left = pad_left(adapter, some)
+    def pad_right(_: Adapter, sequences: list[list[int]]) -> Batch:
+        left = pad_left(adapter, sequences)
         turned = [
             torch.roll(ids, int(mask.sum())) for ids, mask in zip(left.input_ids, left.attention_mask, strict=True)
         ]
@@ -109,16 +109,16 @@ def test_suppressed_tokens_in_both_models_give_no_nan(adapter: Adapter, split: S
     soft_cap = adapter.model.config.final_logit_softcapping
     adapter.model.config.final_logit_softcapping = None  # it would turn -inf into a number
     try:
-        found = measured(adapter, split, plan_of(adapter))
+        outcome = measured(adapter, split, plan_of(adapter))
         logits = adapter.model(input_ids=torch.tensor([[1, 3, 6]])).logits
         assert bool((logits[..., SUPPRESSED] == -math.inf).all())
     finally:
         hook.remove()
         adapter.model.config.final_logit_softcapping = soft_cap
-    for name, estimate in found.metrics.estimates.items():
+    for name, estimate in outcome.metrics.estimates.items():
         assert math.isfinite(estimate.value), name
         assert estimate.low <= estimate.value <= estimate.high, name
-    assert found.metrics["kld"] > 0
+    assert outcome.metrics["kld"] > 0
 
 
 def test_a_token_that_only_the_edit_suppresses_is_infinite_drift_and_not_nan(adapter: Adapter, split: Split) -> None:
@@ -126,12 +126,12 @@ def test_a_token_that_only_the_edit_suppresses_is_infinite_drift_and_not_nan(ada
     adapter.model.config.final_logit_softcapping, soft_cap = None, adapter.model.config.final_logit_softcapping
     hook = with_logits(adapter, lambda logits: logits.index_fill(-1, torch.arange(200), -math.inf))
     try:
-        (found,) = measure_trials(adapter, split, PROFILE, reference, [EditPlan(())])
+        (outcome,) = measure_trials(adapter, split, PROFILE, reference, [EditPlan(())])
     finally:
         hook.remove()
         adapter.model.config.final_logit_softcapping = soft_cap
-    assert found.metrics["kld"] == math.inf
-    assert not any(math.isnan(estimate.value) for estimate in found.metrics.estimates.values())
+    assert outcome.metrics["kld"] == math.inf
+    assert not any(math.isnan(estimate.value) for estimate in outcome.metrics.estimates.values())
 
 
 # --- models that do not answer ---
@@ -144,22 +144,22 @@ def always(token: int) -> Callable[[torch.Tensor], torch.Tensor]:
 def test_a_model_that_says_nothing_neither_complies_nor_refuses(adapter: Adapter, split: Split) -> None:
     hook = with_logits(adapter, always(adapter.model.generation_config.eos_token_id))
     try:
-        found = measured(adapter, split)
+        outcome = measured(adapter, split)
     finally:
         hook.remove()
-    assert {response.label for response in found.responses} == {"empty"}
-    assert (found.metrics["refusal_rate"], found.metrics["degenerate_rate"]) == (0.0, 1.0)
+    assert {response.label for response in outcome.responses} == {"empty"}
+    assert (outcome.metrics["refusal_rate"], outcome.metrics["degenerate_rate"]) == (0.0, 1.0)
 
 
 def test_a_model_that_always_loops_is_degenerate(adapter: Adapter, split: Split) -> None:
     word = adapter.tokenizer.convert_tokens_to_ids(adapter.tokenizer.tokenize("jar"))[0]
     hook = with_logits(adapter, always(word))
     try:
-        found = measured(adapter, split)
+        outcome = measured(adapter, split)
     finally:
         hook.remove()
-    assert {response.label for response in found.responses} == {"degenerate"}
-    assert (found.metrics["refusal_rate"], found.metrics["degenerate_rate"]) == (0.0, 1.0)
+    assert {response.label for response in outcome.responses} == {"degenerate"}
+    assert (outcome.metrics["refusal_rate"], outcome.metrics["degenerate_rate"]) == (0.0, 1.0)
 
 
 def test_a_looping_model_is_no_success_even_where_it_refuses_nothing(adapter: Adapter, split: Split) -> None:

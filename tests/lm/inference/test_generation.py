@@ -39,16 +39,16 @@ def test_a_padded_batch_decodes_what_transformers_decodes_alone(adapter: Adapter
             torch.tensor([row]), attention_mask=torch.ones(1, len(row)), do_sample=False, max_new_tokens=12
         )[0, len(row) :].tolist()
         assert [*ours.tokens, *([ours.end] if ours.end is not None else [])] == theirs
-    assert len({one.tokens for one in batch}) > 1
+    assert len({reply.tokens for reply in batch}) > 1
 
 
 def test_small_batches_and_rows_that_end_early_change_nothing(adapter: Adapter) -> None:
     (whole,) = greedy(adapter, ROWS, max_new_tokens=12, batch_size=8)
-    ending = {token for one in whole for token in one.tokens[2:4]}
+    ending = {token for reply in whole for token in reply.tokens[2:4]}
     adapter.model.generation_config.eos_token_id = sorted(ending)
     (ended,) = greedy(adapter, ROWS, max_new_tokens=12, batch_size=8)
-    assert any(one.finished for one in ended)
-    assert len({len(one.tokens) for one in ended}) > 1
+    assert any(reply.finished for reply in ended)
+    assert len({len(reply.tokens) for reply in ended}) > 1
     for size in (1, 2, 3):
         assert greedy(adapter, ROWS, max_new_tokens=12, batch_size=size) == [ended]
 

@@ -70,18 +70,18 @@ def short(bench: Workbench) -> Iterator[Any]:
         hook.remove()
 
 
-def same(found: list[TrialResult], plain: list[TrialResult]) -> None:
-    for one, other in zip(found, plain, strict=True):
-        assert one.planned is not None
-        assert other.planned is not None
-        assert one.measured is not None
-        assert other.measured is not None
-        assert one.planned.plan.edited_layers == other.planned.plan.edited_layers
-        answers = [(r.prompt, r.text, r.label) for r in one.measured.responses]
-        assert answers == [(r.prompt, r.text, r.label) for r in other.measured.responses]
-        for name, estimate in one.measured.metrics.estimates.items():
-            assert estimate.value == pytest.approx(other.measured.metrics[name], rel=1e-3, abs=1e-5), name
-        assert one.measured.metrics.protocol == other.measured.metrics.protocol
+def same(results: list[TrialResult], plain_results: list[TrialResult]) -> None:
+    for result, plain_result in zip(results, plain_results, strict=True):
+        assert result.planned is not None
+        assert plain_result.planned is not None
+        assert result.measured is not None
+        assert plain_result.measured is not None
+        assert result.planned.plan.edited_layers == plain_result.planned.plan.edited_layers
+        answers = [(r.prompt, r.text, r.label) for r in result.measured.responses]
+        assert answers == [(r.prompt, r.text, r.label) for r in plain_result.measured.responses]
+        for name, estimate in result.measured.metrics.estimates.items():
+            assert estimate.value == pytest.approx(plain_result.measured.metrics[name], rel=1e-3, abs=1e-5), name
+        assert result.measured.metrics.protocol == plain_result.measured.metrics.protocol
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -123,10 +123,10 @@ def test_a_trial_that_does_not_fit_alone_fails_with_the_reason_and_the_others_do
 
     plan_trials = evaluator.plan_trials
 
-    def planned(bench: Workbench, some: list[Config], rows: int | None = None) -> Any:
-        if any(one.edit.alpha_base == 0.7 for one in some):
+    def planned(bench: Workbench, batch: list[Config], rows: int | None = None) -> Any:
+        if any(config.edit.alpha_base == 0.7 for config in batch):
             raise torch.OutOfMemoryError(CUDA)
-        return plan_trials(bench, some, rows)
+        return plan_trials(bench, batch, rows)
 
     monkeypatch.setattr(evaluator, "plan_trials", planned)
     room = Room(3, 16, lambda _: None)
@@ -154,9 +154,9 @@ def test_rows_are_halved_until_they_fit(rows: int, fits: int) -> None:
         with pytest.raises(UserError, match="expected room for one prompt at a time, found: CUDA out of memory"):
             with_fewer_rows(action, rows, lambda _: None)
     else:
-        found = with_fewer_rows(action, rows, lambda _: None)
-        assert found <= fits
-        assert found == rows or found * 2 + 1 > fits
+        fitted = with_fewer_rows(action, rows, lambda _: None)
+        assert fitted <= fits
+        assert fitted == rows or fitted * 2 + 1 > fits
 
 
 def test_the_memory_is_given_back_before_it_is_tried_again() -> None:

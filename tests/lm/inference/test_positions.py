@@ -36,14 +36,14 @@ def test_the_last_instruction_token_is_the_last_of_the_prompts_own_text(name: st
 def test_the_stream_at_a_cut_row_is_that_of_the_whole_row_there(name: str) -> None:
     adapter = adapter_of(name)
     there = read_at(adapter, "last_instruction")
-    found = last_token_residuals(there, PROMPTS, batch_size=8)[0]
+    residuals = last_token_residuals(there, PROMPTS, batch_size=8)[0]
     for i, (cut, whole) in enumerate(zip(rows_to_read(there, PROMPTS), tokenise(adapter, PROMPTS), strict=True)):
         out = adapter.model(input_ids=torch.tensor([whole]), output_hidden_states=True, use_cache=False)
         middle = adapter.n_layers // 2
         torch.testing.assert_close(
-            found[middle, i], out.hidden_states[middle + 1][0, len(cut) - 1].float(), atol=2e-5, rtol=1e-4
+            residuals[middle, i], out.hidden_states[middle + 1][0, len(cut) - 1].float(), atol=2e-5, rtol=1e-4
         )
-    assert not torch.allclose(found, last_token_residuals(adapter, PROMPTS, batch_size=8)[0])
+    assert not torch.allclose(residuals, last_token_residuals(adapter, PROMPTS, batch_size=8)[0])
 
 
 def test_a_plain_form_has_a_last_instruction_token_too() -> None:

@@ -63,14 +63,14 @@ def test_every_family_reads_on_from_a_prefix(case: str, monkeypatch: pytest.Monk
     prefix = prefix_of(ROWS, lambda: cache)
     assert prefix.tokens == (() if cache is None else tuple(HEAD))
     read = prefix.read(adapter, 1)
-    past = [Past(cache or dict, [one.whole for one in plain]).like(torch.zeros(1))] if cache else None
+    past = [Past(cache or dict, [reply.whole for reply in plain]).like(torch.zeros(1))] if cache else None
     for drafts in (None, past):
         assert greedy(adapter, ROWS, max_new_tokens=6, batch_size=8, start=HeadStart(prefix=read, drafts=drafts)) == [
             plain
         ]
-    found = last_token_residuals(adapter, prompts, batch_size=3)
+    residuals = last_token_residuals(adapter, prompts, batch_size=3)
     monkeypatch.setattr(prefixes, "FEWEST", 99)
-    torch.testing.assert_close(found, last_token_residuals(adapter, prompts, batch_size=3), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(residuals, last_token_residuals(adapter, prompts, batch_size=3), atol=1e-4, rtol=1e-4)
 
 
 def test_each_trial_reads_its_own_prefix(tiny_gemma4: Adapter) -> None:
@@ -86,12 +86,12 @@ def test_each_trial_reads_its_own_prefix(tiny_gemma4: Adapter) -> None:
         handle = adapter.model.register_forward_pre_hook(
             lambda _module, _args, inputs: widths.append(inputs["input_ids"].shape[1]), with_kwargs=True
         )
-        found = greedy(adapter, ROWS, max_new_tokens=8, batch_size=64, n_trials=2, start=HeadStart(prefix=read))
+        replies = greedy(adapter, ROWS, max_new_tokens=8, batch_size=64, n_trials=2, start=HeadStart(prefix=read))
         handle.remove()
         short = replace(prefix, most_logits=13).read(adapter, 2)
     assert (read.length, read.logits.shape[1]) == (len(HEAD), 1)  # type: ignore[union-attr]
     assert (short.length, short.logits.shape[:2]) == (6, (2, 6))  # type: ignore[union-attr]
     assert replace(prefix, most_logits=1).read(adapter, 2).length == 0
-    assert found == plain
+    assert replies == plain
     assert plain[0] != plain[1]
     assert widths[0] == len(max(TAILS, key=len))

@@ -87,8 +87,8 @@ def _generated(adapter: Adapter, row: list[int]) -> list[int]:
     out = adapter.model.generate(
         ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=PROFILE.max_new_tokens
     )
-    found: list[int] = out[0, len(row) :].tolist()
-    return found
+    new_tokens: list[int] = out[0, len(row) :].tolist()
+    return new_tokens
 
 
 def test_replies_are_those_of_generate_alone_in_a_batch_drafted_or_forced(choosy: Adapter, split: Split) -> None:

@@ -31,8 +31,8 @@ HARMONY = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>f
 
 def thinking(name: str, form: str, *, mode: Any = "on", begins_inside: bool = False) -> Adapter:
     adapter = adapter_of(name)
-    found = Thinking(format_named(form), mode, begins_inside=begins_inside)
-    return replace(adapter, chat=replace(adapter.chat, thinking=found))
+    how = Thinking(format_named(form), mode, begins_inside=begins_inside)
+    return replace(adapter, chat=replace(adapter.chat, thinking=how))
 
 
 def labelled(adapter: Adapter, reply: str, prompt: Prompt = HARMFUL, *, finished: bool = True) -> Response:
@@ -66,8 +66,8 @@ REPLIES = [
 def test_labels_look_at_the_answer(
     name: str, form: str, said: str, thought: str, answer: str, wanted: str, ended: bool | None, mode: str
 ) -> None:
-    found = labelled(thinking(name, form, mode=mode), said)
-    assert (found.thought, found.text.strip(), found.label, found.thought_ended) == (thought, answer, wanted, ended)
+    reply = labelled(thinking(name, form, mode=mode), said)
+    assert (reply.thought, reply.text.strip(), reply.label, reply.thought_ended) == (thought, answer, wanted, ended)
 
 
 def test_an_analysis_that_cannot_before_a_final_sure_is_no_refusal() -> None:
@@ -80,8 +80,8 @@ def test_an_analysis_that_cannot_before_a_final_sure_is_no_refusal() -> None:
 
 def test_a_reply_may_begin_inside_the_thought_that_its_prompt_opened() -> None:
     adapter = thinking("deepseek_r1_distill", "think", begins_inside=True)
-    found = labelled(adapter, "I cannot tell.\n</think>\n\nSure.")
-    assert (found.thought, found.text.strip(), found.label) == ("I cannot tell.", "Sure.", "comply")
+    response = labelled(adapter, "I cannot tell.\n</think>\n\nSure.")
+    assert (response.thought, response.text.strip(), response.label) == ("I cannot tell.", "Sure.", "comply")
     cut_off = labelled(adapter, "I cannot tell", finished=False)
     assert (cut_off.thought, cut_off.text, cut_off.label, cut_off.thought_ended) == (
         "I cannot tell",
@@ -101,18 +101,18 @@ def test_a_capability_answer_is_not_looked_for_in_the_thought() -> None:
 def test_how_many_thoughts_do_not_end_is_a_rate_and_both_halves_are_stored() -> None:
     adapter = thinking("qwen3", "think")
     said = ["<think>\nHm.\n</think>\n\nSure.", "<think>\nI cannot", "Sure.", "I cannot."]
-    found = tuple(labelled(adapter, text) for text in said)
-    assert {name: (rate.value, rate.n) for name, rate in rates(found).items() if "thought" in name} == {
+    responses = tuple(labelled(adapter, text) for text in said)
+    assert {name: (rate.value, rate.n) for name, rate in rates(responses).items() if "thought" in name} == {
         "thought_rate": (0.5, 4),
         "unfinished_thought_rate": (0.25, 4),
     }
-    rows = response_rows(found)
+    rows = response_rows(responses)
     assert [(row["thought"], row["thought_ended"], row["response"].strip()) for row in rows[:2]] == [
         ("Hm.", True, "Sure."),
         ("I cannot", False, ""),
     ]
-    assert responses_from_rows(rows) == found
-    plain = [replace(one, thought=None, thought_ended=None) for one in found]
+    assert responses_from_rows(rows) == responses
+    plain = [replace(response, thought=None, thought_ended=None) for response in responses]
     assert "thought" not in response_rows(plain)[0]
     assert "thought_rate" not in outcomes_of(plain)
 

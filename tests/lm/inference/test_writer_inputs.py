@@ -29,7 +29,7 @@ def with_padding(case: str) -> Adapter:
 @pytest.mark.parametrize("case", CASES)
 def test_batches_show_what_single_sequences_do(case: str) -> None:
     adapter = with_padding(case)
-    found = writer_inputs(adapter, ROWS, adapter.writers, batch_size=1 if case in UNPADDED else 4)
+    batched = writer_inputs(adapter, ROWS, adapter.writers, batch_size=1 if case in UNPADDED else 4)
     first = 0
     for sequence in ROWS.sequences:
         modules = {writer.place: writer.module for writer in adapter.writers}
@@ -41,11 +41,11 @@ def test_batches_show_what_single_sequences_do(case: str) -> None:
             read = put_out if writer.fused else entering.reshape(len(sequence.tokens), -1)
             rows = slice(first, first + len(sequence.positions))
             torch.testing.assert_close(
-                found.read[writer.place][rows], read[list(sequence.positions)], atol=2e-4, rtol=2e-3
+                batched.read[writer.place][rows], read[list(sequence.positions)], atol=2e-4, rtol=2e-3
             )
             if not sequence.is_reply:
                 expected = put_out[list(sequence.positions)]
-                torch.testing.assert_close(found.outputs[writer.place][rows], expected, atol=2e-4, rtol=2e-3)
+                torch.testing.assert_close(batched.outputs[writer.place][rows], expected, atol=2e-4, rtol=2e-3)
         first += len(sequence.positions)
     assert first == ROWS.n_rows
     assert not any(module._forward_hooks for module in adapter.model.modules())
@@ -53,9 +53,11 @@ def test_batches_show_what_single_sequences_do(case: str) -> None:
 
 def test_what_it_takes_is_what_it_holds() -> None:
     adapter = with_padding("llama")
-    some = adapter.writers[:2]
-    found = writer_inputs(adapter, ROWS, some, batch_size=4)
-    assert list(found.read) == ["0.self_attn.o_proj", "0.mlp.down_proj"]
-    tensors = [*found.read.values(), *found.outputs.values()]
+    writers = adapter.writers[:2]
+    inputs = writer_inputs(adapter, ROWS, writers, batch_size=4)
+    assert list(inputs.read) == ["0.self_attn.o_proj", "0.mlp.down_proj"]
+    tensors = [*inputs.read.values(), *inputs.outputs.values()]
     inner = 2 * 8 * ROWS.n_rows**2  # fewer rows than either writer has columns
-    assert bytes_taken(adapter, ROWS, some) == sum(tensor.numel() * tensor.element_size() for tensor in tensors) + inner
+    assert (
+        bytes_taken(adapter, ROWS, writers) == sum(tensor.numel() * tensor.element_size() for tensor in tensors) + inner
+    )

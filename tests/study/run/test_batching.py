@@ -43,11 +43,11 @@ class Bench:
 def test_the_fastest_is_chosen_and_remembered_by_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked: list[bool] = []
 
-    def found(_bench: object, _knobs: object, *, until_slower: bool) -> list[Calibration]:
+    def timed(_bench: object, _knobs: object, *, until_slower: bool) -> list[Calibration]:
         asked.append(until_slower)
         return [Calibration(1, 2.0, 0), Calibration(2, 1.5, 0), Calibration(4, 1.6, 0)]
 
-    monkeypatch.setattr(batching, "calibrations", found)
+    monkeypatch.setattr(batching, "calibrations", timed)
     study = optuna.create_study()
     bench: Any = Bench(with_values(config(tmp_path), {"launch.trials_per_batch": "auto"}))
     for machine, n_measured in (("a", 1), ("a", 1), ("b", 2)):

@@ -72,7 +72,7 @@ def good(c: Config) -> TrialResult:
 
 
 def evaluate(configs: Sequence[Config]) -> list[TrialResult]:
-    return [good(one) for one in configs]
+    return [good(trial_config) for trial_config in configs]
 
 
 def new_study(seed: int = 0) -> StoredStudy:
@@ -325,7 +325,7 @@ def test_recovering_twice_enqueues_once() -> None:
     recover(study)
     recover(study)
     waiting = study.get_trials(states=[TrialState.WAITING])
-    assert [one.user_attrs[RETRY_OF] for one in waiting] == [0]
+    assert [retry.user_attrs[RETRY_OF] for retry in waiting] == [0]
     assert not running(study)
     assert not finished_trials(study)
 

@@ -35,9 +35,9 @@ def test_a_calibration_ends_in_time_on_fewer_prompts(organism_folder: Path, tmp_
 
 def test_a_forecast_multiplies_what_was_measured() -> None:
     slow, fast = Calibration(1, 2.0, 10**9), Calibration(4, 1.5, 2 * 10**9)
-    made = Forecast(100, 10, 20, 30, (slow, fast))
-    assert fastest(made.calibrations) is fast
-    lines = spoken(made)
+    forecast = Forecast(100, 10, 20, 30, (slow, fast))
+    assert fastest(forecast.calibrations) is fast
+    lines = spoken(forecast)
     assert "150 s" not in lines[2]
     assert "2 min in all, 2.00 GB" in lines[2]
     assert "launch.trials_per_batch=4, 2400 trials an hour" in lines[-1]

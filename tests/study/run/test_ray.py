@@ -57,14 +57,14 @@ def family(sweep: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def evaluating(sweep: subprocess.Popen[str]) -> list[psutil.Process]:
     """The actors that evaluate a batch at this moment: Ray renames a process after what it does."""
-    found = []
+    actors = []
     for child in family(sweep):
         try:
             if "Actor.evaluate" in " ".join(child.cmdline()):
-                found.append(child)
+                actors.append(child)
         except psutil.NoSuchProcess:
             continue
-    return found
+    return actors
 
 
 def all_gone(processes: Sequence[psutil.Process]) -> bool:
@@ -111,9 +111,9 @@ def test_control_c_leaves_no_running_trial_and_no_process(organism_folder: Path,
 def sleeping(configs: Sequence[Config]) -> list[TrialResult]:
     """An evaluation of a tenth of a second, which kills its process at one of the known points."""
     time.sleep(0.1)
-    if any(one.edit.global_top_k == KNOWN[0]["edit.global_top_k"] for one in configs):
+    if any(trial_config.edit.global_top_k == KNOWN[0]["edit.global_top_k"] for trial_config in configs):
         os.kill(os.getpid(), signal.SIGKILL)
-    return [good(one) for one in configs]
+    return [good(trial_config) for trial_config in configs]
 
 
 def make_sleeping() -> Callable[[Sequence[Config]], list[TrialResult]]:

@@ -60,7 +60,7 @@ def test_it_is_found_once_shown_stored_and_used(organism_folder: Path, tmp_path:
     study = optuna.load_study(study_name="organism", storage=f"sqlite:///{path}")
     scale = study.user_attrs[SCALE]
     assert f"one unit of strength is {scale['unit']:g} here" in first.out
-    assert [one["strength"] for one in scale["tried"]] == list(STRENGTHS)
+    assert [attempt["strength"] for attempt in scale["tried"]] == list(STRENGTHS)
     assert not list(tmp_path.rglob(".few-*"))
 
     trials = open_trials(tmp_path)
@@ -69,10 +69,10 @@ def test_it_is_found_once_shown_stored_and_used(organism_folder: Path, tmp_path:
     alone.mkdir()
     point = ", ".join(f"{key}: {value}" for key, value in trials[0].params.items())
     unit = f"edit.strength_unit={scale['unit']}"
-    made = run_here(
+    rerun = run_here(
         "sweep", words_of(organism_folder, alone, f"study.enqueue=[{{{point}}}]", unit, "study.n_trials=1"), alone
     )
-    assert made.status == 0, made.err
+    assert rerun.status == 0, rerun.err
     assert open_trials(alone)[0].user_attrs["plan"] == trials[0].user_attrs["plan"]
 
 
