@@ -196,7 +196,7 @@ def main(outcomes_file: Path, seconds: float, named: Sequence[str]) -> None:
     counts: Counter[str] = Counter()
     explained = explanations()
     for mutant in mutants:
-        came = mutating.found.rows[key_of(mutant)]["came"] if mutating.found.is_known(mutant) else "not tried"
+        came = mutating.outcomes.rows[key_of(mutant)]["came"] if mutating.outcomes.is_known(mutant) else "not tried"
         came = "explained" if came == "survived" and f"{mutant.file.name}: {mutant.change}" in explained else came
         counts[came] += 1
         if came.startswith("survived"):
