@@ -27,12 +27,15 @@ SPLIT_NAMES: tuple[SplitName, ...] = ("probe", "tune", "report")
 
 # The method's words, each said in its own file of ``saber.method``.
 Contrast = Literal["refusal", "false_refusal"]
-# An extraction is a file there, which is not read for its name.
+# An extraction is a file there, and a reader of outputs another; they are not read for their names.
 EXTRACTIONS = tuple(sorted(p.stem for p in Path(__file__).with_name("method").glob("extractions/[a-z]*.py")))
+OUTPUT_READERS = tuple(sorted(p.stem for p in Path(__file__).with_name("method").glob("readers/[a-z]*.py")))
 if TYPE_CHECKING:
     Extraction = str
+    Reader = str
 else:
     Extraction = Literal[EXTRACTIONS]
+    Reader = Literal[("direction", *OUTPUT_READERS, "inputs")]  # itself, what outputs are read with, a writer's inputs
 Purification = Literal["none", "harmless_mean", "subspace"]
 LayerStrategy = Literal["all", "top_k", "threshold", "percentile", "elbow"]
 Position = Literal["last", "last_instruction", "end_of_thought"]

@@ -1,4 +1,4 @@
-"""What the page on the house says of adding: an extraction, a family and a search key, in a copy of the package."""
+"""What the page on the house says of adding: an extraction, a reader, a family and a key, in a copy of the package."""
 
 from __future__ import annotations
 
@@ -29,6 +29,31 @@ edit = parse_config({**plain, "edit": {"extraction": "first_pair", "purify": "no
 (found,) = rank(seen, edit).directions[0]
 apart = seen.harmful[0, 0] - seen.harmless[0, 0]
 assert abs(abs(float(found.direction.vector @ apart)) - float(apart.norm())) < 1e-4  # oriented by the means
+"""
+READER = '''
+"""``twice``: a direction's double, less the mean of what is spared."""
+
+
+def readers(directions, undisturbed, _options):
+    return 2 * directions - undisturbed[0].mean(dim=0)
+'''
+USE_OF_READER = """
+import torch
+from saber.keys import parse_config
+from saber.lm.planning import PlanRequest, _Draft, add_round
+from saber.types import Activations
+
+seen = Activations(*torch.randn(3, 2, 4, 5))
+plain = {"model": {"path": "x"}, "data": {"source": "organism"}, "evaluate": {}, "study": {"name": "s"}}
+band = {"depth_band": {"low": 0.0, "high": 1.0}}
+edit = parse_config({**plain, "edit": {"reader": "twice", "spares": "harmful", **band}}).edit
+draft = _Draft(PlanRequest(edit, (4, 4, 4)), seen)
+add_round(draft)
+(placed,) = draft.rounds
+for i, layer in torch.nonzero(placed.strengths.abs().sum(dim=2)).tolist():
+    wanted = 2 * placed.directions[i] - seen.harmful[layer].mean(dim=0)
+    torch.testing.assert_close(placed.readers[i, layer], wanted)
+assert placed.readers.any()
 """
 FIELD = """
     halved: Annotated[int, Option("Times halved", code="hv", when=when("strength", "uniform"))] = Field(default=0, ge=0)
@@ -86,6 +111,11 @@ def runs(copy: Path, script: str) -> None:
 def test_an_extraction_is_one_file(copy: Path) -> None:
     (copy / "saber" / "method" / "extractions" / "first_pair.py").write_text(EXTRACTION, encoding="utf-8")
     runs(copy, USE_OF_EXTRACTION)
+
+
+def test_a_reader_of_outputs_is_one_file(copy: Path) -> None:
+    (copy / "saber" / "method" / "readers" / "twice.py").write_text(READER, encoding="utf-8")
+    runs(copy, USE_OF_READER)
 
 
 def test_a_search_key_is_a_field_and_where_its_step_reads_it(copy: Path) -> None:

@@ -21,6 +21,7 @@ from saber.method.reading import readers_of
 from saber.method.refinement import RoundOutcome, StopReason, stop_reason
 from saber.method.strength import scaled
 from saber.types import WRITER_KINDS, Activations, EditPlan, ProbeSet, RankedDirection, Round, WriterKind
+from saber.vocabulary import OUTPUT_READERS
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,8 @@ def add_round(draft: _Draft) -> None:
     n_layers = draft.activations.n_layers
     by_kind: Mapping[WriterKind, float] = {kind: getattr(edit.component_scale, kind) for kind in WRITER_KINDS}
     placed = place(directions, steps.reach(edit, n_layers), by_kind)
-    if edit.reader == "least_drift":
+    if edit.reader in OUTPUT_READERS:
         undisturbed = spared(draft.activations, edit.contrast, edit.spares)
-        found_at = [layer for _, layer, _ in directions] if edit.reader_layer == "own" else None
-        readers = readers_of(placed, undisturbed, ridge=edit.reader_ridge, found_at=found_at)
+        readers = readers_of(placed, undisturbed, edit, found_at=[layer for _, layer, _ in directions])
         placed = dataclasses.replace(placed, readers=readers)
     draft.rounds.append(placed)

@@ -9,6 +9,7 @@ prompts, or what protected ones have in common, instead.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from jaxtyping import Float
 from torch import Tensor
@@ -66,6 +67,8 @@ def spared(
         return activations.harmless, activations.capability, answered
     if spares == "harmful_and_answered":
         return activations.harmful, answered
+    if spares != "protected_and_answered":
+        assert_never(spares)
     if activations.is_protected is None or not activations.is_protected.any():
         raise ValueError(f"expected protected harmful prompts for edit.spares={spares}, found none")
     return activations.harmful[:, activations.is_protected].mean(dim=1, keepdim=True), answered

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from saber.options.conditions import KEEPS_REFUSALS, LEAST_DRIFT, REACHES_FURTHER, READS_INPUTS
+from saber.options.conditions import KEEPS_REFUSALS, LEAST_DRIFT, REACHES_FURTHER, READS_INPUTS, READS_OUTPUTS
 from saber.options.option import Option, when
 from saber.options.strict import STRICT
-from saber.vocabulary import Protects, Spares
+from saber.vocabulary import Protects, Reader, Spares
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -41,13 +41,13 @@ class ReadingOptions:
     """What a direction is taken out by: itself, an oblique projection of the output, or a regression on the input.
 
     ``spares`` are populations that a reader leaves alone, ``protects`` whether refusals in protected categories are
-    kept. ``reader_layer`` says where ``least_drift`` looks at what it spares: where a direction acts, or at its own.
+    kept. ``reader_layer`` says where a reader of outputs looks at those: where a direction acts, or at its own.
     """
 
-    reader: Annotated[Literal["direction", "least_drift", "inputs"], Option("Reader")] = "direction"
+    reader: Annotated[Reader, Option("Reader")] = "direction"
     spares: Annotated[Spares, Option("Reader spares", when=~when("reader", "direction"))] = "harmless"
     protects: Annotated[Protects, Option(when=READS_INPUTS)] = "categories"
-    reader_layer: Annotated[Literal["acting", "own"], Option(when=LEAST_DRIFT & REACHES_FURTHER)] = "acting"
+    reader_layer: Annotated[Literal["acting", "own"], Option(when=READS_OUTPUTS & REACHES_FURTHER)] = "acting"
     reader_ridge: Annotated[float, Option(code="rr", per=1000, place=7, when=LEAST_DRIFT)] = Field(default=1.0, gt=0.0)
     inputs: Annotated[InputsConfig, Option(when=READS_INPUTS)] = InputsConfig()
 

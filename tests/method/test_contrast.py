@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from saber.method.contrast import contrasted, spared, without_part
 from saber.method.ranking import rank
-from saber.method.reading import least_drift_readers
+from saber.method.readers import least_drift
 from saber.options.ranking_options import RankingOptions
+from saber.options.reading_options import ReadingOptions
 from saber.types import Activations
 from saber.vocabulary import Extraction, Purification, Spares
 
@@ -127,7 +128,9 @@ def test_a_reader_that_spares_harmful_prompts_reads_little_in_them(spares: Spare
     activations = seen()
     r = (E[1] + E[0])[None] / 2**0.5
     reads = [
-        least_drift_readers(r, [x[0] for x in spared(activations, "false_refusal", whom)], ridge=0.1)[0]
+        least_drift.readers(
+            r, [x[0] for x in spared(activations, "false_refusal", whom)], ReadingOptions(reader_ridge=0.1)
+        )[0]
         for whom in ("harmless", spares)
     ]
     disturbed = [float((activations.harmful[0] @ z).abs().mean() / (r[0] @ z)) for z in reads]
@@ -143,7 +146,9 @@ def test_of_protected_prompts_the_mean_alone_is_spared() -> None:
     activations.harmful[:] += spread * E[1] + 0.01 * torch.randn(activations.harmful.shape, generator=draw)
     r = (E[0] + E[1] + E[5])[None] / 3**0.5
     read = {
-        spares: least_drift_readers(r, [x[0] for x in spared(activations, "false_refusal", spares)], ridge=0.1)[0]
+        spares: least_drift.readers(
+            r, [x[0] for x in spared(activations, "false_refusal", spares)], ReadingOptions(reader_ridge=0.1)
+        )[0]
         for spares in ("harmful_and_answered", "protected_and_answered")
     }
     protected = activations.harmful[0, IS_PROTECTED]
