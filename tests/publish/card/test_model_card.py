@@ -187,9 +187,12 @@ def test_names_cannot_break_tables_or_front_matter(frontier: Frontier) -> None:
 def test_commands_are_quoted_for_a_shell(frontier: Frontier) -> None:
     point = frontier.marked("aggressive")
     assert point is not None
-    card = make(frontier, dataclasses.replace(point, params={"edit.purify": "a'; rm -rf $HOME"}))
+    card = make(frontier, dataclasses.replace(point, params={"evaluate.system_prompt": "a'; rm -rf $HOME"}))
     (sweep,) = re.findall("python -m saber.sweep .*", card)
-    assert shlex.split(sweep)[-2:] == ["study.n_trials=1", """study.enqueue=[{edit.purify: "a'; rm -rf $HOME"}]"""]
+    assert shlex.split(sweep)[-2:] == [
+        "study.n_trials=1",
+        """study.enqueue=[{evaluate.system_prompt: "a'; rm -rf $HOME"}]""",
+    ]
     assert "python -m saber.export +sweep=gemma4 point=0\n" in card
 
 
