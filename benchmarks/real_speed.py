@@ -125,13 +125,11 @@ def main() -> None:
     if options.heretic is not None:
         contenders.append(heretic(options, singles[0].bench))
     for contender in contenders:
-        contender.run(
-            contender.together if isinstance(contender, Saber) else 1
-        )  # warms up, and teaches drafts what the base says
+        contender.run(contender.together)  # warms up, and teaches drafts what the base says
         contender.forget()
     for block in range(options.blocks):
         for contender in contenders:
-            contender.run(max(options.trials, contender.together) if isinstance(contender, Saber) else options.trials)
+            contender.run(max(options.trials, contender.together))
         print(f"block {block + 1} of {options.blocks}", flush=True)
     print(table(contenders))
     print("\n".join(parts_table(own) for own in ours))

@@ -140,6 +140,7 @@ class Heretic:
     worker: Worker
     seconds: list[float] = field(default_factory=list)
     name: str = "heretic 1.4.0, its defaults"
+    together: int = 1
 
     def run(self, n: int) -> None:
         """Run so many trials."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from saber.config import Config
+from saber.config import Config, EditConfig
 from saber.config.plain import check_plain
 from saber.config.study import PATTERNS
 from saber.options.option import Option, When
@@ -127,6 +127,11 @@ def conditions(key: str) -> tuple[When, ...]:
     return tuple(option.when for option in options()[key] if option.when is not None)
 
 
+def changes_plan(key: str, edit: EditConfig) -> bool:
+    """Whether changing a key can change the plan, the other values being those of an edit."""
+    return all(condition.holds(edit) for condition in conditions(key))
+
+
 @cache
 def sections() -> frozenset[str]:
     """The dotted parts of the configuration that hold keys, such as ``data`` and ``data.report``."""
@@ -165,7 +170,7 @@ def default_of(key: str) -> Any:
 
 def closest(name: str, known: Iterable[str]) -> list[str]:
     """The one or two known names that are closest, whatever their case."""
-    folded = {name.casefold(): name for name in known}
+    folded = {candidate.casefold(): candidate for candidate in known}
     return [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.75)]
 
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from saber.options.conditions import SPARES_ANSWERED
 from saber.options.reading_options import ReadingOptions
 from saber.types import LookedAt
 from saber.vocabulary import PROMPT_KINDS, Contrast, PromptKind
@@ -67,10 +68,10 @@ def populations(
     harmful, borderline = of("harmful"), of("borderline")
     protected = harmful & _labelled(rows.prompt, harmful, is_protected)
     refused = borderline & _labelled(rows.prompt, borderline, is_refused)
-    looks_at_borderline = contrast == "false_refusal" or "answered" in spares
+    looks_at_borderline = contrast == "false_refusal" or SPARES_ANSWERED.holds(options)
     taken = refused if looks_at_borderline else torch.zeros_like(refused)
     kept = harmful if spares in ALL_HARMFUL else protected
-    if options.protects == "none" and spares not in (*ALL_HARMFUL, "protected_and_answered"):
+    if not options.keeps_refusals:
         kept = torch.zeros_like(kept)
     if contrast == "refusal":
         taken = taken | (harmful & ~kept)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 BEHIND_ALL = 1000
@@ -31,14 +32,8 @@ class When:
 
 def when(path: str, *values: object) -> When:
     """That an option of the edit, such as ``scope`` or ``kernel.direction``, is one of some values."""
-
-    def holds(edit: Any) -> bool:
-        value = edit
-        for part in path.split("."):
-            value = getattr(value, part)
-        return value in values
-
-    return When(frozenset({path}), holds)
+    value_of = attrgetter(path)
+    return When(frozenset({path}), lambda edit: value_of(edit) in values)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
-from saber.keys import conditions, option_of, options
+from saber.keys import changes_plan, option_of, options
 from saber.metrics import DRIFT, PROTECTED_REFUSAL, REFUSAL
 from saber.publish.analysis.chat_words import chat_text
 from saber.publish.analysis.label_checks import agreement_text, flips_text
@@ -112,7 +112,7 @@ def _released(frontier: Frontier, point: FrontierPoint) -> Md:
         ("Base", code(frontier.base_model)),
     ]
     edit = edit_of(frontier, point)
-    shown = {key: option_of(key).label for key in options() if all(asked.holds(edit) for asked in conditions(key))}
+    shown = {key: option_of(key).label for key in options() if changes_plan(key, edit)}
     if protection := _protection(frontier, point):
         items.append(("Protected categories", protection))
     items += [(shown[key], _value(setting(frontier, point, key))) for key in SEED_KEYS if key in shown]

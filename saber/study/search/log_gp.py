@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from saber.study.search.samplers import BoundedTPE
 
 LEAST_DRIFT = 1e-5  # nats; what drifts by less is as good as the base
-LEAST_ODDS = 0.01  # of refusal; between none of a hundred and one of them nothing is to be told
+LEAST_RATE = 0.01  # of refusals; between none of a hundred and one of them nothing is to be told
 FEW_REFUSALS = "few refusals"
 MOST = 200  # finished trials; beyond, the process would ask too slowly to be worth it
 
@@ -117,5 +117,5 @@ def _copy(
 
 def log_odds(rate: float) -> float:
     """ln(p / (1 - p)) of a rate, no further out than of one in a hundred."""
-    p = min(max(rate, LEAST_ODDS), 1 - LEAST_ODDS)
+    p = min(max(rate, LEAST_RATE), 1 - LEAST_RATE)
     return math.log(p / (1 - p))

@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 
 from saber.config import Config
-from saber.keys import conditions, config_keys, key_type, nearest, options, value_of, with_values
+from saber.keys import changes_plan, conditions, config_keys, key_type, nearest, options, value_of, with_values
 from saber.types import UserError
 from saber.vocabulary import shown
 
@@ -61,7 +61,7 @@ class Knob:
 
 def matters(key: str, config: Config) -> bool:
     """Whether changing ``key`` can change the plan, other values being as they are."""
-    return all(condition.holds(config.edit) for condition in conditions(key))
+    return changes_plan(key, config.edit)
 
 
 @cache
