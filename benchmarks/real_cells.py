@@ -32,6 +32,7 @@ from saber.types import EditPlan, Metrics, Split, digest_json
 
 KINDS = ("harmful", "harmless", "capability")  # what a search is told of; borderline prompts are held out
 LEVELS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3)
+BUDGET = 0.015  # nats of response KLD, for whoever wants refusals gone more surely than the least drift that does it
 NUMBERS = (
     "refusal_rate",
     "kld_response",
@@ -144,9 +145,18 @@ def least_drift(trials: Sequence[Point], level: float, kld: str = "kld_response"
     return min(feasible, key=lambda trial: trial["tune"][kld], default=None)
 
 
+def surest(trials: Sequence[Point], budget: float = BUDGET) -> Point | None:
+    """Of the trials of fewest refusals on tune within a budget of response KLD, the one that drifts most there.
+
+    Of edits that leave none it is as a rule the strongest, which leaves the fewest of other prompts too.
+    """
+    within = [trial for trial in trials if trial["tune"].get("kld_response", budget + 1.0) <= budget]
+    return min(within, key=lambda trial: (trial["tune"]["refusal_rate"], -trial["tune"]["kld_response"]), default=None)
+
+
 def chosen(trials: Sequence[Point]) -> list[int]:
-    """The trials that are measured on report: of least response drift at each level of refusals."""
-    points = [least_drift(trials, level) for level in LEVELS]
+    """The trials that are measured on report: of least response drift at each level of refusals, and the surest."""
+    points = [*(least_drift(trials, level) for level in LEVELS), surest(trials)]
     return sorted({int(point["number"]) for point in points if point is not None})
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.colors import qualitative
-from real_cells import LEVELS, least_drift
+from real_cells import BUDGET, LEVELS, least_drift, surest
 from real_methods import EVERY_METHOD
 
 from saber.publish.figures.theme import styled
@@ -19,7 +20,11 @@ Row = Mapping[str, Any]
 
 def point_at(row: Row, level: float) -> tuple[Mapping[str, float], Mapping[str, float]] | None:
     """Tune and report numbers of the point that a cell has at a level of refusals, chosen on tune."""
-    point = least_drift(row["trials"], level)
+    return on_both_splits(row, least_drift(row["trials"], level))
+
+
+def on_both_splits(row: Row, point: Row | None) -> tuple[Mapping[str, float], Mapping[str, float]] | None:
+    """A chosen point's tune and report numbers."""
     return None if point is None else (point["tune"], row["report"][str(point["number"])])
 
 
@@ -50,13 +55,13 @@ def level_table(rows: Sequence[Row], kld: str) -> str:
     return "\n".join(lines)
 
 
-def side_table(rows: Sequence[Row], level: float) -> str:
-    """What else held-out points do at one level: first-token and prompt KLD, over-refusal, capability."""
+def side_table(rows: Sequence[Row], at: Callable[[Sequence[Row]], Row | None]) -> str:
+    """What else a held-out point of each cell does: first-token and prompt KLD, over-refusal, capability."""
     names = ("refusal_rate", "kld_response", "kld_first", "kld_prompt", "over_refusal_rate", "capability")
     lines = ["| method | seed | " + " | ".join(names) + " |", "|---|---|" + "---|" * len(names)]
     for method, cells in by_method(rows).items():
         for row in cells:
-            point = point_at(row, level)
+            point = on_both_splits(row, at(row["trials"]))
             values = ["none"] * len(names) if point is None else [_shown(name, point[1]) for name in names]
             lines.append(f"| {method} | {row['seed']} | " + " | ".join(values) + " |")
     base = rows[0]["base"]["report"]
@@ -74,7 +79,11 @@ def page(rows: Sequence[Row]) -> str:
     """The tables as Markdown."""
     parts = [f"Held-out {kld}, least at <= r refusals on tune (held-out refusals)\n\n{level_table(rows, kld)}"
              for kld in ("kld_response", "kld_first", "kld_prompt")]  # fmt: skip
-    parts += [f"Held-out numbers of the point at <= {level:.0%}\n\n{side_table(rows, level)}" for level in (0.02, 0.1)]
+    parts += [
+        f"Held-out numbers of the point at <= {level:.0%}\n\n{side_table(rows, partial(least_drift, level=level))}"
+        for level in (0.02, 0.1)
+    ]
+    parts.append(f"Held-out numbers of the surest point within {BUDGET} nats\n\n{side_table(rows, surest)}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_cells import LEVELS, Cell, Setting, chosen, configured, least_drift
+from real_cells import LEVELS, Cell, Setting, chosen, configured, least_drift, surest
 from real_methods import EVERY_METHOD
 from real_page import figure, page
 from real_prompts import borderline_prompts, harmless_prompts, write_prompts
@@ -84,6 +84,15 @@ def test_the_point_of_least_drift_is_chosen_at_each_level() -> None:
     assert [point and point["number"] for point in picked] == [0, 1, 1, 1, 1, 3]
     assert chosen(trials) == [0, 1, 3]
     assert least_drift(trials[4:], 0.3) is None
+
+
+def test_the_surest_is_the_strongest_of_those_that_leave_fewest_within_the_budget() -> None:
+    trials = [trial(0, 0.0, 0.02), trial(1, 0.0, 0.014), trial(2, 0.0, 0.01), trial(3, 0.1, 0.015)]
+    beyond = {"number": 4, "params": {}, "tune": {"refusal_rate": 0.0}}
+    assert surest([*trials, beyond]) == trials[1]
+    assert surest([trials[3], trials[0]]) == trials[3]
+    assert surest([trials[0], beyond]) is None
+    assert chosen(trials) == [1, 2]
 
 
 def test_the_page_shows_held_out_numbers_and_what_is_not_there() -> None:
