@@ -1,9 +1,11 @@
-"""What a folder holds, told before anything of it is read: weights of a chat model, or something that looks like it."""
+"""What is refused of a checkpoint: folders that hold no weights of a chat model, and weights that do not fill one."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from saber.types import UserError
 
@@ -69,3 +71,21 @@ def _gguf(path: str, name: str) -> str:
 
 def _file(path: str) -> str:
     return f"expected a model's folder or a hub id, found the file {path}: name the folder that it is in"
+
+
+def refuse_unfilled(path: str, report: Mapping[str, Collection[Any]]) -> None:
+    """Refuse a model some of whose weights the checkpoint did not fill, by what loading it reported.
+
+    Raises:
+        UserError: weights are of other shapes than the configuration's, or missing.
+    """
+    mismatched = sorted(report["mismatched_keys"])
+    if mismatched:
+        name, stored, wanted = mismatched[0]
+        raise UserError(
+            f"expected weights of the shapes that config.json in {path} says, found {len(mismatched)} others: {name} is"
+            f" {tuple(stored)}, not {tuple(wanted)}; the files belong to two models, or its packing is not known here"
+        )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise UserError(f"expected {path} to fill every weight, found {len(missing)} missing: {missing[0]}, ...")

@@ -22,7 +22,7 @@ from saber.lm.architecture.adapter import Adapter, adapt, with_chat
 from saber.lm.architecture.devices import one_device, spread
 from saber.lm.architecture.writer import EDITABLE_DTYPES
 from saber.lm.chat.chat_format import ChatFormat
-from saber.lm.loading.checkpoint_kind import refuse_unknown_tokens, refuse_what_is_no_checkpoint
+from saber.lm.loading.checkpoint_kind import refuse_unfilled, refuse_unknown_tokens, refuse_what_is_no_checkpoint
 from saber.lm.loading.load_errors import not_loaded
 from saber.lm.loading.model_classes import answering, auto_class, require_text
 from saber.lm.loading.packing import bitsandbytes, packed_as, refuse_dtype, refuse_unread
@@ -126,16 +126,7 @@ def read_model(path: str, **how: Unpack[Reading]) -> tuple[Any, Any]:
         )
     except NOT_LOADED as error:
         raise UserError(not_loaded(path, error, quantise)) from error
-    mismatched = sorted(report["mismatched_keys"])
-    if mismatched:
-        name, stored, wanted = mismatched[0]
-        raise UserError(
-            f"expected weights of the shapes that config.json in {path} says, found {len(mismatched)} others: {name} is"
-            f" {tuple(stored)}, not {tuple(wanted)}; the files belong to two models, or its packing is not known here"
-        )
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise UserError(f"expected {path} to fill every weight, found {len(missing)} missing: {missing[0]}, ...")
+    refuse_unfilled(path, report)
     n_known = int(model.get_input_embeddings().weight.shape[0])
     refuse_unknown_tokens(path, n_known, tokenizer.get_vocab(), tokenizer.pad_token)
     if (tokenizer.pad_token_id or 0) >= n_known:
