@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from saber.keys import closest, config_keys, did_you_mean, key_type, sections
-from saber.meant_words import SEVERAL, instead, options, plus, takes_next, two_words, typed, wrong_flag
+from saber.meant_words import SEVERAL, conf_groups, instead, plus, takes_next, two_words, typed, wrong_flag
 from saber.vocabulary import Mistakes
 
 MORE_TRIALS = re.compile(r"^study\.n_trials=(\+\d+)$")
@@ -90,8 +90,8 @@ def _mistake(word: str, *, several: bool) -> str | None:
     if read.is_sweep_override() and not several:
         return _with_comma(word, key, read)
     named = read.is_delete() or read.is_sweep_override() or isinstance(read.value(), str)
-    if key in options() and key not in sections() and not named:
-        return f"expected the name of a file, one of {', '.join(options()[key])}, found {typed(word)}"
+    if key in conf_groups() and key not in sections() and not named:
+        return f"expected the name of a file, one of {', '.join(conf_groups()[key])}, found {typed(word)}"
     if not read.is_delete() and read.value() == {} and key.partition(".")[0] == "space":
         return f"expected values, found {typed(word)}, which changes nothing{instead([f'~{key}'])}"
     return None
@@ -102,9 +102,9 @@ def _unknown_key(word: str, key: str) -> str | None:
     plain = key.partition("@")[0].partition(":")[0]
     if plain == "sweep" and (word.startswith("++") or not word.startswith(("+", "~"))):
         name = word.partition("=")[2]
-        close = difflib.get_close_matches(name, options()["sweep"], n=1) or [name]
+        close = difflib.get_close_matches(name, conf_groups()["sweep"], n=1) or [name]
         return f"expected one + before sweep, found {typed(word)}{instead([f'+sweep={close[0]}'])}"
-    if not plain or plain.partition(".")[0] in ("hydra", "space") or plain.partition("/")[0] in options():
+    if not plain or plain.partition(".")[0] in ("hydra", "space") or plain.partition("/")[0] in conf_groups():
         return None
     within = [known for known in config_keys() if plain == known or plain.startswith(f"{known}.")]
     if within or plain in sections():
@@ -113,7 +113,7 @@ def _unknown_key(word: str, key: str) -> str | None:
     same_leaf = _with_leaf(plain.rpartition(".")[2])
     if 0 < len(same_leaf) <= MOST_NAMED:
         return f"unknown key {plain}{instead([f'{known}={value}' for known in same_leaf])}"
-    if groups := [name for name in closest(plain, [*config_keys(), *options()]) if name in options()]:
+    if groups := [name for name in closest(plain, [*config_keys(), *conf_groups()]) if name in conf_groups()]:
         return f"unknown key {plain}{instead([f'{plus(group)}{group}={value}' for group in groups])}"
     near = closest(plain, config_keys())
     if not near and (leaves := closest(plain, [key.rpartition(".")[2] for key in config_keys()])):
@@ -129,11 +129,11 @@ def _with_leaf(leaf: str) -> list[str]:
 def _meant_without_value(word: str) -> list[str]:
     """What a word without a value could mean: an option of a group, or a key."""
     choices = [
-        f"{plus(group)}{group}={option}" for group, named in options().items() for option in named if option == word
+        f"{plus(group)}{group}={option}" for group, named in conf_groups().items() for option in named if option == word
     ]
     keys = [f"{known}=..." for known in config_keys() if word in (known, known.rpartition(".")[2])]
     before, _, behind = word.lstrip("+").partition(":")  # as in a file
-    signs = [word.replace(":", "=", 1)] if behind and before in [*config_keys(), *options()] else []
+    signs = [word.replace(":", "=", 1)] if behind and before in [*config_keys(), *conf_groups()] else []
     return [*choices, *keys, *signs][:MOST_NAMED]
 
 

@@ -28,7 +28,7 @@ LONGEST_SHOWN = 200
 
 def takes_next(word: str) -> bool:
     """Whether the next word is a flag's value, or that of a key which was typed as a flag."""
-    return word in WITH_A_VALUE or (word.startswith("-") and word.lstrip("-") in [*config_keys(), *options()])
+    return word in WITH_A_VALUE or (word.startswith("-") and word.lstrip("-") in [*config_keys(), *conf_groups()])
 
 
 def wrong_flag(word: str, following: str = "") -> str | None:
@@ -36,7 +36,7 @@ def wrong_flag(word: str, following: str = "") -> str | None:
     name, _, value = word.partition("=")
     if name not in FLAGS:
         key = name.lstrip("-")
-        is_key = key in config_keys() or key in options()
+        is_key = key in config_keys() or key in conf_groups()
         meant = [f"{plus(key)}{key}={value or following}"] if is_key else closest(name, FLAGS)
         return f"unknown flag {typed(word)}{instead(meant) or '; words are key=value, and --help lists the flags'}"
     value = value or following
@@ -51,7 +51,7 @@ def two_words(word: str) -> str | None:
     """The mistake of two words without a space between them: ``+sweep=organismstudy.n_trials=5``."""
     for match in list(re.finditer("=", word))[1:]:
         before = word[: match.start()]
-        key = max((name for name in [*config_keys(), *options()] if before.endswith(name)), key=len, default="")
+        key = max((name for name in [*config_keys(), *conf_groups()] if before.endswith(name)), key=len, default="")
         first = before[: len(before) - len(key)].rstrip("+~")
         if key and not first.endswith(("=", "/", ".", "_")):
             meant = f"{shlex.quote(first)} {shlex.quote(word[len(first) :])}"
@@ -75,7 +75,7 @@ def instead(meant: Sequence[str]) -> str:
 
 
 @cache
-def options() -> Mapping[str, tuple[str, ...]]:
+def conf_groups() -> Mapping[str, tuple[str, ...]]:
     """The groups of conf/ with what can be chosen of each."""
     choices: dict[str, tuple[str, ...]] = {}
     folders: Any = files("saber.conf")
