@@ -2,12 +2,14 @@
 
     python benchmarks/real_speed.py FOLDER --out OUT [--heretic PEERS/heretic/bin/python] [--method inputs]
         [--dtypes float32 bfloat16] [--batches 4] [--blocks 3] [--trials 2] [--tokens 24] [--profile]
-        [--words data.tune.harmful=48 ...]
+        [--words data.tune.harmful=48 ...] [--trials-of beaten front whole]
 
 FOLDER is what ``real_model.py prepare`` made. Every contender runs a block of trials in turn, so that a slow phase of
 the machine hits all alike. Seconds are of the processor, one thread, so that what else runs there counts little; a part
 of a trial has its own time, less what is called inside it. "same measurements" is SABER with what Heretic measures,
 refusals of the harmful prompts and first-token KL on the harmless ones; its replies to these are forced all the same.
+A trial is one that an earlier one beats (``--trials-of beaten``), one that may be of the front and so replies to every
+prompt (``front``), or every trial replies to all at once, as before trials were told apart (``whole``).
 """
 
 from __future__ import annotations
@@ -28,10 +30,11 @@ from saber_worker import only
 
 from saber.keys import with_values
 from saber.study.context import Workbench
+from saber.study.search.front_so_far import FrontSoFar, out_of_reach
 
 
-def saber(options: argparse.Namespace, dtype: str, same: bool) -> Saber:
-    """SABER with a study in memory, one trial at a time."""
+def saber(options: argparse.Namespace, dtype: str, same: bool) -> list[Saber]:
+    """SABER with a study in memory, one trial at a time, for each kind of trial."""
     words = (*options.words, f"model.dtype={dtype}", f"study.name=speed-{dtype}-{same}", "study.find_scale=false")
     config = configured(Cell(options.method, 0), Setting(options.folder, options.out, 1000, options.tokens, words))
     if same:
@@ -40,7 +43,11 @@ def saber(options: argparse.Namespace, dtype: str, same: bool) -> Saber:
     if same:
         bench = only(bench, ("harmful", "harmless"), {})
     measures = "same measurements" if same else "default protocol"
-    return Saber(f"saber, {dtype}, {measures}", bench.config, bench, in_memory())
+    fronts = {"beaten": out_of_reach(config.study.objectives), "front": FrontSoFar(), "whole": None}
+    return [
+        Saber(f"saber, {dtype}, {measures}, {kind}", bench.config, bench, in_memory(), fronts[kind])
+        for kind in options.trials_of
+    ]
 
 
 def in_memory() -> optuna.Study:
@@ -50,7 +57,9 @@ def in_memory() -> optuna.Study:
 
 def batched(contender: Saber, together: int) -> Saber:
     """The same contender with several trials in a batch, and a study of its own."""
-    return Saber(f"{contender.name}, T = {together}", contender.config, contender.bench, in_memory(), together)
+    return Saber(
+        f"{contender.name}, T = {together}", contender.config, contender.bench, in_memory(), contender.front, together
+    )
 
 
 def heretic(options: argparse.Namespace, bench: Workbench) -> Heretic:
@@ -104,6 +113,7 @@ def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--method", default="inputs")
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
     parser.add_argument("--protocols", nargs="+", choices=("default", "same"), default=["default", "same"])
+    parser.add_argument("--trials-of", nargs="+", choices=("beaten", "front", "whole"), default=["beaten"])
     parser.add_argument("--batches", type=int, nargs="+", default=[], help="of several trials, besides one at a time")
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--trials", type=int, default=2, help="in a block; a batch's own number where that is more")
@@ -118,7 +128,10 @@ def main() -> None:
     options = options_of()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     singles = [
-        saber(options, dtype, same=protocol == "same") for dtype in options.dtypes for protocol in options.protocols
+        own
+        for dtype in options.dtypes
+        for protocol in options.protocols
+        for own in saber(options, dtype, same=protocol == "same")
     ]
     ours = [*singles, *(batched(single, together) for single in singles for together in options.batches)]
     contenders: list[Saber | Heretic] = [*ours]

@@ -5,7 +5,7 @@ A row takes one token a step, or as many as the model confirms of a draft: the t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,8 +45,11 @@ def greedy(
     max_thinking_tokens: int = 0,
     n_trials: int = 1,
     start: HeadStart | None = None,
+    only: Collection[int] | None = None,
 ) -> list[list[Decoded]]:
     """Decode every prompt (token ids) under each of the T plans applied; by trial, then by prompt.
+
+    With ``only`` these prompts alone, by their numbers; of the others there is what the ``start`` knew.
 
     The result is what ``model.generate(do_sample=False)`` gives a row alone: the most likely token of the raw logits
     that the generation config lets it say. Where the model is to think (``thinking=on``), a thought may take
@@ -56,10 +59,8 @@ def greedy(
     ends, limits = end_tokens(adapter), limits_of(adapter, max_new_tokens, max_thinking_tokens)
     known = start.known or [[()] * len(rows)] * n_trials
     replies: list[list[Tokens]] = [[tuple(said) for said in of] for of in known]
-    todo = [
-        sorted((i for i, said in enumerate(of) if _is_open(said, ends, limits)), key=lambda i: len(rows[i]))
-        for of in replies
-    ]
+    wanted = range(len(rows)) if only is None else sorted(only)
+    todo = [sorted((i for i in wanted if _is_open(of[i], ends, limits)), key=lambda i: len(rows[i])) for of in replies]
     size = max(1, batch_size // n_trials)
     for at in range(0, max(map(len, todo)), size):
         groups = _filled(
