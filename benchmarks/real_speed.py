@@ -1,6 +1,7 @@
 """Where a trial's time goes on the real model, and how many trials Heretic runs in it, alternating in one run.
 
     python benchmarks/real_speed.py FOLDER --out OUT [--heretic PEERS/heretic/bin/python] [--method inputs]
+        [--heretic-dtypes float32 bfloat16]
         [--dtypes float32 bfloat16] [--batches 4] [--blocks 3] [--trials 2] [--tokens 24] [--profile]
         [--words data.tune.harmful=48 ...] [--trials-of beaten front whole]
 
@@ -62,28 +63,31 @@ def batched(contender: Saber, together: int) -> Saber:
     )
 
 
-def heretic(options: argparse.Namespace, bench: Workbench) -> Heretic:
-    """Heretic's worker."""
+def heretic(options: argparse.Namespace, bench: Workbench, dtype: str) -> Heretic:
+    """Heretic's worker in a dtype."""
     options.out.mkdir(parents=True, exist_ok=True)
     model = peer_folder(options.folder / "model", bench, options.out / "heretic")
     words = [
         *(options.heretic, HERE / "peers" / "heretic_worker.py", model, "--tokens", str(options.tokens)),
         *("--trials", "1000", "--startup-trials", str(n_startup(40)), "--threads", "1"),
-        *("--batch-size", str(PROMPTS_AT_ONCE), "--system-prompt", system_turn(bench.adapter)),
+        *("--batch-size", str(PROMPTS_AT_ONCE), "--system-prompt", system_turn(bench.adapter), "--dtype", dtype),
     ]
-    return Heretic(Worker("heretic", words, threads=1, log=options.out / "heretic.log"))
+    worker = Worker("heretic", words, threads=1, log=options.out / f"heretic-{dtype}.log")
+    return Heretic(worker, name=f"heretic 1.4.0, its defaults, {dtype}")
 
 
 def table(contenders: Sequence[Saber | Heretic]) -> str:
-    """Seconds a trial and, where Heretic ran, how many times its rate, block by block."""
-    peer = next((contender for contender in contenders if isinstance(contender, Heretic)), None)
-    lines = ["| contender | processor seconds a trial (median, range) | times Heretic's rate |", "|---|---|---|"]
+    """Seconds a trial and how many times the rate of each Heretic that ran, block by block."""
+    peers = [contender for contender in contenders if isinstance(contender, Heretic)]
+    heads = ["contender", "processor seconds a trial (median, range)", *(f"times {peer.name}" for peer in peers)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for contender in contenders:
         low, high = min(contender.seconds), max(contender.seconds)
-        ratio = (
-            "" if peer is None else f"{median(p / s for p, s in zip(peer.seconds, contender.seconds, strict=True)):.2f}"
-        )
-        lines.append(f"| {contender.name} | {median(contender.seconds):.2f} ({low:.2f}-{high:.2f}) | {ratio} |")
+        ratios = [
+            f"{median(p / s for p, s in zip(peer.seconds, contender.seconds, strict=True)):.2f}" for peer in peers
+        ]
+        cells = [contender.name, f"{median(contender.seconds):.2f} ({low:.2f}-{high:.2f})", *ratios]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -110,6 +114,8 @@ def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--heretic", type=Path)
+    parser.add_argument("--heretic-dtypes", nargs="+", default=["float32"])
+    parser.add_argument("--no-bare", action="store_true", help="leave out the bare passes")
     parser.add_argument("--method", default="inputs")
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
     parser.add_argument("--protocols", nargs="+", choices=("default", "same"), default=["default", "same"])
@@ -136,7 +142,7 @@ def main() -> None:
     ours = [*singles, *(batched(single, together) for single in singles for together in options.batches)]
     contenders: list[Saber | Heretic] = [*ours]
     if options.heretic is not None:
-        contenders.append(heretic(options, singles[0].bench))
+        contenders += [heretic(options, singles[0].bench, dtype) for dtype in options.heretic_dtypes]
     for contender in contenders:
         contender.run(contender.together)  # warms up, and teaches drafts what the base says
         contender.forget()
@@ -146,7 +152,7 @@ def main() -> None:
         print(f"block {block + 1} of {options.blocks}", flush=True)
     print(table(contenders))
     print("\n".join(parts_table(own) for own in ours))
-    bare = {single.name: [single.over_bare() for _ in range(options.blocks)] for single in singles}
+    bare = {s.name: [s.over_bare() for _ in range(options.blocks)] for s in ([] if options.no_bare else singles)}
     for name, ratios in bare.items():
         print(f"{name}: {median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) times its bare passes", flush=True)
     if options.profile:

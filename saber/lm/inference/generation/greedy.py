@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from saber.lm.architecture.adapter import Adapter
+from saber.lm.inference.batches import by_length, pass_tokens
 from saber.lm.inference.generation.decoding import Decoding, HeadStart, Row
 from saber.lm.inference.thought import Limits, RowLimit, ThoughtReader
 
@@ -72,12 +73,35 @@ def greedy(
                 for t, said in enumerate(replies)
             ]
         )
-        Decoding(adapter, rows, groups, ends, start).finish()
+        _finish(adapter, rows, groups, ends, start)
         for t, group in enumerate(groups):
             for row in group:
                 if not row.is_filler:
                     replies[t][row.prompt] = tuple(row.said)
     return [[decoded(said, ends) for said in of] for of in replies]
+
+
+def _finish(
+    adapter: Adapter,
+    prompts: Sequence[Sequence[int]],
+    groups: Sequence[list[Row]],
+    ends: frozenset[int],
+    start: HeadStart,
+) -> None:
+    """Decode rows, which are in the order of their lengths: read a few of like length at a time, then said together.
+
+    A cache that cannot be joined with another begins with all of them.
+    """
+    lengths = [max(len(prompts[row.prompt]) + len(row.said) for row in alike) for alike in zip(*groups, strict=True)]
+    unread = [length - start.prefix.length for length in lengths]
+    parts = by_length(unread, lambda _: len(lengths), pass_tokens(adapter)) if start.drafts else [range(len(lengths))]
+    first, *others = (
+        Decoding(adapter, prompts, [[group[i] for i in part] for group in groups], ends, start) for part in parts
+    )
+    for part in (first, *others):
+        part.begin()
+    first.join(others)
+    first.finish()
 
 
 def end_tokens(adapter: Adapter) -> frozenset[int]:
