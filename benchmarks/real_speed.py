@@ -10,7 +10,8 @@ the machine hits all alike. Seconds are of the processor, one thread, so that wh
 of a trial has its own time, less what is called inside it. "same measurements" is SABER with what Heretic measures,
 refusals of the harmful prompts and first-token KL on the harmless ones; its replies to these are forced all the same.
 A trial is one that an earlier one beats (``--trials-of beaten``), one that may be of the front and so replies to every
-prompt (``front``), or every trial replies to all at once, as before trials were told apart (``whole``).
+prompt (``front``), or every trial replies to all at once, as before trials were told apart (``whole``). What Heretic
+measures is measured of the first of these kinds.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import torch
 from peers.lines import Worker
 from real_cells import Cell, Setting, configured, open_bench
 from real_peers import HERE, PROMPTS_AT_ONCE, n_startup, peer_folder, system_turn
-from real_speed_contenders import Heretic, Saber
+from real_speed_contenders import Heretic, Saber, forgetful
 from saber_worker import only
 
 from saber.keys import with_values
@@ -46,8 +47,8 @@ def saber(options: argparse.Namespace, dtype: str, same: bool) -> list[Saber]:
     measures = "same measurements" if same else "default protocol"
     fronts = {"beaten": out_of_reach(config.study.objectives), "front": FrontSoFar(), "whole": None}
     return [
-        Saber(f"saber, {dtype}, {measures}, {kind}", bench.config, bench, in_memory(), fronts[kind])
-        for kind in options.trials_of
+        Saber(f"saber, {dtype}, {measures}, {kind}", bench.config, forgetful(bench), in_memory(), fronts[kind])
+        for kind in (options.trials_of if not same else options.trials_of[:1])
     ]
 
 
@@ -59,7 +60,12 @@ def in_memory() -> optuna.Study:
 def batched(contender: Saber, together: int) -> Saber:
     """The same contender with several trials in a batch, and a study of its own."""
     return Saber(
-        f"{contender.name}, T = {together}", contender.config, contender.bench, in_memory(), contender.front, together
+        f"{contender.name}, T = {together}",
+        contender.config,
+        forgetful(contender.bench),
+        in_memory(),
+        contender.front,
+        together,
     )
 
 
@@ -119,7 +125,7 @@ def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--method", default="inputs")
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
     parser.add_argument("--protocols", nargs="+", choices=("default", "same"), default=["default", "same"])
-    parser.add_argument("--trials-of", nargs="+", choices=("beaten", "front", "whole"), default=["beaten"])
+    parser.add_argument("--trials-of", nargs="+", choices=("beaten", "front", "whole"), default=["beaten", "front"])
     parser.add_argument("--batches", type=int, nargs="+", default=[], help="of several trials, besides one at a time")
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--trials", type=int, default=2, help="in a block; a batch's own number where that is more")
