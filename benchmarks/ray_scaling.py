@@ -34,6 +34,7 @@ from saber.study.run.ray_workers import RayWorkers, ray_workers
 from saber.study.run.session import calm_optuna
 from saber.study.run.start_workers import n_outstanding
 from saber.study.run.workers import Done
+from saber.study.search.front_so_far import FrontSoFar
 from saber.study.search.samplers import make_sampler
 from saber.study.search.space import parse_space
 from saber.study.store.patient_storage import StoredStudy
@@ -103,7 +104,7 @@ def scaled(n_workers: int, seconds: float, n_batches: int, trials_per_batch: int
     """Drive a study to ``n_batches`` batches for each worker, and compare its time with theirs."""
 
     def make() -> Any:
-        def evaluator(configs: Sequence[Config]) -> list[bytes]:
+        def evaluator(configs: Sequence[Config], _front: FrontSoFar) -> list[bytes]:
             time.sleep(seconds)
             return [b"x" * PAYLOAD] * len(configs)
 

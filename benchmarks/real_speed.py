@@ -1,13 +1,17 @@
 """Where a trial's time goes on the real model, and how many trials Heretic runs in it, alternating in one run.
 
     python benchmarks/real_speed.py FOLDER --out OUT [--heretic PEERS/heretic/bin/python] [--method inputs]
+        [--heretic-dtypes float32 bfloat16]
         [--dtypes float32 bfloat16] [--batches 4] [--blocks 3] [--trials 2] [--tokens 24] [--profile]
-        [--words data.tune.harmful=48 ...]
+        [--words data.tune.harmful=48 ...] [--trials-of beaten front whole]
 
 FOLDER is what ``real_model.py prepare`` made. Every contender runs a block of trials in turn, so that a slow phase of
 the machine hits all alike. Seconds are of the processor, one thread, so that what else runs there counts little; a part
 of a trial has its own time, less what is called inside it. "same measurements" is SABER with what Heretic measures,
 refusals of the harmful prompts and first-token KL on the harmless ones; its replies to these are forced all the same.
+A trial is one that an earlier one beats (``--trials-of beaten``), one that may be of the front and so replies to every
+prompt (``front``), or every trial replies to all at once, as before trials were told apart (``whole``). What Heretic
+measures is measured of the first of these kinds.
 """
 
 from __future__ import annotations
@@ -23,15 +27,16 @@ import torch
 from peers.lines import Worker
 from real_cells import Cell, Setting, configured, open_bench
 from real_peers import HERE, PROMPTS_AT_ONCE, n_startup, peer_folder, system_turn
-from real_speed_contenders import Heretic, Saber
+from real_speed_contenders import Heretic, Saber, forgetful
 from saber_worker import only
 
 from saber.keys import with_values
 from saber.study.context import Workbench
+from saber.study.search.front_so_far import FrontSoFar, out_of_reach
 
 
-def saber(options: argparse.Namespace, dtype: str, same: bool) -> Saber:
-    """SABER with a study in memory, one trial at a time."""
+def saber(options: argparse.Namespace, dtype: str, same: bool) -> list[Saber]:
+    """SABER with a study in memory, one trial at a time, for each kind of trial."""
     words = (*options.words, f"model.dtype={dtype}", f"study.name=speed-{dtype}-{same}", "study.find_scale=false")
     config = configured(Cell(options.method, 0), Setting(options.folder, options.out, 1000, options.tokens, words))
     if same:
@@ -40,7 +45,11 @@ def saber(options: argparse.Namespace, dtype: str, same: bool) -> Saber:
     if same:
         bench = only(bench, ("harmful", "harmless"), {})
     measures = "same measurements" if same else "default protocol"
-    return Saber(f"saber, {dtype}, {measures}", bench.config, bench, in_memory())
+    fronts = {"beaten": out_of_reach(config.study.objectives), "front": FrontSoFar(), "whole": None}
+    return [
+        Saber(f"saber, {dtype}, {measures}, {kind}", bench.config, forgetful(bench), in_memory(), fronts[kind])
+        for kind in (options.trials_of if not same else options.trials_of[:1])
+    ]
 
 
 def in_memory() -> optuna.Study:
@@ -50,31 +59,41 @@ def in_memory() -> optuna.Study:
 
 def batched(contender: Saber, together: int) -> Saber:
     """The same contender with several trials in a batch, and a study of its own."""
-    return Saber(f"{contender.name}, T = {together}", contender.config, contender.bench, in_memory(), together)
+    return Saber(
+        f"{contender.name}, T = {together}",
+        contender.config,
+        forgetful(contender.bench),
+        in_memory(),
+        contender.front,
+        together,
+    )
 
 
-def heretic(options: argparse.Namespace, bench: Workbench) -> Heretic:
-    """Heretic's worker."""
+def heretic(options: argparse.Namespace, bench: Workbench, dtype: str) -> Heretic:
+    """Heretic's worker in a dtype."""
     options.out.mkdir(parents=True, exist_ok=True)
     model = peer_folder(options.folder / "model", bench, options.out / "heretic")
     words = [
         *(options.heretic, HERE / "peers" / "heretic_worker.py", model, "--tokens", str(options.tokens)),
         *("--trials", "1000", "--startup-trials", str(n_startup(40)), "--threads", "1"),
-        *("--batch-size", str(PROMPTS_AT_ONCE), "--system-prompt", system_turn(bench.adapter)),
+        *("--batch-size", str(PROMPTS_AT_ONCE), "--system-prompt", system_turn(bench.adapter), "--dtype", dtype),
     ]
-    return Heretic(Worker("heretic", words, threads=1, log=options.out / "heretic.log"))
+    worker = Worker("heretic", words, threads=1, log=options.out / f"heretic-{dtype}.log")
+    return Heretic(worker, name=f"heretic 1.4.0, its defaults, {dtype}")
 
 
 def table(contenders: Sequence[Saber | Heretic]) -> str:
-    """Seconds a trial and, where Heretic ran, how many times its rate, block by block."""
-    peer = next((contender for contender in contenders if isinstance(contender, Heretic)), None)
-    lines = ["| contender | processor seconds a trial (median, range) | times Heretic's rate |", "|---|---|---|"]
+    """Seconds a trial and how many times the rate of each Heretic that ran, block by block."""
+    peers = [contender for contender in contenders if isinstance(contender, Heretic)]
+    heads = ["contender", "processor seconds a trial (median, range)", *(f"times {peer.name}" for peer in peers)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for contender in contenders:
         low, high = min(contender.seconds), max(contender.seconds)
-        ratio = (
-            "" if peer is None else f"{median(p / s for p, s in zip(peer.seconds, contender.seconds, strict=True)):.2f}"
-        )
-        lines.append(f"| {contender.name} | {median(contender.seconds):.2f} ({low:.2f}-{high:.2f}) | {ratio} |")
+        ratios = [
+            f"{median(p / s for p, s in zip(peer.seconds, contender.seconds, strict=True)):.2f}" for peer in peers
+        ]
+        cells = [contender.name, f"{median(contender.seconds):.2f} ({low:.2f}-{high:.2f})", *ratios]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -101,9 +120,12 @@ def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--heretic", type=Path)
+    parser.add_argument("--heretic-dtypes", nargs="+", default=["float32"])
+    parser.add_argument("--no-bare", action="store_true", help="leave out the bare passes")
     parser.add_argument("--method", default="inputs")
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
     parser.add_argument("--protocols", nargs="+", choices=("default", "same"), default=["default", "same"])
+    parser.add_argument("--trials-of", nargs="+", choices=("beaten", "front", "whole"), default=["beaten", "front"])
     parser.add_argument("--batches", type=int, nargs="+", default=[], help="of several trials, besides one at a time")
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--trials", type=int, default=2, help="in a block; a batch's own number where that is more")
@@ -118,12 +140,15 @@ def main() -> None:
     options = options_of()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     singles = [
-        saber(options, dtype, same=protocol == "same") for dtype in options.dtypes for protocol in options.protocols
+        own
+        for dtype in options.dtypes
+        for protocol in options.protocols
+        for own in saber(options, dtype, same=protocol == "same")
     ]
     ours = [*singles, *(batched(single, together) for single in singles for together in options.batches)]
     contenders: list[Saber | Heretic] = [*ours]
     if options.heretic is not None:
-        contenders.append(heretic(options, singles[0].bench))
+        contenders += [heretic(options, singles[0].bench, dtype) for dtype in options.heretic_dtypes]
     for contender in contenders:
         contender.run(contender.together)  # warms up, and teaches drafts what the base says
         contender.forget()
@@ -133,7 +158,7 @@ def main() -> None:
         print(f"block {block + 1} of {options.blocks}", flush=True)
     print(table(contenders))
     print("\n".join(parts_table(own) for own in ours))
-    bare = {single.name: [single.over_bare() for _ in range(options.blocks)] for single in singles}
+    bare = {s.name: [s.over_bare() for _ in range(options.blocks)] for s in ([] if options.no_bare else singles)}
     for name, ratios in bare.items():
         print(f"{name}: {median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) times its bare passes", flush=True)
     if options.profile:

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from saber.config import Config
 from saber.lm.evaluation import base_logits, measurement, passes, teacher_forcing
 from saber.study.context import Workbench
 from saber.study.run import evaluator
+from saber.study.search.front_so_far import FrontSoFar
 from saber.study.search.space import parse_space, suggest
 
 TICKS = 100  # of /proc/PID/stat, a second
@@ -83,6 +84,12 @@ def clocked(bench: Workbench) -> Iterator[Clock]:
         yield clock
 
 
+def forgetful(bench: Workbench) -> Workbench:
+    """The same workbench with no past: contenders run the same trials, and would know each other's replies."""
+    past = bench.reference.past
+    return bench if past is None else replace(bench, reference=replace(bench.reference, past=past.emptied()))
+
+
 @dataclass
 class Saber:
     """SABER on one protocol and dtype: a study in memory, its workbench, and what blocks took."""
@@ -91,6 +98,7 @@ class Saber:
     config: Config
     bench: Workbench
     study: optuna.Study
+    front: FrontSoFar | None  # what the trials see of a study's front
     together: int = 1
     seconds: list[float] = field(default_factory=list)
     parts: Parts = field(default_factory=lambda: defaultdict(float))
@@ -102,7 +110,7 @@ class Saber:
         with clocked(self.bench) as clock, clock.inside("asking, telling and the rest"):
             for _ in range(n // self.together):
                 trials = [self.study.ask() for _ in range(self.together)]
-                results = evaluator.evaluate(self.bench, [self._config_of(trial) for trial in trials])
+                results = evaluator.evaluate(self.bench, [self._config_of(trial) for trial in trials], self.front)
                 for trial, result in zip(trials, results, strict=True):
                     if result.measured is None:
                         raise SystemExit(f"error: expected a trial to succeed, found: {result.failure}")
@@ -120,9 +128,10 @@ class Saber:
         """The processor time of a trial over that of its own forward passes on the bare model."""
         adapter, config = self.bench.adapter, self._config_of(self.study.ask())
         with recorded(adapter.model, adapter.blocks, keep=True) as recording:
-            evaluator.evaluate(self.bench, [config])
+            evaluator.evaluate(forgetful(self.bench), [config], self.front)
+        bench = forgetful(self.bench)
         started = time.process_time()
-        evaluator.evaluate(self.bench, [config])
+        evaluator.evaluate(bench, [config], self.front)
         whole = time.process_time() - started
         return whole / replay(recording, adapter.blocks, clock=time.process_time)
 

@@ -82,6 +82,7 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     from saber.study.run.progress import Progress
     from saber.study.run.session import calm_optuna
     from saber.study.run.workers import InProcess
+    from saber.study.search.front_so_far import FrontSoFar
     from saber.study.search.samplers import make_sampler
     from saber.study.search.space import parse_space
     from saber.study.store.fingerprint import IDENTITY
@@ -118,7 +119,7 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     asked: list[float] = []
     last = [clock()]
 
-    def answer_at_once(configs: Any) -> list[TrialResult]:
+    def answer_at_once(configs: Any, _front: FrontSoFar) -> list[TrialResult]:
         asked.append(clock() - last[0])
         return [stored_outcome(metrics) for _ in configs]
 
@@ -142,7 +143,7 @@ def resume(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     bare: list[float] = []
     for _ in range(options.asks):
         begun = clock()
-        (trial,) = ask(study, config, knobs, 1).trials
+        (trial,) = ask(study, config, knobs, 1, FrontSoFar()).trials
         bare.append(clock() - begun)
         study.tell(trial, state=TrialState.FAIL)
     stacks = io.StringIO()

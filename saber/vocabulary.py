@@ -46,6 +46,7 @@ Quantise = Literal["none", "4bit", "8bit"]
 ExportForm = Literal["merged", "adapter", "gguf_adapter"]
 
 DriftPosition = Literal["first", "prompt", "response"]
+BeatenTrials = Literal["sought", "all"]
 EmptyIs = Literal["empty", "refuse", "comply"]
 Labeller = Literal["markers", "rules"]
 

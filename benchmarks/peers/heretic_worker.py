@@ -68,6 +68,8 @@ def write_settings(options: argparse.Namespace, folder: Path) -> None:
     }
     if not options.find_prefix:
         settings["response_prefix"] = ""  # what it finds by itself on the organism; saves its search for one
+    if options.dtype is not None:
+        settings["dtypes"] = [options.dtype]
     if options.markers is not None:
         settings["refusal_markers"] = json.loads(options.markers.read_text(encoding="utf-8"))
     lines = [f"{name} = {json.dumps(value)}" for name, value in settings.items()]
@@ -146,6 +148,7 @@ def main() -> None:
     parser.add_argument("--n-harmful", type=int, help="tune prompts, all by default")
     parser.add_argument("--n-harmless", type=int, help="tune prompts, all by default")
     parser.add_argument("--drift-on-capability", action="store_true", help="good prompts: harmless and capability ones")
+    parser.add_argument("--dtype", help="such as bfloat16; its own choice by default, the dtype of the weights")
     parser.add_argument("--find-prefix", action="store_true", help="let it look for a common prefix of the replies")
     parser.add_argument("--markers", type=Path, help="a JSON list of refusal substrings, Heretic's own 33 by default")
     parser.add_argument("--system-prompt", default="", help="Heretic's own is: You are a helpful assistant.")

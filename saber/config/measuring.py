@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from saber.options.strict import STRICT
-from saber.vocabulary import DriftPosition, EmptyIs, Labeller, PromptKind
+from saber.vocabulary import BeatenTrials, DriftPosition, EmptyIs, Labeller, PromptKind
 
 HERETIC = "heretic_compat"  # the profile that measures as Heretic does
 
@@ -31,6 +31,8 @@ class EvaluateConfig:
     closed, as Heretic does; ``null`` does so under Heretic's profile only.
     ``drift_kinds`` are the prompts that drift is measured on; ``kld`` is the mean over them of each prompt's mean over
     its ``kld_positions``.
+    A trial that an earlier one beats replies to the kinds of prompts that the search asks for
+    (``beaten_trials=sought``) or to all; which of the two is in no digest, as every number is the same under both.
     ``memory_gb`` bounds the full-vocabulary logits held at once; beyond a sixth of it the base's are on disk.
     """
 
@@ -47,6 +49,7 @@ class EvaluateConfig:
     drift_kinds: tuple[PromptKind, ...] = Field(default=("harmless", "capability"), min_length=1)
     kld_positions: DriftPosition = "response"
     n_bootstrap: int = Field(default=1000, ge=100)
+    beaten_trials: BeatenTrials = "sought"
     memory_gb: float = Field(default=4.0, gt=0.0)
 
     @property

@@ -13,6 +13,7 @@ from saber.lm.editing.plan_file import load_plan
 from saber.publish.analysis.harmless_refusals import harmless_text
 from saber.publish.analysis.neighbours import tell_apart
 from saber.publish.analysis.selective_points import selective_text
+from saber.publish.analysis.unmeasured import unmeasured_text
 from saber.publish.dashboard import dashboard_command, dress_dashboard
 from saber.publish.front_table import front_frame, front_table
 from saber.publish.report.front_report import write_report
@@ -33,7 +34,14 @@ def publish(study: optuna.Study, frontier: Frontier, config: Config, console: Co
     dress_dashboard(study, frontier, commands)
     console.print(front_table(frontier))
     for said in filter(
-        None, (*map(_warning, idle), _warning(harmless_text(frontier)), tell_apart(frontier), selective_text(frontier))
+        None,
+        (
+            *map(_warning, idle),
+            _warning(harmless_text(frontier)),
+            tell_apart(frontier),
+            selective_text(frontier),
+            unmeasured_text(frontier),
+        ),
     ):
         console.print(said, highlight=False)
     console.print(f"hypervolume {frontier.hypervolume:.4f}; {report} and {folder / 'frontier.csv'} written")

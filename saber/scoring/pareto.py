@@ -34,6 +34,14 @@ def pareto_mask(values: Float[np.ndarray, "n m"], directions: Sequence[Goal]) ->
     return kept
 
 
+def is_beaten(cost: Sequence[float], others: Sequence[Sequence[float]]) -> bool:
+    """Whether another is as good in every objective and better in one, all minimised, as in `pareto_mask`."""
+    return any(
+        all(a <= b for a, b in zip(other, cost, strict=True)) and any(a < b for a, b in zip(other, cost, strict=True))
+        for other in others
+    )
+
+
 def hypervolume(values: Float[np.ndarray, "n m"], reference: Float[np.ndarray, " m"]) -> float:
     """Exact volume between the points and the reference, all objectives minimised, m = 2 or 3.
 

@@ -92,7 +92,7 @@ class Simulated:
             planned.append(PlannedEdit(CompiledPlan(plan, (), ()), "stable", ()))
         return planned
 
-    def measure(self, _a: Any, _s: Any, _p: Any, _r: Any, plans: Sequence[CompiledPlan]) -> list[Measured]:
+    def measure(self, _a: Any, _s: Any, _p: Any, _r: Any, plans: Sequence[CompiledPlan], **_how: Any) -> list[Measured]:
         call, self.calls = self.calls, self.calls + 1
         if call == self.mark[0]:
             Path(self.mark[1]).touch()

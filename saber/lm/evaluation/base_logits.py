@@ -20,7 +20,7 @@ from torch import Tensor
 from saber.cache import DAMAGE, Cached, cache_path, cached, read_cached
 from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.inference.batches import Batch, by_length, pad_left
+from saber.lm.inference.batches import Batch, by_length, pad_left, pass_tokens
 from saber.lm.inference.prefix import Prefix
 from saber.types import UserError
 
@@ -163,7 +163,9 @@ def plan_batches(adapter: Adapter, rows: Rows, profile: EvaluateConfig) -> list[
             f"evaluate.memory_gb: expected at least {PARTS * longest * per_position / GIGABYTE:.3g} for a prompt and"
             f" response of {longest} tokens, found {profile.memory_gb:g}: raise it"
         )
-    return by_length(lengths, lambda width: min(profile.batch_size, limit // (width * per_position)))
+    return by_length(
+        lengths, lambda width: min(profile.batch_size, limit // (width * per_position)), pass_tokens(adapter)
+    )
 
 
 def _claim(folder: Path, n_bytes: int, n_prompts: int, name: str, say: Say) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -14,9 +14,10 @@ from saber.config import EvaluateConfig
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.editing.compiled import CompiledPlan
 from saber.lm.evaluation.outcomes import drift_by_category, rates, retained
-from saber.lm.evaluation.passes import run
+from saber.lm.evaluation.passes import remember, reply_to_the_rest, run
 from saber.lm.evaluation.protocol import label_text, ordered, protocol_digest
 from saber.lm.evaluation.reference import Reference, make_reference
+from saber.lm.evaluation.sought import Sought, stand_in
 from saber.lm.evaluation.teacher_forcing import POSITIONS
 from saber.lm.inference.generation.greedy import Decoded
 from saber.lm.inference.thought import ThoughtReader, parted
@@ -71,29 +72,58 @@ def measure_trials(
     plans: Sequence[EditPlan | CompiledPlan],
     *,
     edited_layers: Sequence[Sequence[int]] | None = None,
+    sought: Sought | None = None,
 ) -> list[Measured]:
     """Measure T plans in the same passes: one teacher-forced, one greedy decoding of what it leaves open.
 
-    The residual proxy is taken over each plan's own layers unless ``edited_layers`` says which.
+    The residual proxy is taken over each plan's own layers unless ``edited_layers`` says which. With ``sought``, every
+    trial replies to its kinds of prompts, and one that goes on to the others as well; a rate that would count a reply
+    that was not given is left out.
     """
-    prompts = ordered(split)
-    protocol = protocol_digest(adapter, split, profile)
-    seen = run(adapter, prompts, profile, reference, plans)
+    prompts, protocol = ordered(split), protocol_digest(adapter, split, profile)
+    first = None if sought is None else [i for i, prompt in enumerate(prompts) if prompt.kind in sought.kinds]
+    seen = run(adapter, prompts, profile, reference, plans, first)
     layers = edited_layers if edited_layers is not None else [plan.edited_layers for plan in plans]
-    measured: list[Measured] = []
-    for t in range(len(plans)):
+
+    def measured_by(t: int, replies: Sequence[Decoded], read: Collection[int]) -> Measured:
         by_prompt: dict[str, Tensor] = {name: seen.drift_nats[name][t] for name in POSITIONS}
-        responses = with_drift(label(adapter, prompts, seen.replies[t], profile), by_prompt, profile)
+        responses = with_drift(_responses(adapter, prompts, replies, read, profile), by_prompt, profile)
+        said = tuple(response for i, response in enumerate(responses) if i in read)
+        missing = [response for i, response in enumerate(responses) if i not in read]
         metrics = Metrics(
-            rates(responses) | drifts(by_prompt, profile) | residual(seen.residuals[t], prompts, layers[t]),
-            retained(responses),
+            rates(said, missing) | drifts(by_prompt, profile) | residual(seen.residuals[t], prompts, layers[t]),
+            retained(said),
             protocol,
             split.name,
             drift_by_category=drift_by_category(responses, profile.n_bootstrap),
             worst_drift=worst_drift(responses),
         )
-        measured.append(Measured(metrics, responses))
+        return Measured(metrics, said)
+
+    replies = list(seen.replies)
+    measured = [measured_by(t, said, seen.replied) for t, said in enumerate(replies)]
+    if sought is not None and len(seen.replied) < len(prompts):
+        going_on = [t for t, trial in enumerate(measured) if sought.goes_on(trial.metrics)]
+        for t, said in zip(
+            going_on, reply_to_the_rest(adapter, profile, reference, plans, seen, going_on), strict=True
+        ):
+            replies[t], measured[t] = said, measured_by(t, said, range(len(prompts)))
+    remember(reference, seen, replies)
     return measured
+
+
+def _responses(
+    adapter: Adapter,
+    prompts: Sequence[Prompt],
+    replies: Sequence[Decoded],
+    read: Collection[int],
+    profile: EvaluateConfig,
+) -> tuple[Response, ...]:
+    """A response to every prompt in their order: labelled where the reply was read, else a stand-in."""
+    places = sorted(read)
+    labelled = label(adapter, [prompts[i] for i in places], [replies[i] for i in places], profile) if places else ()
+    by_place = dict(zip(places, labelled, strict=True))
+    return tuple(by_place.get(i) or stand_in(prompt, profile) for i, prompt in enumerate(prompts))
 
 
 def residual(
@@ -112,8 +142,7 @@ def residual(
 
 def measurable(split: Split, profile: EvaluateConfig) -> frozenset[str]:
     """The metrics that can be measured on a split: those whose prompts it has."""
-    unread = [Response(p, "", "comply", correct=None if p.answer is None else False) for p in ordered(split)]
-    names = set(rates(unread))
+    names = set(rates([stand_in(prompt, profile, thought=None) for prompt in ordered(split)]))
     n_drift = sum(prompt.kind in profile.drift_kinds for prompt in split.prompts)
     if n_drift:
         names |= drifts({name: torch.zeros(n_drift) for name in POSITIONS}, replace(profile, n_bootstrap=100)).keys()

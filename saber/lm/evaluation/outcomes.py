@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from saber.lm.evaluation.sought import countable
 from saber.metrics import DRIFT, METRICS
 from saber.scoring.statistics import bootstrap_mean, rate
 from saber.types import Estimate, Outcomes, Response
@@ -25,10 +26,11 @@ def outcomes_of(responses: Sequence[Response]) -> Outcomes:
     return {name: values for name, values in outcomes.items() if values}
 
 
-def rates(responses: Sequence[Response]) -> dict[str, Estimate]:
-    """Every rate with its Wilson interval; a rate whose prompts the split lacks is left out, not made up."""
+def rates(responses: Sequence[Response], missing: Sequence[Response] = ()) -> dict[str, Estimate]:
+    """Every rate with its Wilson interval; one that counts no response, or a missing one, is left out, not made up."""
     outcomes = outcomes_of(responses)
-    return {name: rate(round(sum(outcomes[name])), len(outcomes[name])) for name in RATES if name in outcomes}
+    known = countable(outcomes, missing)
+    return {name: rate(round(sum(outcomes[name])), len(outcomes[name])) for name in RATES if name in known}
 
 
 def retained(responses: Sequence[Response]) -> dict[str, Estimate]:

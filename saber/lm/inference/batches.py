@@ -14,9 +14,10 @@ from saber.lm.architecture.adapter import Adapter
 from saber.lm.chat.chat_format import encode, render
 from saber.types import Prompt, UserError
 
-PASS_TOKENS = (
-    128  # a pass of few tokens takes as long as one of so many, on a processor and where reading weights costs
-)
+# What a pass takes beside its tokens, in tokens. On an accelerator that is reading the weights. On a processor it is
+# that, as many tokens for any model, and the calls of each layer, which take as long in a small model as in a large.
+PASS_TOKENS = 128
+PASS_TOKENS_READING, PASS_TOKENS_A_LAYER = 15, 2e7
 MAX_LISTED = 5  # how many long prompts an error names
 
 
@@ -111,17 +112,25 @@ def pad_left(adapter: Adapter, rows: Sequence[Sequence[int]]) -> Batch:
     return Batch(ids.to(adapter.device), mask.to(adapter.device))
 
 
-def by_length(lengths: Sequence[int], most: Callable[[int], int]) -> list[list[int]]:
+def pass_tokens(adapter: Adapter) -> int:
+    """What a pass of the model takes beside its tokens, in tokens."""
+    if adapter.device.type != "cpu":
+        return PASS_TOKENS
+    n_parameters = sum(parameter.numel() for parameter in adapter.model.parameters())
+    return PASS_TOKENS_READING + round(PASS_TOKENS_A_LAYER * adapter.n_layers / n_parameters)
+
+
+def by_length(lengths: Sequence[int], most: Callable[[int], int], per_pass: int = PASS_TOKENS) -> list[list[int]]:
     """Indices of rows in batches of similar length, at most ``most(width)`` rows in one that is so wide.
 
-    Of all such batches those that cost least, sum(rows x width + `PASS_TOKENS`): little is padding, and passes are few.
+    Of all such batches those that cost least, sum(rows x width + ``per_pass``): little is padding, and passes are few.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     costs, starts = np.zeros(len(order) + 1), [0] * (len(order) + 1)
     for end, last in enumerate(order, start=1):
         begin = np.arange(max(0, end - most(lengths[last])), end)
         options = costs[begin] + (end - begin) * lengths[last]
-        costs[end], starts[end] = options.min() + PASS_TOKENS, begin[options.argmin()]
+        costs[end], starts[end] = options.min() + per_pass, begin[options.argmin()]
     batches: list[list[int]] = []
     end = len(order)
     while end:

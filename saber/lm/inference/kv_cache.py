@@ -7,6 +7,7 @@ distances between columns remain those between positions, which sliding windows 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -53,6 +54,29 @@ def gather_columns(cache: Any, rows: Int[Tensor, " kept"], source: Int[Tensor, "
             continue  # it shares another layer's keys, or has no attention
         layer.keys = _gathered(layer.keys, rows, source)
         layer.values = _gathered(layer.values, rows, source)
+
+
+def joined(
+    caches: Sequence[Any], masks: Sequence[Int[Tensor, "row column"]], order: Sequence[int]
+) -> tuple[Any, Int[Tensor, "row column"]]:
+    """One cache and mask of the rows of several, all with the same layers, taken in an order; aligned on the right."""
+    width = max(mask.shape[1] for mask in masks)
+    first = caches[0]
+    for i, layer in enumerate(first.layers):
+        if layer.keys is None or not layer.keys.numel():
+            continue
+        layer.keys = _stacked([cache.layers[i].keys for cache in caches], width, dim=2)[list(order)]
+        layer.values = _stacked([cache.layers[i].values for cache in caches], width, dim=2)[list(order)]
+    return first, _stacked(masks, width, dim=1)[list(order)]
+
+
+def _stacked(parts: Sequence[Tensor], width: int, *, dim: int) -> Tensor:
+    """Rows of several tensors under each other, each with zeros before it along a dimension up to a width."""
+    padded = [
+        torch.cat([part.new_zeros(*part.shape[:dim], width - part.shape[dim], *part.shape[dim + 1 :]), part], dim=dim)
+        for part in parts
+    ]
+    return torch.cat(padded)
 
 
 def _gathered(states: Tensor, kept: Tensor, source: Tensor) -> Tensor:

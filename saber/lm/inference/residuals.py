@@ -13,7 +13,7 @@ from saber.lm.architecture.adapter import Adapter
 from saber.lm.architecture.capture import capture
 from saber.lm.editing.apply import applied
 from saber.lm.editing.compiled import CompiledPlan
-from saber.lm.inference.batches import by_length, pad_left
+from saber.lm.inference.batches import by_length, pad_left, pass_tokens
 from saber.lm.inference.kv_cache import rewindable_cache
 from saber.lm.inference.positions import rows_to_read
 from saber.lm.inference.prefix import prefix_of
@@ -64,7 +64,9 @@ def last_token_residuals(
     seen = LastTokens(adapter, n_trials, len(rows))
     with seen.gathering():
         prefix = prefix_of(rows, lambda: rewindable_cache(adapter, n_trials)).read(adapter, n_trials)
-        for indices in by_length([len(row) for row in rows], lambda _: max(1, batch_size // n_trials)):
+        for indices in by_length(
+            [len(row) for row in rows], lambda _: max(1, batch_size // n_trials), pass_tokens(adapter)
+        ):
             batch = pad_left(adapter, [rows[i] for i in indices]).for_trials(n_trials)
             n_rows = len(batch.input_ids)
             seen.expect(list(enumerate(indices * n_trials)), [1] * n_rows, n_rows)

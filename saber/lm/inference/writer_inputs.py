@@ -9,7 +9,7 @@ from torch import Tensor
 
 from saber.lm.architecture.adapter import Adapter, Writer
 from saber.lm.architecture.capture import capture
-from saber.lm.inference.batches import by_length, pad_left
+from saber.lm.inference.batches import by_length, pad_left, pass_tokens
 from saber.types import LookedAt, WriterInputs
 
 
@@ -58,7 +58,7 @@ def writer_inputs(adapter: Adapter, rows: LookedAt, writers: Sequence[Writer], *
     for sequence in rows.sequences:
         first.append(first[-1] + len(sequence.positions))
     with capture({writer.place: writer.module for writer in writers}, with_input=True, take=collected.take):
-        for indices in by_length([len(token) for token in tokens], lambda _: batch_size):
+        for indices in by_length([len(token) for token in tokens], lambda _: batch_size, pass_tokens(adapter)):
             seen = [(n, i, k) for n, i in enumerate(indices) for k in range(len(rows.sequences[i].positions))]
             collected.expect(
                 len(indices),

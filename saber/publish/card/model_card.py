@@ -15,6 +15,7 @@ from saber.publish.analysis.label_checks import agreement_text, flips_text
 from saber.publish.analysis.neighbours import indistinct_pairs
 from saber.publish.analysis.probe_count_finding import Correlation, key_findings
 from saber.publish.analysis.settings import edit_of, probe_counts, protected_categories, setting
+from saber.publish.analysis.unmeasured import lacks_text
 from saber.publish.card.card_tables import (
     comparison_table,
     drift_table,
@@ -77,7 +78,7 @@ def render_card(
         protocol=exported.protocol,
         chat=chat_text(frontier),
         other_protocols=_other_protocols(frontier, point, exported),
-        standing=_standing(point, comparison, tune),
+        standing=_standing(frontier, point, comparison, tune),
         comparison=comparison_table(frontier, point, comparison) if comparison else None,
         comparison_words=listed([*comparison.marks]) if comparison and comparison.marks else None,
         indistinct=_indistinct(point, comparison),
@@ -160,12 +161,13 @@ def _other_protocols(frontier: Frontier, point: FrontierPoint, exported: Metrics
     return mixed_protocols([exported, point.tune, point.report, frontier.base_tune, frontier.base_report])
 
 
-def _standing(point: FrontierPoint, comparison: FrontierPoint | None, tune: Metrics) -> str:
+def _standing(frontier: Frontier, point: FrontierPoint, comparison: FrontierPoint | None, tune: Metrics) -> str:
     """Where the point stands on the front, in the seed's words as far as they are true of it."""
     if not point.on_front:
-        return (
+        text = (
             "This point is not on the Pareto front of its study: another trial is at least as good in every objective."
         )
+        return f"{text} {lacks_text(frontier, point)}".strip()
     kind = "the most aggressive" if "aggressive" in point.marks else f"the {listed([*point.marks])}"
     text = f"This point is {kind if point.marks else 'a'} point of its study's Pareto front"
     refusal = tune.estimates.get(REFUSAL)

@@ -12,10 +12,12 @@ from saber.publish.figures import theme
 from saber.publish.text.wording import label
 from saber.types import Frontier, FrontierPoint, Metrics
 
+SELECTIVE = (OVER_REFUSAL, PROTECTED_REFUSAL)
+
 
 def selectivity_figure(frontier: Frontier) -> go.Figure:
     """Draw over-refusal and protected refusals against the refusal rate, in two panels."""
-    shown = [m for m in (OVER_REFUSAL, PROTECTED_REFUSAL) if any(_has(point.tune, m) for point in frontier.points)]
+    shown = [m for m in SELECTIVE if any(_has(point.tune, m) for point in frontier.points)]
     if not shown:
         return theme.sentence("Neither over-refusal nor protected refusals were measured in this study.")
     figure = make_subplots(

@@ -13,11 +13,14 @@ from saber.metrics import DRIFT, REFUSAL, shown_in
 from saber.publish.analysis.chat_words import chat_text
 from saber.publish.analysis.neighbours import neighbour_header, neighbour_rows
 from saber.publish.analysis.selective_points import SELECTIVE_HEADER, selective_rows, selective_text
+from saber.publish.analysis.unmeasured import unmeasured
 from saber.publish.figures import CATALOGUE, Drawing
+from saber.publish.figures.behaviour import SELECTIVE
 from saber.publish.report.interpretation import counting, held_out, marked_points, read_result
 from saber.publish.report.page import drawn, render_page
 from saber.publish.text.metric_columns import COLUMNS, Cell, cell, front_rows, short_label
 from saber.publish.text.wording import (
+    counted,
     estimate_text,
     is_drift,
     listed,
@@ -97,6 +100,9 @@ def _picture(drawing: Drawing, frontier: Frontier) -> Picture:
 
 def _caption(drawing: Drawing, frontier: Frontier) -> str:
     """How to read a figure, and what may mislead in this study's."""
+    if drawing.key == "selectivity" and (lacking := [n for m, n in unmeasured(frontier).items() if m in SELECTIVE]):
+        trials = counted(len(frontier.points), "trial")
+        return f"{drawing.caption} {max(lacking)} of {trials} are not drawn: beaten ones were not measured for this."
     if drawing.key != "fdr" or frontier.massive is None:
         return drawing.caption
     layer, share = frontier.massive

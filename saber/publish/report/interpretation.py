@@ -11,6 +11,7 @@ from saber.publish.analysis.chat_words import thoughts_text
 from saber.publish.analysis.harmless_refusals import harmless_text
 from saber.publish.analysis.label_checks import hedging_text, judge_text, length_text
 from saber.publish.analysis.neighbours import tell_apart
+from saber.publish.analysis.unmeasured import unmeasured_text
 from saber.publish.text.wording import (
     MISSING,
     counted,
@@ -46,6 +47,7 @@ def read_result(frontier: Frontier) -> list[Statement]:
         Statement("Ordinary prompts refused.", harmless_text(frontier)),
         Statement("Telling points apart.", tell_apart(frontier)),
         held_out(frontier),
+        Statement("Beaten trials.", unmeasured_text(frontier)),
         Statement("Thinking.", thoughts_text(frontier)),
         Statement("Twice the length.", length_text(frontier)),
         Statement("Neither refused nor answered.", hedging_text(frontier)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from saber.config import Config
     from saber.study.run.workers import Evaluator
+    from saber.study.search.front_so_far import FrontSoFar
     from saber.study.trial_result import TrialResult
 
 
@@ -22,8 +23,8 @@ class Actor:
         """Make the evaluator."""
         self.evaluator = self.evaluator or self.make()
 
-    def evaluate(self, configs: Sequence[Config]) -> list[TrialResult]:
+    def evaluate(self, configs: Sequence[Config], front: FrontSoFar) -> list[TrialResult]:
         """Evaluate a batch; one that died and came back makes its evaluator first."""
         self.ready()
         assert self.evaluator is not None
-        return self.evaluator(configs)
+        return self.evaluator(configs, front)

@@ -16,6 +16,7 @@ from saber.metrics import DRIFT, REFUSAL, UNPROTECTED_REFUSAL
 from saber.study.context import Workbench, few_prompts
 from saber.study.run.evaluator import evaluate
 from saber.study.run.forecast import calibrations, fastest
+from saber.study.search.front_so_far import out_of_reach
 from saber.study.search.space import Knob, extremes
 from saber.study.store.records import finished_trials
 from saber.types import Metrics, UserError
@@ -71,7 +72,7 @@ def find_scale(bench: Workbench, knobs: Sequence[Knob]) -> dict[str, object]:
     with few_prompts(bench, N_PROMPTS) as few:
         configs = [with_values(bench.config, {UNIT: strength}) for strength in STRENGTHS]
         room = Room(len(configs), bench.config.evaluate.batch_size, announce)
-        results = evaluate(few, configs, room)
+        results = evaluate(few, configs, out_of_reach(bench.config.study.objectives), room=room)
         base = _refused(few.base_tune.metrics)
     tried = [
         Tried(strength, _refused(result.measured.metrics), result.measured.metrics[DRIFT])

@@ -14,10 +14,11 @@ from saber.interrupts import interrupts_held
 from saber.study.context import study_folder
 from saber.study.run.progress import Progress
 from saber.study.run.workers import Batch, Done, Workers
+from saber.study.search.front_so_far import FrontSoFar, front_so_far
 from saber.study.search.names import point_name
 from saber.study.search.space import Knob, check_point, suggest
 from saber.study.store.patient_storage import StoredStudy
-from saber.study.store.records import INTERRUPTED, RETRY_OF, finished_trials, tell
+from saber.study.store.records import INTERRUPTED, RETRY_OF, complete_of, finished_trials, tell
 from saber.study.store.storage import artifact_store
 from saber.types import UserError
 
@@ -71,9 +72,10 @@ def drive(
         names = {str(t.user_attrs["name"]) for t in study.get_trials(deepcopy=False) if "name" in t.user_attrs}
         under_way: set[int] = set()
         try:
-            while (left := n_trials - len(finished_trials(study))) > 0:
+            while (left := n_trials - len(told := finished_trials(study))) > 0:
+                front = front_so_far(complete_of(told), config.study.objectives)
                 while size := workers.room(left - len(under_way)):
-                    batch = ask(study, config, knobs, size)
+                    batch = ask(study, config, knobs, size, front)
                     under_way |= {trial.number for trial in batch.trials}
                     workers.submit(batch)
                 progress.evaluating(sorted(under_way))
@@ -86,10 +88,10 @@ def drive(
             recover(study)
 
 
-def ask(study: optuna.Study, config: Config, knobs: Sequence[Knob], size: int) -> Batch:
-    """Ask the sampler for a batch of trials."""
+def ask(study: optuna.Study, config: Config, knobs: Sequence[Knob], size: int, front: FrontSoFar) -> Batch:
+    """Ask the sampler for a batch of trials, which sees the front as it is."""
     trials = tuple(study.ask() for _ in range(size))
-    return Batch(trials, tuple(suggest(trial, knobs, config) for trial in trials))
+    return Batch(trials, tuple(suggest(trial, knobs, config) for trial in trials), front)
 
 
 def tell_all(study: optuna.Study, config: Config, done: Done, names: set[str], progress: Progress) -> None:

@@ -148,7 +148,7 @@ def _seconds(bench: Workbench, configs: Sequence[Config], room: Room | None, sha
     if share < 1:
         plan_trials(bench, configs)
     planned = time.monotonic()
-    evaluate(bench, configs, room)
+    evaluate(bench, configs, room=room)
     planning, both = planned - started, time.monotonic() - planned
     return (planning + max(0.0, both - planning) / share) / len(configs)
 
@@ -165,7 +165,8 @@ def spoken(forecast: Forecast) -> list[str]:
     """The forecast in lines, the advice last."""
     best = fastest(forecast.calibrations)
     lines = [
-        f"{forecast.n_trials} trials; each reads {forecast.tokens_read} tokens, says at most {forecast.tokens_said},"
+        f"{forecast.n_trials} trials; each reads {forecast.tokens_read} tokens, says at most {forecast.tokens_said}"
+        " (fewer where an earlier one beats it),"
         f" and probes up to {forecast.tokens_probed} again for every round after the first"
     ]
     for calibration in forecast.calibrations:

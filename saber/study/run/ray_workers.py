@@ -103,7 +103,7 @@ class RayWorkers:
     def _dispatch(self) -> None:
         while self.queue and self.idle:
             actor, work = self.idle.pop(0), self.queue.popleft()
-            ref = actor.evaluate.remote(work.batch.configs)
+            ref = actor.evaluate.remote(work.batch.configs, work.batch.front)
             self.calls[ref] = Call(actor, work, time.monotonic())
 
     def _get_ready(self, actor: Any, since: float) -> None:
@@ -150,7 +150,7 @@ def again(work: Work, deaths: int) -> list[Work]:
     if deaths == 1:
         return [replace(work, deaths=deaths)]
     pairs = zip(work.batch.trials, work.batch.configs, strict=True)
-    return [Work(Batch((trial,), (config,)), deaths) for trial, config in pairs]
+    return [Work(Batch((trial,), (config,), work.batch.front), deaths) for trial, config in pairs]
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from saber.lm.inference.oom import Room
 from saber.study.context import Workbench, open_workbench, study_folder
 from saber.study.run.evaluator import evaluate
 from saber.study.run.workers import Evaluator
+from saber.study.search.front_so_far import FrontSoFar
 from saber.study.search.space import Knob
 from saber.study.trial_result import TrialResult
 from saber.types import Round
@@ -39,8 +40,8 @@ def open_evaluator(home: Path, host: str, config: Config, knobs: tuple[Knob, ...
 
     room = Room(config.launch.batch, config.evaluate.batch_size, announce)
 
-    def evaluator(configs: Sequence[Config]) -> list[TrialResult]:
-        return [portable(outcome) for outcome in evaluate(bench, configs, room)]
+    def evaluator(configs: Sequence[Config], front: FrontSoFar) -> list[TrialResult]:
+        return [portable(outcome) for outcome in evaluate(bench, configs, front, room=room)]
 
     return evaluator
 

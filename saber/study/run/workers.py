@@ -9,17 +9,19 @@ from typing import Protocol
 from optuna.trial import Trial
 
 from saber.config import Config
+from saber.study.search.front_so_far import FrontSoFar
 from saber.study.trial_result import TrialResult
 
-Evaluator = Callable[[Sequence[Config]], list[TrialResult]]
+Evaluator = Callable[[Sequence[Config], FrontSoFar], list[TrialResult]]
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Trials that are evaluated together, each with its configuration."""
+    """Trials that are evaluated together, each with its configuration, and the front when they were asked for."""
 
     trials: tuple[Trial, ...]
     configs: tuple[Config, ...]
+    front: FrontSoFar
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,4 +63,4 @@ class InProcess:
     def wait(self) -> list[Done]:
         """Evaluate the batch."""
         batch, self.batch = self.batch, None
-        return [] if batch is None else [Done(batch, self.evaluator(batch.configs))]
+        return [] if batch is None else [Done(batch, self.evaluator(batch.configs, batch.front))]

@@ -16,8 +16,8 @@ from saber.study.search.space import Knob
 from saber.types import UserError
 
 IDENTITY = "identity"
-# What may change without making it another study: how fast it runs, not what it measures.
-FREE_KEYS = ("evaluate.batch_size", "evaluate.n_bootstrap", "evaluate.memory_gb")
+# What may change without making it another study: how fast it runs and how much it measures, not what a number means.
+FREE_KEYS = ("evaluate.batch_size", "evaluate.n_bootstrap", "evaluate.beaten_trials", "evaluate.memory_gb")
 
 
 def identity(config: Config, knobs: Sequence[Knob], bench: Workbench) -> dict[str, Any]:

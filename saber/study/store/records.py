@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,4 +79,9 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 def complete_trials(study: optuna.Study) -> list[FrozenTrial]:
     """The trials with measurements."""
-    return [trial for trial in finished_trials(study) if trial.state == TrialState.COMPLETE]
+    return complete_of(finished_trials(study))
+
+
+def complete_of(finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Those with measurements."""
+    return [trial for trial in finished if trial.state == TrialState.COMPLETE]

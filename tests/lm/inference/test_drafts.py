@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from saber.lm.architecture.adapter import Adapter
 from saber.lm.editing.apply import applied
-from saber.lm.inference.batches import PASS_TOKENS
-from saber.lm.inference.generation.decoding import HeadStart, n_confirmed, width_of
+from saber.lm.inference.generation import greedy as greedy_decoding
+from saber.lm.inference.generation.decoding import HeadStart, n_confirmed
+from saber.lm.inference.generation.draft_width import COPIED, Tried, best_width, confirmed
 from saber.lm.inference.generation.drafts import MAX_PHRASES, MAX_TRIALS, PHRASE, Past
 from saber.lm.inference.generation.greedy import greedy
 from saber.lm.inference.kv_cache import rewindable_cache
@@ -86,12 +88,39 @@ def test_an_emptied_past_knows_the_base_alone() -> None:
     assert past.emptied().like(torch.ones(1)).after(0, [7], 2) == []
 
 
-@given(st.lists(st.integers(0, 40), min_size=1, max_size=200))
-def test_few_rows_are_fed_their_drafts_whole_and_many_the_median(lengths: list[int]) -> None:
-    width = width_of(lengths)
-    assert sorted(lengths)[(len(lengths) - 1) // 2] <= width <= max(lengths)
-    if len(lengths) * (max(lengths) + 1) <= PASS_TOKENS:
-        assert width == max(lengths)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 12), st.floats(0.01, 0.99)), min_size=1, max_size=20),
+    n_ended=st.integers(0, 5),
+    per_pass=st.integers(1, 200),
+    most=st.integers(0, 12),
+)
+def test_the_width_says_most_tokens_in_the_time_of_a_pass(
+    rows: list[tuple[int, float]], n_ended: int, per_pass: int, most: int
+) -> None:
+    lengths, n_rows = [length for length, _ in rows], len(rows) + n_ended
+    rates = np.array([rate for _, rate in rows])
+    width = best_width(lengths, rates, n_rows=n_rows, per_pass=per_pass, most=most)
+
+    def said_in_time(w: int) -> float:
+        said = sum(sum(rate**n for n in range(min(length, w) + 1)) for length, rate in rows)
+        return said / (n_rows * (1 + w) + (COPIED * n_rows if w else 0) + per_pass)
+
+    assert 0 <= width <= min(most, max(lengths))
+    assert said_in_time(width) == pytest.approx(max(map(said_in_time, range(min(most, max(lengths)) + 1))))
+
+
+def test_sure_guesses_are_fed_whole_and_doubtful_ones_only_to_few_rows() -> None:
+    sure, doubtful = np.full(40, 0.99), np.full(40, 0.3)
+    assert best_width([9] * 40, sure, n_rows=40, per_pass=20, most=16) == 9
+    assert best_width([9] * 40, doubtful, n_rows=40, per_pass=20, most=16) == 0
+    assert best_width([9] * 2, doubtful[:2], n_rows=2, per_pass=100, most=16) > 0
+
+
+def test_a_row_is_as_its_batch_until_it_has_shown_otherwise() -> None:
+    batch = [Tried(8, 0), Tried(0, 3), Tried()]
+    proven, failed, new = confirmed(batch, batch)
+    assert failed < new < proven < 1
+    assert new == pytest.approx((8 + 1) / (11 + 2))
 
 
 @given(draft=st.lists(st.integers(0, 2), max_size=5), more=st.lists(st.integers(0, 2), min_size=6, max_size=6))
@@ -161,3 +190,33 @@ def test_drafts_are_fed_in_pieces_that_keep_to_the_budget_of_logits(tiny_gemma4:
     assert drafted == plain
     assert all(rows * kept <= max(most, rows) for rows, kept, _ in shapes)
     assert max(kept for _, kept, _ in shapes) == {1: 1, 12: 2, 30: 6, 10**6: 12}[most]
+
+
+@pytest.mark.parametrize("per_pass", [1, 10, 1000])
+def test_rows_read_by_their_length_and_joined_say_what_they_say_alone(
+    tiny_gemma4: Adapter, monkeypatch: pytest.MonkeyPatch, per_pass: int
+) -> None:
+    adapter = replace(tiny_gemma4, tokenizer=SimpleNamespace(pad_token_id=0))
+    adapter.model.generation_config.eos_token_id = [1]
+    cache = rewindable_cache(adapter)
+    assert cache is not None
+    r, _ = torch.linalg.qr(torch.randn(24, 2, generator=torch.Generator().manual_seed(0)))
+    plan = EditPlan.from_directions({layer: (r, torch.full((2,), 0.7)) for layer in range(6)})
+    widths: list[int] = []
+
+    def seen(_module: torch.nn.Module, _words: tuple[Any, ...], named: dict[str, Any]) -> None:
+        widths.append(named["input_ids"].shape[1])
+
+    with applied(adapter, [EditPlan(()), plan]):
+        plain = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, n_trials=2)
+        monkeypatch.setattr(greedy_decoding, "pass_tokens", lambda _: per_pass)
+        past = Past(cache, [()] * len(ROWS))
+        past.learn(torch.zeros(1), [reply.whole for reply in plain[0]])
+        known = [[(), reply.whole[:2], (), (), ()] for reply in (plain[0][1], plain[1][1])]
+        start = HeadStart(known, drafts=[past.like(torch.zeros(1))] * 2)
+        handle = adapter.model.register_forward_pre_hook(seen, with_kwargs=True)
+        again = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64, n_trials=2, start=start)
+        handle.remove()
+    assert again == plain
+    lengths = sorted([8, 5, 5, 1, 12])  # one of three tokens is known to go on by two
+    assert widths[: {1: 4, 10: 2, 1000: 1}[per_pass]] == {1: sorted({*lengths}), 10: [5, 12], 1000: [12]}[per_pass]

@@ -95,7 +95,7 @@ def test_at_a_random_pass_the_batch_is_halved_and_the_results_are_the_same(
     short(lambda n, _rows: error if n == at else None)
     said: list[str] = []
     room = Room(4, 16, said.append)
-    same(evaluate(bench, configs, room), plain)
+    same(evaluate(bench, configs, room=room), plain)
     assert said == ["out of memory: going on with 1 trial and evaluate.batch_size=16 at once"]
     assert (room.trials, room.rows) == (1, 16)
 
@@ -106,14 +106,14 @@ def test_trials_are_halved_first_and_then_rows(
     hook = short(lambda _n, rows: torch.OutOfMemoryError(CUDA) if rows > 5 else None)
     said: list[str] = []
     room = Room(3, 16, said.append)
-    same(evaluate(bench, configs, room), plain)
+    same(evaluate(bench, configs, room=room), plain)
     assert [line.split("with ")[1] for line in said] == [
         "1 trial and evaluate.batch_size=16 at once",
         "1 trial and evaluate.batch_size=8 at once",
         "1 trial and evaluate.batch_size=4 at once",
     ]
     n_passes = hook.n_passes
-    evaluate(bench, configs[:1], room)
+    evaluate(bench, configs[:1], room=room)
     assert len(said) == 3  # what ran out of memory is not tried again
     assert hook.n_passes > n_passes
 
@@ -132,7 +132,7 @@ def test_a_trial_that_does_not_fit_alone_fails_with_the_reason_and_the_others_do
 
     monkeypatch.setattr(evaluator, "plan_trials", planned)
     room = Room(3, 16, lambda _: None)
-    first, broken, last = evaluate(bench, configs, room)
+    first, broken, last = evaluate(bench, configs, room=room)
     same([first, last], [plain[0], plain[2]])
     assert broken.failure is not None
     assert broken.failure.startswith("one row of this trial alone: CUDA out of memory")

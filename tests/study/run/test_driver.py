@@ -30,6 +30,7 @@ from saber.study.run.driver import drive, hand_back, new_points, recover, wanted
 from saber.study.run.progress import Progress
 from saber.study.run.session import calm_optuna
 from saber.study.run.workers import InProcess
+from saber.study.search.front_so_far import FrontSoFar
 from saber.study.search.space import parse_space
 from saber.study.store.patient_storage import PatientStorage, StoredStudy
 from saber.study.store.records import INTERRUPTED, RETRY_OF, complete_trials, finished_trials, tell
@@ -40,7 +41,8 @@ from saber.types import EditPlan, Estimate, Metrics, Prompt, Response, UserError
 N_STATEMENTS = 159  # that a plain run gives its database
 KNOWN = [{"edit.alpha_base": 0.9, "edit.global_top_k": 3}, {"edit.alpha_base": 0.1, "edit.global_top_k": 2}]
 SPACE = {"edit.alpha_base": {"low": 0.0, "high": 1.0}, "edit.global_top_k": {"low": 1, "high": 9}}
-Evaluate = Callable[[Sequence[Config]], list[TrialResult]]
+ANY = FrontSoFar()
+Evaluate = Callable[[Sequence[Config], FrontSoFar], list[TrialResult]]
 
 
 def config(folder: Path, *, batch: int = 2, **study: Any) -> Config:
@@ -71,7 +73,7 @@ def good(c: Config) -> TrialResult:
     )
 
 
-def evaluate(configs: Sequence[Config]) -> list[TrialResult]:
+def evaluate(configs: Sequence[Config], front: FrontSoFar = ANY) -> list[TrialResult]:  # noqa: ARG001
     return [good(trial_config) for trial_config in configs]
 
 
@@ -106,12 +108,12 @@ class Broken:
         self.calls = 0
         self.asked: list[Config] = []
 
-    def __call__(self, configs: Sequence[Config]) -> list[TrialResult]:
+    def __call__(self, configs: Sequence[Config], front: FrontSoFar) -> list[TrialResult]:
         self.calls += 1
         if error := self.raises_at.get(self.calls - 1):
             raise error("stopped")
         self.asked += configs
-        return evaluate(configs)
+        return evaluate(configs, front)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -178,7 +180,7 @@ def test_a_known_point_outside_the_space_is_refused_before_a_trial_starts(tmp_pa
 
 
 def test_a_failure_counts_and_says_why(tmp_path: Path) -> None:
-    def second_fails(configs: Sequence[Config]) -> list[TrialResult]:
+    def second_fails(configs: Sequence[Config], _front: FrontSoFar) -> list[TrialResult]:
         return [good(configs[0])] + [TrialResult(None, None, 0.1, failure="kld not finite") for _ in configs[1:]]
 
     study = new_study()

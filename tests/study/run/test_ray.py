@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from saber.study.run.driver import drive
 from saber.study.run.progress import Progress
 from saber.study.run.ray_workers import check_resources, ray_workers
 from saber.study.run.start_workers import check_launch
+from saber.study.run.workers import Evaluator
+from saber.study.search.front_so_far import FrontSoFar
 from saber.study.search.space import parse_space
 from saber.study.store.records import finished_trials
 from saber.study.trial_result import TrialResult
@@ -33,7 +35,8 @@ from tests.study.run.test_driver import KNOWN, config, drawn, good, new_study, r
 N_TRIALS = 6
 RAY = ("launch=ray", "launch.workers=2", "launch.cpus_per_worker=0")
 SHORT = ("evaluate.max_new_tokens=4", f"study.n_trials={N_TRIALS}")
-OURS = ("seconds", "artifacts")  # what differs between two runs: the clock, and the identifiers of artifacts
+# What differs between two runs: the clock, the identifiers of artifacts, and how many trials a worker saw the front of.
+OURS = ("seconds", "artifacts", "metrics")
 
 
 def told(folder: Path) -> dict[str, Any]:
@@ -108,7 +111,7 @@ def test_control_c_leaves_no_running_trial_and_no_process(organism_folder: Path,
     assert {"COMPLETE", "FAIL", "WAITING"} >= set(states(tmp_path))
 
 
-def sleeping(configs: Sequence[Config]) -> list[TrialResult]:
+def sleeping(configs: Sequence[Config], _front: FrontSoFar) -> list[TrialResult]:
     """An evaluation of a tenth of a second, which kills its process at one of the known points."""
     time.sleep(0.1)
     if any(trial_config.edit.global_top_k == KNOWN[0]["edit.global_top_k"] for trial_config in configs):
@@ -116,11 +119,11 @@ def sleeping(configs: Sequence[Config]) -> list[TrialResult]:
     return [good(trial_config) for trial_config in configs]
 
 
-def make_sleeping() -> Callable[[Sequence[Config]], list[TrialResult]]:
+def make_sleeping() -> Evaluator:
     return sleeping
 
 
-def make_nothing() -> Callable[[Sequence[Config]], list[TrialResult]]:
+def make_nothing() -> Evaluator:
     raise UserError(f"expected a model, found GPUs {os.environ['CUDA_VISIBLE_DEVICES']}")
 
 

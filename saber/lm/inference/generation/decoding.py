@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from statistics import median_low
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -13,15 +13,16 @@ from jaxtyping import Int
 from torch import Tensor
 
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.inference.batches import PASS_TOKENS, pad_left
+from saber.lm.inference.batches import pad_left, pass_tokens
+from saber.lm.inference.generation.draft_width import Tried, best_width, confirmed
 from saber.lm.inference.generation.drafts import Drafts
 from saber.lm.inference.generation.suppression import suppressed_of
-from saber.lm.inference.kv_cache import ReadingState, select_and_rewind
+from saber.lm.inference.kv_cache import ReadingState, joined, select_and_rewind
 from saber.lm.inference.prefix import PrefixRead
 from saber.lm.inference.residuals import LastTokens
 from saber.lm.inference.thought import RowLimit
 
-SHRINK_AT = 0.75  # share of rows still open at which copying the cache pays
+SHRINK_AT = 0.9  # share of rows still open at which copying the cache pays
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Row:
     drafts: Drafts | None = None
     is_filler: bool = False
     ended: bool = False
+    tried: Tried = field(default_factory=Tried)
 
     @property
     def is_open(self) -> bool:
@@ -92,6 +94,7 @@ class Decoding:
         self._state = ReadingState(adapter, start.drafts[0].cache() if start.drafts else None)
         self._mask = torch.empty(0)
         self._positions: list[int] = []  # of each row's last token, which is not in the cache yet
+        self._per_pass = pass_tokens(adapter)
 
     def finish(self) -> None:
         """Decode every row to its end."""
@@ -100,13 +103,14 @@ class Decoding:
 
     def steps(self) -> Iterator[None]:
         """Decode every row to its end, a pass at a time; rows have said more after each."""
-        self._begin()
+        if not self._positions:
+            self.begin()
         yield
         while any(row.is_open for row in self._rows()):
             self._step()
             yield
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Read every row's prompt and what is known of its reply, and say the next tokens.
 
         A row that is shorter than the longest holds the beginning of its draft where others hold padding on the left.
@@ -124,12 +128,36 @@ class Decoding:
         likely = self._forward(drafts, **self._start.prefix.inputs(batch))
         self._keep(self._confirm(drafts, likely))
 
+    def join(self, others: Sequence[Decoding]) -> None:
+        """Go on together with batches of the same trials that have begun as well; those that ended are left out."""
+        parts = [part for part in (self, *others) if any(row.is_open for row in part._rows())]
+        if parts in ([], [self]):
+            return
+        starts = list(accumulate((len(part._rows()) for part in parts), initial=0))
+        order = [
+            start + t * len(part._groups[0]) + i
+            for t in range(len(self._groups))
+            for part, start in zip(parts, starts, strict=False)
+            for i in range(len(part._groups[0]))
+        ]
+        positions = [position for part in parts for position in part._positions]
+        self._state.cache, self._mask = joined(
+            [part._state.cache for part in parts], [part._mask for part in parts], order
+        )
+        self._groups = [[row for part in parts for row in part._groups[t]] for t in range(len(self._groups))]
+        self._positions = [positions[i] for i in order]
+
     def _step(self) -> None:
         """Feed each row's last token and its draft; say what the model confirms and the token that it puts next."""
         rows = self._rows()
         drafts = [row.draft() for row in rows]
-        lengths = [len(draft) for draft, row in zip(drafts, rows, strict=True) if row.is_open]
-        width = min(width_of(lengths), self._room())
+        width = best_width(
+            [len(draft) for draft, row in zip(drafts, rows, strict=True) if row.is_open],
+            confirmed([row.tried for row in rows if row.is_open], [row.tried for row in rows]),
+            n_rows=len(rows),
+            per_pass=self._per_pass,
+            most=self._room(),
+        )
         drafts = [[*draft[:width], *[0] * (width - len(draft))] for draft in drafts]
         fed = [[row.said[-1] if row.is_open else 0, *draft] for row, draft in zip(rows, drafts, strict=True)]
         ids = torch.tensor(fed, device=self._mask.device)
@@ -154,6 +182,7 @@ class Decoding:
             likely = tokens[len(tokens) - len(draft) - 1 :]
             n = n_confirmed(draft, likely) if row.is_open else 0
             if row.is_open:
+                row.tried.take(n, of=len(draft))
                 row.say(likely[: n + 1], self._ends)
                 self._positions[i] += n + 1
             refused.append(len(draft) - n)
@@ -188,7 +217,7 @@ class Decoding:
         if n_open == 0:
             return
         kept = list(range(len(taken_back)))
-        if n_open <= SHRINK_AT * n_now:
+        if n_open <= SHRINK_AT * n_now or (n_open < n_now and any(taken_back)):
             order = [sorted(range(n_now), key=lambda i, g=group: not g[i].is_open)[:n_open] for group in self._groups]  # type: ignore[misc]
             kept = [t * n_now + i for t, chosen in enumerate(order) for i in chosen]
             self._groups = [[group[i] for i in chosen] for group, chosen in zip(self._groups, order, strict=True)]
@@ -204,11 +233,6 @@ class Decoding:
         self._mask = select_and_rewind(
             self._state.cache, self._mask, torch.tensor(kept, device=device), torch.tensor(back, device=device)
         )
-
-
-def width_of(lengths: Sequence[int]) -> int:
-    """How many tokens of drafts so long are fed to each row: the median's, or all where rows are few."""
-    return max(median_low(lengths), min(max(lengths), PASS_TOKENS // len(lengths) - 1))
 
 
 def n_confirmed(draft: Sequence[int], likely: Sequence[int]) -> int:

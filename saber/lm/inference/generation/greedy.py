@@ -5,12 +5,13 @@ A row takes one token a step, or as many as the model confirms of a draft: the t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from saber.lm.architecture.adapter import Adapter
+from saber.lm.inference.batches import by_length, pass_tokens
 from saber.lm.inference.generation.decoding import Decoding, HeadStart, Row
 from saber.lm.inference.thought import Limits, RowLimit, ThoughtReader
 
@@ -45,8 +46,11 @@ def greedy(
     max_thinking_tokens: int = 0,
     n_trials: int = 1,
     start: HeadStart | None = None,
+    only: Collection[int] | None = None,
 ) -> list[list[Decoded]]:
     """Decode every prompt (token ids) under each of the T plans applied; by trial, then by prompt.
+
+    With ``only`` these prompts alone, by their numbers; of the others there is what the ``start`` knew.
 
     The result is what ``model.generate(do_sample=False)`` gives a row alone: the most likely token of the raw logits
     that the generation config lets it say. Where the model is to think (``thinking=on``), a thought may take
@@ -56,10 +60,8 @@ def greedy(
     ends, limits = end_tokens(adapter), limits_of(adapter, max_new_tokens, max_thinking_tokens)
     known = start.known or [[()] * len(rows)] * n_trials
     replies: list[list[Tokens]] = [[tuple(said) for said in of] for of in known]
-    todo = [
-        sorted((i for i, said in enumerate(of) if _is_open(said, ends, limits)), key=lambda i: len(rows[i]))
-        for of in replies
-    ]
+    wanted = range(len(rows)) if only is None else sorted(only)
+    todo = [sorted((i for i in wanted if _is_open(of[i], ends, limits)), key=lambda i: len(rows[i])) for of in replies]
     size = max(1, batch_size // n_trials)
     for at in range(0, max(map(len, todo)), size):
         groups = _filled(
@@ -71,12 +73,35 @@ def greedy(
                 for t, said in enumerate(replies)
             ]
         )
-        Decoding(adapter, rows, groups, ends, start).finish()
+        _finish(adapter, rows, groups, ends, start)
         for t, group in enumerate(groups):
             for row in group:
                 if not row.is_filler:
                     replies[t][row.prompt] = tuple(row.said)
     return [[decoded(said, ends) for said in of] for of in replies]
+
+
+def _finish(
+    adapter: Adapter,
+    prompts: Sequence[Sequence[int]],
+    groups: Sequence[list[Row]],
+    ends: frozenset[int],
+    start: HeadStart,
+) -> None:
+    """Decode rows, which are in the order of their lengths: read a few of like length at a time, then said together.
+
+    A cache that cannot be joined with another begins with all of them.
+    """
+    lengths = [max(len(prompts[row.prompt]) + len(row.said) for row in alike) for alike in zip(*groups, strict=True)]
+    unread = [length - start.prefix.length for length in lengths]
+    parts = by_length(unread, lambda _: len(lengths), pass_tokens(adapter)) if start.drafts else [range(len(lengths))]
+    first, *others = (
+        Decoding(adapter, prompts, [[group[i] for i in part] for group in groups], ends, start) for part in parts
+    )
+    for part in (first, *others):
+        part.begin()
+    first.join(others)
+    first.finish()
 
 
 def end_tokens(adapter: Adapter) -> frozenset[int]:
