@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +17,7 @@ from saber.lm.architecture.verify import verify_writers
 from saber.lm.architecture.weights import weights_digest
 from saber.lm.editing.packed import packed_note
 from saber.lm.evaluation.borderline_labels import label_borderline, require_both, require_protected
+from saber.lm.evaluation.fewer_prompts import of_fewer
 from saber.lm.evaluation.measurement import Measured, label, measure_trials
 from saber.lm.evaluation.protocol import ordered
 from saber.lm.evaluation.reference import Reference, make_reference
@@ -140,15 +139,16 @@ def open_workbench(config: Config, knobs: tuple[Knob, ...] = (), ready: Ready | 
     )
 
 
-@contextmanager
-def few_prompts(bench: Workbench, n: int) -> Iterator[Workbench]:
-    """The same workbench with at most ``n`` tune prompts of each kind; what it puts on disk is gone afterwards."""
+def few_prompts(bench: Workbench, n: int) -> Workbench:
+    """The same workbench with at most ``n`` tune prompts of each kind, of whose base nothing is run again."""
     tune = bench.splits["tune"]
     few = Split(tune.name, tuple(prompt for kind in PROMPT_KINDS for prompt in tune.of(kind)[:n]))
-    bench.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".few-", dir=bench.folder) as folder:
-        reference = _reference(bench.adapter, few, bench.config, Path(folder), bench.model_digest)
-        yield replace(bench, splits={**bench.splits, few.name: few}, reference=reference)
+    kept: list[int] = []
+    before = 0
+    for kind in PROMPT_KINDS:
+        kept += range(before, before + len(few.of(kind)))
+        before += len(tune.of(kind))
+    return replace(bench, splits={**bench.splits, few.name: few}, reference=of_fewer(bench.reference, kept))
 
 
 def _reference(adapter: Adapter, split: Split, config: Config, folder: Path, digest: str) -> Reference:

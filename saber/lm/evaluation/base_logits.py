@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -92,7 +93,12 @@ class Stored:
         return part
 
 
-Batches = Sequence[TeacherForced] | Stored
+class Batches(Protocol):
+    """Batches of base logits, held or read one at a time, which can be gone through again."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[TeacherForced]: ...
 
 
 def part_bytes(profile: EvaluateConfig) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import optuna
@@ -11,6 +11,7 @@ import torch
 
 from saber.console import announce
 from saber.keys import with_values
+from saber.lm.evaluation.outcomes import rates
 from saber.lm.inference.oom import Room
 from saber.metrics import DRIFT, REFUSAL, UNPROTECTED_REFUSAL
 from saber.study.context import Workbench, few_prompts
@@ -19,7 +20,7 @@ from saber.study.run.forecast import calibrations, fastest
 from saber.study.search.front_so_far import out_of_reach
 from saber.study.search.space import Knob, extremes
 from saber.study.store.records import finished_trials
-from saber.types import Metrics, UserError
+from saber.types import Estimate, UserError
 
 SCALE = "scale"
 UNIT = "edit.strength_unit"
@@ -69,13 +70,13 @@ def find_scale(bench: Workbench, knobs: Sequence[Knob]) -> dict[str, object]:
         UserError: no strength that was tried leaves the model measurable.
     """
     announce(f"scale: trying {len(STRENGTHS)} strengths on at most {N_PROMPTS} prompts of each kind")
-    with few_prompts(bench, N_PROMPTS) as few:
-        configs = [with_values(bench.config, {UNIT: strength}) for strength in STRENGTHS]
-        room = Room(len(configs), bench.config.evaluate.batch_size, announce)
-        results = evaluate(few, configs, out_of_reach(bench.config.study.objectives), room=room)
-        base = _refused(few.base_tune.metrics)
+    few = few_prompts(bench, N_PROMPTS)
+    configs = [with_values(bench.config, {UNIT: strength}) for strength in STRENGTHS]
+    room = Room(len(configs), bench.config.evaluate.batch_size, announce)
+    results = evaluate(few, configs, out_of_reach(bench.config.study.objectives), room=room)
+    base = _refused(rates(few.base_responses))
     tried = [
-        Tried(strength, _refused(result.measured.metrics), result.measured.metrics[DRIFT])
+        Tried(strength, _refused(result.measured.metrics.estimates), result.measured.metrics[DRIFT])
         for strength, result in zip(STRENGTHS, results, strict=True)
         if result.measured is not None
     ]
@@ -90,9 +91,9 @@ def find_scale(bench: Workbench, knobs: Sequence[Knob]) -> dict[str, object]:
     return {"unit": unit, "base_refusal_rate": base, "tried": [asdict(measured) for measured in tried]}
 
 
-def _refused(metrics: Metrics) -> float:
+def _refused(estimates: Mapping[str, Estimate]) -> float:
     """The refusal rate that is to go: of prompts that nobody protects, where there are any."""
-    return metrics[UNPROTECTED_REFUSAL if UNPROTECTED_REFUSAL in metrics.estimates else REFUSAL]
+    return estimates[UNPROTECTED_REFUSAL if UNPROTECTED_REFUSAL in estimates else REFUSAL].value
 
 
 def unit_of(tried: Sequence[Tried], base_refusal_rate: float, *, reach: float) -> float:

@@ -82,16 +82,16 @@ def calibrations(bench: Workbench, knobs: Sequence[Knob], *, until_slower: bool 
     budget = bench.config.launch.calibration_s
     announce(f"calibrating: at most about {duration(budget)} (launch.calibration_s)")
     drawn = _draw(bench, knobs)
-    with few_prompts(bench, FEW) as few:
-        evaluate(few, drawn[:1])
-        seconds = _seconds(few, drawn[:1], None, _share(few, bench))
+    few = few_prompts(bench, FEW)
+    evaluate(few, drawn[:1])
+    seconds = _seconds(few, drawn[:1], None, _share(few, bench))
     n_prompts = _prompts_within(bench, budget / (seconds * len(drawn) * len(TRIALS_AT_ONCE)))
     if n_prompts is None:
         return _calibrate_all(bench, drawn, time.monotonic() + budget, 1.0, until_slower)
-    with few_prompts(bench, n_prompts) as few:
-        share = _share(few, bench)
-        announce(f"a trial takes about {duration(seconds)}: calibrating on {share:.0%} of its prompts")
-        return _calibrate_all(few, drawn, time.monotonic() + budget, share, until_slower)
+    few = few_prompts(bench, n_prompts)
+    share = _share(few, bench)
+    announce(f"a trial takes about {duration(seconds)}: calibrating on {share:.0%} of its prompts")
+    return _calibrate_all(few, drawn, time.monotonic() + budget, share, until_slower)
 
 
 def _draw(bench: Workbench, knobs: Sequence[Knob]) -> list[Config]:

@@ -59,6 +59,10 @@ class Past:
         self._phrases: dict[tuple[int, ...], int] = {}
         self._learn_phrases(self._base)
 
+    def forgotten(self, base: Sequence[Sequence[int]]) -> Past:
+        """A past of other prompts, given by what the base replied to them, in which there was no trial yet."""
+        return Past(self._cache, base)
+
     def emptied(self) -> Past:
         """What is known before the first trial: the base alone."""
         return Past(self._cache, self._base)
