@@ -15,12 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from findings_few import by_organism_table, numbers_table
 from findings_figures import figures
-from findings_numbers import BUDGETS, DEFAULT, END, curse, end, end_numbers, within
+from findings_numbers import BUDGETS, DEFAULT, END, FEW, FORMER, curse, end, end_numbers, within
 from findings_text import interval, nats, share, short, times
 from front import read_rows
+from front_controls import CONTROLS
+from front_input_controls import INPUT_CONTROLS
 from front_intervals import by_organism, over_organisms, ratio
-from front_methods import HERETIC, METHODS
+from front_levers import LEVERS
+from front_methods import ARA, HERETIC, METHODS
 from front_page import methods_in
 from front_score import Row, by_cell, hypervolumes
 
@@ -28,21 +32,26 @@ from saber.publish.text.markdown import table
 
 SIDES = (("response", "0.1"), ("first", "0.5"))
 SHOWN_KLDS = (("response", "0.1"), ("first", "0.5"), ("prompt", "0.5"))
+COMPARED = (HERETIC, ARA, "projected", FORMER)
+PARTS = {DEFAULT: [*INPUT_CONTROLS], FORMER: [*CONTROLS, *LEVERS]}
 
 
-def fronts(rows: Sequence[Row], other: str, sides: Sequence[tuple[str, str]]) -> str:
-    """Held-out hypervolumes by organism, and how many times another method's they are on the cells of both."""
+def fronts(rows: Sequence[Row], others: Sequence[str], sides: Sequence[tuple[str, str]]) -> str:
+    """Held-out hypervolumes by organism, and how many times other methods' they are on the cells of both."""
     organisms = list(dict.fromkeys(row["organism"] for row in rows))
-    theirs = [by_cell(rows, other, "report", *side) for side in sides]
-    digits = 3 if other == DEFAULT else 2  # most of what is compared with the default differs by less than 1%
     lines = []
     for method in methods_in(rows):
         ours = [by_cell(rows, method, "report", *side) for side in sides]
         means = [by_organism(our) for our in ours]
         cells = [", ".join(short(mean[name], 4) for mean in means) if name in means[0] else "" for name in organisms]
-        ratios = [times(ratio(mine, their), digits) for mine, their in zip(ours, theirs, strict=True)]
-        lines.append([method, str(len(ours[0])), *cells, "1" if method == other else ", ".join(ratios)])
-    return table(("method", "cells", *organisms, f"times `{other}`"), lines)
+        compared = []
+        for other in others:
+            digits = 3 if other in (DEFAULT, FORMER) else 2  # most that is compared with those differs by less than 1%
+            theirs = [by_cell(rows, other, "report", *side) for side in sides]
+            ratios = [times(ratio(mine, their), digits) for mine, their in zip(ours, theirs, strict=True)]
+            compared.append("1" if method == other else ", ".join(ratios))
+        lines.append([method, str(len(ours[0])), *cells, *compared])
+    return table(("method", "cells", *organisms, *(f"times `{other}`" for other in others)), lines)
 
 
 def reached(rows: Sequence[Row]) -> str:
@@ -116,12 +125,17 @@ def main() -> None:
         folders = ", ".join(map(str, options.folders))
         print(f"error: expected finished cells of {options.trials} trials in {folders}, found none", file=sys.stderr)
         raise SystemExit(2)
+    whole = [row for row in rows if not any(row["method"] in parts for parts in PARTS.values())]
     for kld, reference in SHOWN_KLDS:
-        print(f"\n## KLD of {kld} positions, reference (1, {reference})\n\n{fronts(rows, HERETIC, [(kld, reference)])}")
-    print(f"\n## response KLD .1, first-token KLD .5\n\n{fronts(rows, DEFAULT, SIDES)}")
-    print(f"\n## refusals left for so much response KLD\n\n{reached(rows)}")
-    print(f"\n## the front's end\n\n{ends(rows)}")
-    print(f"\n## report minus tune\n\n{curses(rows)}")
+        compared = fronts(whole, COMPARED, [(kld, reference)])
+        print(f"\n## KLD of {kld} positions, reference (1, {reference})\n\n{compared}")
+    print(f"\n## at most {FEW:.0%} refusals on tune, least drift\n\n{by_organism_table(rows)}\n\n{numbers_table(rows)}")
+    print(f"\n## refusals left for so much response KLD\n\n{reached(whole)}")
+    print(f"\n## the front's end\n\n{ends(whole)}")
+    print(f"\n## report minus tune\n\n{curses(whole)}")
+    for method, parts in PARTS.items():
+        of = [row for row in rows if row["method"] in (method, *parts)]
+        print(f"\n## parts of {method}: response KLD .1, first-token KLD .5\n\n{fronts(of, [method], SIDES)}")
     out = options.folders[0] / "findings"
     out.mkdir(exist_ok=True)
     for name, figure in figures(rows).items():

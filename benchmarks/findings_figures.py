@@ -7,28 +7,28 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
-from findings_numbers import DEFAULT, KLD, pairs, within
-from front_controls import CONTROLS
+from findings_numbers import DEFAULT, FORMER, KLD, pairs, within
+from front_input_controls import INPUT_CONTROLS
 from front_intervals import over_organisms, ratio
-from front_levers import LEVERS
-from front_methods import HERETIC
+from front_methods import ARA, HERETIC
 from front_page import methods_in
 from front_score import SHOWN, Row, by_cell
 from plotly.subplots import make_subplots
 
 from saber.metrics import metric_of
-from saber.publish.figures.theme import CHOSEN, INK, PUBLISHED, legend_below, styled, title_panels
+from saber.publish.figures.theme import CHOSEN, INK, PUBLISHED, TRIAL, legend_below, styled, title_panels
 
 DRAWN: Mapping[str, str] = {
     DEFAULT: CHOSEN,
+    FORMER: TRIAL,
     "projected-read": metric_of("kld").colour,
     "projected": metric_of("over_refusal_rate").colour,
     HERETIC: metric_of("refusal_rate").colour,
+    ARA: metric_of("protected_refusal_rate").colour,
     "saber-seed": PUBLISHED,
 }
 GROUPS: Mapping[str, str] = {
     "the default but for one part": CHOSEN,
-    "the default and one thing more": metric_of("kld").colour,
     "other methods": metric_of("refusal_rate").colour,
 }
 DRIFTS = np.geomspace(0.0005, 0.1, 80)  # nats
@@ -64,9 +64,9 @@ def worth(rows: Sequence[Row]) -> go.Figure:
 
 
 def group_of(method: str) -> str:
-    """Whether a method is the default with a part taken away, with something more, or another one."""
-    parts, more, other = GROUPS
-    return parts if method in CONTROLS else more if method in LEVERS else other
+    """Whether a method is the default with a part taken away or another one."""
+    parts, other = GROUPS
+    return parts if method in INPUT_CONTROLS else other
 
 
 def bars(names: Sequence[str], intervals: Sequence[tuple[float, float, float]], group: str, shown: bool) -> go.Scatter:

@@ -11,7 +11,8 @@ from statistics import mean
 
 from front_score import REFERENCES, Point, Row, front_points
 
-DEFAULT = "saber"
+DEFAULT, FORMER = "saber-inputs", "saber"  # inputs read, outputs read
+FEW = 0.02  # refusals on tune
 KLD = "response"
 BUDGETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # nats
 CAPABILITY = "capability minus the base's"
@@ -40,6 +41,12 @@ def end(row: Row, budget: float = LIMIT) -> tuple[Point, Point]:
     near = [pair for pair in pairs(row) if pair[0][f"kld_{KLD}"] <= budget]
     base = (row["base"]["tune"], row["base"]["report"])
     return min([*near, base], key=lambda pair: (pair[0]["refusal_rate"], pair[0][f"kld_{KLD}"]))
+
+
+def few(row: Row, most: float = FEW) -> tuple[Point, Point] | None:
+    """The point of least drift among those of few refusals on tune, on tune and on report; ``None`` without any."""
+    feasible = [pair for pair in pairs(row) if pair[0]["refusal_rate"] <= most]
+    return min(feasible, key=lambda pair: pair[0][f"kld_{KLD}"], default=None)
 
 
 def end_number(row: Row) -> int:

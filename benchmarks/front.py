@@ -24,9 +24,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from front_ara import run_ara_cell
 from front_cells import Cell, Setting, configured, fingerprint, run_cell
 from front_heretic import run_heretic_cell
-from front_methods import HERETIC, METHODS
+from front_methods import ARA, HERETIC, METHODS
 from front_page import page, tables
 from front_score import scored
 from rich.console import Console
@@ -105,7 +106,8 @@ def run_missing(cells: Sequence[Cell], setting: Setting, say: Callable[[str], No
 
 def run_any(cell: Cell, setting: Setting) -> dict[str, Any]:
     """Run a cell as its method needs."""
-    return run_heretic_cell(cell, setting) if cell.method == HERETIC else run_cell(cell, setting)
+    runs: dict[str, Run] = {HERETIC: run_heretic_cell, ARA: run_ara_cell}
+    return runs.get(cell.method, run_cell)(cell, setting)
 
 
 def say_now(console: Console, text: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from front_methods import HERETIC, METHODS
+from front_methods import METHODS, PEERS
 from front_score import KLDS, chosen
 from peers.lines import prompts_of
 from rich.console import Console
@@ -96,8 +96,9 @@ def fingerprint(cell: Cell, config: Config) -> str:
     Code is not in it: after a change of the core's or of a control's code, begin another folder.
     """
     plain = asdict(config)
-    study = ("n_trials", "seed") if cell.method == HERETIC else ("n_trials", "seed", "sampler", "objectives", "enqueue")
-    parts = ("evaluate",) if cell.method == HERETIC else ("evaluate", "data", "edit", "space", "launch")
+    is_peer = cell.method in PEERS
+    study = ("n_trials", "seed", *(() if is_peer else ("sampler", "objectives", "enqueue")))
+    parts = ("evaluate", *(() if is_peer else ("data", "edit", "space", "launch")))
     about: dict[str, Any] = {name: plain[name] for name in parts} | {name: plain["study"][name] for name in study}
     return digest_json(about | {"organism_seed": config.organism.seed})
 

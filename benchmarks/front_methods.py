@@ -25,9 +25,11 @@ from dataclasses import dataclass, replace
 
 from control import Control
 from front_controls import CONTROLS, ONE_ALPHA, biprojected
+from front_input_controls import INPUT_CONTROLS
 from front_levers import LEVERS
 
-HERETIC = "heretic"
+HERETIC, ARA = "heretic", "ara"
+PEERS = (HERETIC, ARA)  # they search with keys of their own
 PROBES = "n_probe: {low: 24, high: 128, step: 4}"
 FLAT = "{peak: 1.0, position: 0.5, floor: 1.0, half_width: 1.0}"
 ONE_LAYER = (
@@ -116,6 +118,8 @@ METHODS: Mapping[str, Method] = {
         )
     ),
     HERETIC: Method(),
+    ARA: Method(("++data.n_probe=144", "~space.data", "study.enqueue=[]")),
+    **{name: Method(NONE_SPARED, control, "organism") for name, control in INPUT_CONTROLS.items()},
     **{name: Method(control=control) for name, control in CONTROLS.items()},
     **{name: Method(*lever) for name, lever in LEVERS.items()},
 }

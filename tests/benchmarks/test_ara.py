@@ -9,10 +9,10 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from ara_on_model import seen_by_writers, writer_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peers.ara import Seen, Settings, edited, fitted, objective, row_scales, suggested
-from real_ara import seen_by_writers, writer_weights
 
 from saber.lm.loading.load import load
 from saber.types import Prompt

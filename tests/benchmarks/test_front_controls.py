@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -18,16 +19,18 @@ from front_controls import (
     rank_by_variance,
     shuffled_labels,
 )
+from front_input_controls import INPUT_CONTROLS, no_capability
 from front_methods import METHODS
 from saber_worker import composed
 
 from saber.config import EditConfig, KernelConfig, Tent
-from saber.lm import planning
+from saber.lm import input_reading, planning
 from saber.lm.editing.low_rank import compile_low_rank
 from saber.lm.planning import PlanRequest
 from saber.lm.steps import Steps, rank_with, select
+from saber.options.reading_options import ReadingOptions
 from saber.study.search.space import check_point, parse_space
-from saber.types import Activations, EditPlan, Round
+from saber.types import Activations, EditPlan, LookedAt, PromptKind, Round, TokenRow
 
 N, D, LAYERS = 12, 20, 4
 EDIT = EditConfig(purify="harmless_mean", scope="layer", n_directions=3, global_top_k=6, max_iterations=2)
@@ -159,8 +162,39 @@ def test_every_method_can_be_searched_and_its_known_points_lie_in_its_space(name
         check_point(point, knobs)
 
 
-def test_a_control_searches_what_the_default_searches_less_what_it_fixes() -> None:
-    default = {knob.key for knob in parse_space(composed(["+sweep=organism_outputs"]))}
-    for control in CONTROLS.values():
-        keys = {knob.key for knob in parse_space(control.applied_to(composed(["+sweep=organism_outputs"])))}
+@pytest.mark.parametrize(("sweep", "controls"), [("organism_outputs", CONTROLS), ("organism", INPUT_CONTROLS)])
+def test_a_control_searches_what_the_default_searches_less_what_it_fixes(
+    sweep: str, controls: Mapping[str, Control]
+) -> None:
+    default = {knob.key for knob in parse_space(composed([f"+sweep={sweep}"]))}
+    assert controls
+    for control in controls.values():
+        keys = {knob.key for knob in parse_space(control.applied_to(composed([f"+sweep={sweep}"])))}
         assert keys == default - set(control.fixed) - set(control.idle)
+
+
+def spared_sizes(rows: LookedAt) -> tuple[int, ...]:
+    """How many inputs are left alone of two pairs and two capability prompts, by population, where trials ask."""
+    where_trials_ask: Any = input_reading
+    return tuple(
+        len(part)
+        for part in where_trials_ask.populations(
+            rows,
+            sizes=(2, 2, 0),
+            contrast="refusal",
+            options=ReadingOptions(reader="inputs", protects="none"),
+            is_protected=torch.zeros(2, dtype=torch.bool),
+            is_refused=torch.zeros(0, dtype=torch.bool),
+        ).spared
+    )
+
+
+def test_without_capability_only_harmless_prompts_and_replies_to_them_are_left_alone() -> None:
+    kinds: tuple[PromptKind, ...] = ("harmful", "harmless", "capability")
+    ends = [TokenRow(kind, prompt, (1, 2), (1,)) for kind in kinds for prompt in range(2)]
+    replies = [TokenRow(kind, 0, (1, 2, 3), (2,), is_reply=True) for kind in kinds[1:]]
+    rows = LookedAt((*ends, *replies))
+    assert spared_sizes(rows) == (2, 2, 2)
+    with no_capability():
+        assert spared_sizes(rows) == (2, 1)
+    assert spared_sizes(rows) == (2, 2, 2)
