@@ -1,6 +1,6 @@
 """Which prompts the drift at the end of a front is made of, and where they lie along refusal, by kind and category.
 
-    python benchmarks/end_drift.py OUT --organisms sweeps/_organism/seed{0,1,2,3,4} [--method saber] [--seed 0]
+    python benchmarks/end_drift.py OUT --organisms sweeps/_organism/seed{0,1,2,3,4} [--method saber-inputs] [--seed 0]
 
 OUT is a folder of ``front.py``, with its studies, under the code that made it. A front's end is its point of least
 refusals on tune, and its numbers are of held-out prompts. "Begins otherwise": the edited model's own reply begins with
@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from findings_numbers import end_number
+from findings_numbers import DEFAULT, end_number
 from findings_text import interval, nats, share, short
 from front import read_rows
 from front_cells import Cell, Setting, configured, fingerprint, held_out, open_bench
@@ -149,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--organisms", nargs="+", type=Path, required=True)
-    parser.add_argument("--method", default="saber")
+    parser.add_argument("--method", default=DEFAULT)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=80)
     parser.add_argument("--tokens", type=int, default=32)

@@ -1,0 +1,137 @@
+"""What each part of reading inputs is worth, with nothing searched but the strength: the least that leaves 2% refused.
+
+    python benchmarks/input_parts.py OUT --organisms sweeps/_organism/seed{0,1,2} sweeps/_organism/qwen3-seed0
+
+The preset of the default sweep (two directions of depth .6, lambda 1, mu .1, 128 probes, no refusal spared), and the
+preset with one thing changed. Each goes up a ladder of strengths, a tenth more each time, to the first that leaves at
+most 2% refused on tune, which is measured on report. Resumable: a finished organism is OUT/NAME.json. Prints each
+variant's held-out drift as times the preset's on the same organisms, with intervals over organisms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from control import Control
+from findings_numbers import DEFAULT, FEW
+from findings_text import interval, share, times
+from front_cells import Cell, HeldOut, Setting, configured, held_out, numbers, open_bench
+from front_input_controls import INPUT_CONTROLS
+from front_intervals import over_organisms, ratio
+from front_score import KLDS
+
+from saber.atomic_files import write_atomically
+from saber.keys import with_values
+from saber.lm.evaluation.measurement import measure_trials
+from saber.publish.text.markdown import table
+from saber.study.context import Workbench, study_folder
+from saber.study.run.evaluator import plan_trials
+from saber.study.run.session import calm_optuna
+from saber.study.store.storage import one_driver
+
+TOKENS = 32
+LADDER = tuple(round(0.5 * 1.1**step, 3) for step in range(18))  # to 2.53
+PRESET: Mapping[str, Any] = {
+    "data.n_probe": 128,
+    "edit.global_top_k": 2,
+    "edit.kernel.direction_position": 0.6,
+    "edit.inputs.spare_weight": 1.0,
+    "edit.inputs.ridge": 0.1,
+}
+PART = "the preset"
+LAM, MU = "edit.inputs.spare_weight", "edit.inputs.ridge"
+VARIANTS: Mapping[str, Control] = {
+    PART: Control(),
+    "outputs read, the same directions": Control(fixed={"edit.reader": "least_drift"}),
+    "read with the direction itself": Control(fixed={"edit.reader": "direction"}),
+    "no centre": INPUT_CONTROLS["no-centre"],
+    "no positions of replies left alone": INPUT_CONTROLS["no-replies"],
+    "capability not left alone": INPUT_CONTROLS["no-capability"],
+    "mu by leave-one-out": INPUT_CONTROLS["left-out-ridge"],
+    "lambda .1": Control(fixed={LAM: 0.1}),
+    "lambda 4": Control(fixed={LAM: 4.0}),
+    "lambda 16": Control(fixed={LAM: 16.0}),
+    "mu .01": Control(fixed={MU: 0.01}),
+    "mu 1": Control(fixed={MU: 1.0}),
+    "24 probes": INPUT_CONTROLS["probes-24"],
+    "60 probes": Control(fixed={"data.n_probe": 60}),
+    "one direction": Control(fixed={"edit.global_top_k": 1}),
+    "four directions": Control(fixed={"edit.global_top_k": 4}),
+    "depth .45": Control(fixed={"edit.kernel.direction_position": 0.45}),
+    "depth .75": Control(fixed={"edit.kernel.direction_position": 0.75}),
+    "inputs of MLPs only": INPUT_CONTROLS["mlp-only"],
+    "inputs of attention only": INPUT_CONTROLS["attention-only"],
+}
+Point = dict[str, Any]
+
+
+def least_strength(bench: Workbench, side: HeldOut, control: Control) -> Point | None:
+    """The first strength that leaves few refused on tune: its numbers there and on report; ``None`` if none does."""
+    for strength in LADDER:
+        config = with_values(bench.config, {**PRESET, **control.fixed, "edit.alpha_base": strength})
+        with control.patch(0):
+            (planned,) = plan_trials(bench, [config], config.evaluate.batch_size)
+        plans = [planned.compiled]
+        (tune,) = measure_trials(bench.adapter, bench.splits["tune"], config.evaluate, bench.reference, plans)
+        if tune.metrics["refusal_rate"] <= FEW:
+            (report,) = measure_trials(bench.adapter, side.split, config.evaluate, side.reference, plans)
+            return {"strength": strength, "tune": numbers(tune.metrics), "report": numbers(report.metrics)}
+    return None
+
+
+def run(organism: Path, out: Path) -> dict[str, Point | None]:
+    """Every variant on one organism."""
+    config = configured(Cell(DEFAULT, organism, 0), Setting(out, 1, TOKENS))
+    with one_driver(study_folder(config)):
+        bench = open_bench(config)
+        side = held_out(bench)
+        return {name: least_strength(bench, side, control) for name, control in VARIANTS.items()}
+
+
+def shown(rows: Mapping[str, Mapping[str, Point | None]]) -> str:
+    """Each variant's held-out refusals and drift at that strength, drift as times the preset's."""
+    lines = []
+    for name in VARIANTS:
+        points = {(organism, 0): point for organism, row in rows.items() if (point := row[name]) is not None}
+        reaching = f"{len(points)} of {len(rows)}"
+        if not points:
+            lines.append([name, reaching, *[""] * (2 + len(KLDS))])
+            continue
+        compared = [times(ratio(drifts(rows, name, kld), drifts(rows, PART, kld))) for kld in KLDS]
+        strengths = [point["strength"] for point in points.values()]
+        refused = over_organisms({cell: point["report"]["refusal_rate"] for cell, point in points.items()})
+        span = f"{min(strengths):.2f} to {max(strengths):.2f}"
+        lines.append([name, reaching, span, interval(refused, share), *compared])
+    klds = (f"{kld} KLD" for kld in KLDS)
+    return table(("the preset, but", "organisms that reach 2%", "strength", "refusals", *klds), lines)
+
+
+def drifts(rows: Mapping[str, Mapping[str, Point | None]], name: str, kld: str) -> dict[tuple[str, int], float]:
+    """A variant's held-out KLD by organism, where it has a point."""
+    points = {organism: row[name] for organism, row in rows.items()}
+    return {(organism, 0): point["report"][f"kld_{kld}"] for organism, point in points.items() if point is not None}
+
+
+def main() -> None:
+    """Run the organisms that are not finished, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--organisms", nargs="+", type=Path, required=True)
+    options = parser.parse_args()
+    calm_optuna()
+    rows = {}
+    for organism in options.organisms:
+        path = options.out / f"{organism.name}.json"
+        if not path.exists():
+            options.out.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps(run(organism, options.out), indent=1) + "\n")
+        rows[organism.name] = json.loads(path.read_text(encoding="utf-8"))
+    print(shown(rows))
+
+
+if __name__ == "__main__":
+    main()
