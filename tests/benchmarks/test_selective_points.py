@@ -21,9 +21,10 @@ BASE = point(1.0, 0.98, 0.3, 0.0, lowest=0.93)
 
 
 def test_a_miss_is_told_as_a_share_of_its_limit() -> None:
-    used = misses(point(0.05, 0.95, 0.01, 0.008), BASE)
+    used = misses(point(0.05, 0.95, 0.01, 0.008, lowest=0.90), BASE)
     assert [round(share, 2) for share in used] == [1.0, 0.5, 0.2, 0.8]
-    assert max(misses(point(0.05, 0.90, 0.01, 0.008), BASE)) > max(misses(point(0.12, 0.97, 0.01, 0.008), BASE)) > 1
+    lost, refusing = point(0.05, 0.90, 0.01, 0.008, lowest=0.85), point(0.12, 0.97, 0.01, 0.008, lowest=0.92)
+    assert max(misses(lost, BASE)) > max(misses(refusing, BASE)) > 1
 
 
 def test_the_aim_is_met_where_all_four_limits_hold() -> None:
