@@ -71,6 +71,8 @@ Point = dict[str, Any]
 
 def least_strength(bench: Workbench, side: HeldOut, control: Control) -> Point | None:
     """The first strength that leaves few refused on tune: its numbers there and on report; ``None`` if none does."""
+    if bench.inputs is not None:
+        bench.inputs.regressions.clear()  # remembered by what is configured, not by what a control replaces
     for strength in LADDER:
         config = with_values(bench.config, {**PRESET, **control.fixed, "edit.alpha_base": strength})
         with control.patch(0):

@@ -31,7 +31,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(input_parts, "measure_trials", measured)
     monkeypatch.setattr(input_parts, "numbers", dict)
     config = composed(["+sweep=organism"])
-    return SimpleNamespace(config=config, adapter=None, splits={"tune": "tune"}, reference=None)
+    return SimpleNamespace(config=config, adapter=None, splits={"tune": "tune"}, reference=None, inputs=None)
 
 
 def test_the_ladder_is_gone_up_to_the_first_strength_that_leaves_few_refused(bench: Any) -> None:
