@@ -15,7 +15,6 @@ from typing import Any
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.exceptions import StorageInternalError
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from saber.atomic_files import remove_abandoned
@@ -67,9 +66,8 @@ def sqlite_url(path: PurePath) -> str:
 
 def _sqlite_file(url: str) -> Path | None:
     """The file of an SQLite URL, ``None`` for other databases and one in memory."""
-    parsed = make_url(url)
-    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
-    return Path(str(parsed.database)) if is_file else None
+    name = url.partition(":///")[2].partition("?")[0]
+    return Path(name) if url.startswith("sqlite:///") and name not in ("", ":memory:") else None
 
 
 def connect_args(url: str) -> dict[str, Any]:
