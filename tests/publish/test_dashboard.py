@@ -105,14 +105,18 @@ def test_our_figure_of_the_front_is_there(shown: dict[str, Any]) -> None:
 def test_every_trial_has_its_responses_as_a_table(shown: dict[str, Any], served: tuple[str, Path]) -> None:
     address, _ = served
     assert len(shown["trials"]) == 4
+    kinds = []
     for trial in shown["trials"]:
         (artifact,) = trial["artifacts"]
         assert artifact["filename"].startswith(f"responses-{trial['number']}-")
         place = f"{address}/artifacts/{shown['study_id']}/{trial['trial_id']}/{artifact['artifact_id']}"
         rows = [json.loads(line) for line in get(place).decode().splitlines()]
-        assert {"harmful", "harmless", "borderline", "capability"} == {row["kind"] for row in rows}
+        kinds.append({row["kind"] for row in rows})
         refused = [row["label"] == "refuse" for row in rows if row["kind"] == "harmful"]
         assert sum(refused) / len(refused) == pytest.approx(trial["values"][0])
+    every = {"harmful", "harmless", "borderline", "capability"}
+    assert kinds[0] == every  # nothing beats the first
+    assert all(of in (every, {"harmful"}) for of in kinds)
 
 
 def scan_lines(png: bytes) -> tuple[int, int, list[bytes]]:
