@@ -76,9 +76,8 @@ def last_round_probed() -> Iterator[None]:
 
 def seconds_a_trial(bench: Workbench, configs: list[Config], n_batch: int, early: bool) -> float:
     """Evaluate all configurations in batches."""
-    past = bench.reference.past
-    if early and past is not None:
-        bench = replace(bench, reference=replace(bench.reference, past=past.emptied()))
+    if early:
+        bench = replace(bench, reference=bench.reference.emptied())
     started = time.perf_counter()
     for at in range(0, len(configs), n_batch):
         evaluator.evaluate(bench, configs[at : at + n_batch])

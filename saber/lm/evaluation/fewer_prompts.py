@@ -58,5 +58,5 @@ def of_fewer(reference: Reference, kept: Sequence[int]) -> Reference:
         responses=responses,
         drift=Fewer(reference.drift, {n: at for at, (n, _) in enumerate(drifting)}),
         drifting=tuple(at for _, at in drifting),
-        past=None if reference.past is None else reference.past.forgotten([reply.whole for reply in responses]),
+        past=None if reference.past is None else reference.past.emptied([reply.whole for reply in responses]),
     )

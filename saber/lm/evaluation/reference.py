@@ -6,7 +6,7 @@ Both are computed once per study and cached.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from saber.cache import Cached, cached
@@ -44,6 +44,10 @@ class Reference:
     def n_drift(self) -> int:
         """Number of drift prompts."""
         return len(self.drifting)
+
+    def emptied(self) -> Reference:
+        """The same with no trial remembered, as a study begins."""
+        return self if self.past is None else replace(self, past=self.past.emptied())
 
 
 def make_reference(

@@ -135,8 +135,7 @@ def _calibrate(bench: Workbench, drawn: Sequence[Config], room: Room, share: flo
 
     Each begins without a past, as a study does; that of the one before would know every reply.
     """
-    if bench.reference.past is not None:
-        bench = replace(bench, reference=replace(bench.reference, past=bench.reference.past.emptied()))
+    bench = replace(bench, reference=bench.reference.emptied())
     seconds = _seconds(bench, drawn, room, share)
     announce(f"launch.trials_per_batch={room.trials}: {seconds:.2f} s a trial")
     return Calibration(room.trials, seconds, peak_bytes(bench.adapter.device))

@@ -59,13 +59,9 @@ class Past:
         self._phrases: dict[tuple[int, ...], int] = {}
         self._learn_phrases(self._base)
 
-    def forgotten(self, base: Sequence[Sequence[int]]) -> Past:
-        """A past of other prompts, given by what the base replied to them, in which there was no trial yet."""
-        return Past(self._cache, base)
-
-    def emptied(self) -> Past:
-        """What is known before the first trial: the base alone."""
-        return Past(self._cache, self._base)
+    def emptied(self, base: Sequence[Sequence[int]] | None = None) -> Past:
+        """What is known before the first trial: the base alone, or what it replied to other prompts."""
+        return Past(self._cache, self._base if base is None else base)
 
     def learn(self, drift_nats: Float[Tensor, " drifting"], replies: Sequence[Sequence[int]]) -> None:
         """Remember a trial: its KL by drift prompt, and its replies by prompt, their end tokens included."""
