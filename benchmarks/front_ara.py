@@ -14,6 +14,7 @@ import optuna
 from ara_on_model import ablated, seen_by_writers
 from front_cells import Cell, Setting, configured, described, held_out, numbers, open_bench
 from front_heretic import loaded_over
+from front_methods import n_startup
 from front_score import chosen
 from peers.ara import Settings, suggested
 from torch import Tensor
@@ -25,8 +26,6 @@ from saber.study.context import Workbench, study_folder
 from saber.study.run.session import calm_optuna
 from saber.study.store.storage import one_driver
 from saber.types import EditPlan, Split
-
-RANDOM_SHARE = 60 / 200
 
 
 class Ablation:
@@ -77,8 +76,7 @@ def run_ara_cell(cell: Cell, setting: Setting) -> dict[str, Any]:
 
 def searched(ara: Ablation, n_trials: int) -> list[dict[str, Any]]:
     """So many trials on tune, with their seconds."""
-    random = round(RANDOM_SHARE * n_trials)
-    sampler = optuna.samplers.TPESampler(n_startup_trials=random, seed=ara.seed)
+    sampler = optuna.samplers.TPESampler(n_startup_trials=n_startup(n_trials), seed=ara.seed)
     study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
     trials = []
     for _ in range(n_trials):

@@ -30,6 +30,7 @@ from front_levers import LEVERS
 
 HERETIC, ARA = "heretic", "ara"
 PEERS = (HERETIC, ARA)  # they search with keys of their own
+RANDOM_SHARE = 60 / 200  # of a peer's trials, by Heretic's default
 PROBES = "n_probe: {low: 24, high: 128, step: 4}"
 FLAT = "{peak: 1.0, position: 0.5, floor: 1.0, half_width: 1.0}"
 ONE_LAYER = (
@@ -123,3 +124,8 @@ METHODS: Mapping[str, Method] = {
     **{name: Method(control=control) for name, control in CONTROLS.items()},
     **{name: Method(*lever) for name, lever in LEVERS.items()},
 }
+
+
+def n_startup(n_trials: int) -> int:
+    """How many of a peer's trials are random at first."""
+    return round(RANDOM_SHARE * n_trials)

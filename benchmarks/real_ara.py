@@ -9,9 +9,10 @@ from typing import Any
 
 import optuna
 from ara_on_model import ablated, seen_by_writers
+from front_methods import n_startup
 from peers.ara import suggested
 from real_cells import Cell, Setting, configured, described, held_out, keep, numbers, open_bench
-from real_peers import forget_unchosen, measured_with, n_startup, on_report
+from real_peers import forget_unchosen, measured_with, on_report
 from safetensors.torch import save_file
 
 from saber.study.context import study_folder

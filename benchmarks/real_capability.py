@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 from front_heretic import loaded_over
+from front_methods import HERETIC
 from real_cells import Cell, Setting, configured, least_drift
 from real_files import QUESTIONS, json_lines, wheel
-from real_methods import HERETIC
 from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from front_cells import numbers_of, search
-from real_methods import METHODS, PEERS, SWEEP
+from front_methods import PEERS
+from real_methods import METHODS, SWEEP
 from saber_worker import composed, only
 
 from saber.atomic_files import write_atomically

@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from front_methods import METHODS as ORGANISM_METHODS
-from front_methods import PROBES
+from front_methods import PEERS, PROBES
 
-HERETIC, ARA = "heretic", "ara"
-PEERS = (HERETIC, ARA)
 DEFAULT = "chat"  # what a user of any chat model gets
 SWEEP = "gemma4_depth"  # outputs read, for a real model
 

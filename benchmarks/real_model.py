@@ -29,11 +29,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from front_methods import ARA, HERETIC
 from real_ara import run_ara
 from real_capability import Capability, measure_cells
 from real_cells import Cell, Setting, run_cell
 from real_files import MODEL, wheel, write_model
-from real_methods import ARA, EVERY_METHOD, HERETIC
+from real_methods import EVERY_METHOD
 from real_page import page, write_page
 from real_peers import run_heretic
 from real_prompts import borderline_prompts, harmless_prompts, known_facts, refused, write_prompts

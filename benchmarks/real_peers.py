@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from front_heretic import loaded_over
+from front_methods import n_startup
 from peers.lines import Worker
 from real_cells import (
     KINDS,
@@ -43,14 +44,8 @@ from saber.study.store.storage import one_driver
 from saber.types import EditPlan, Prompt, Split, UserError
 
 HERE = Path(__file__).parent
-RANDOM_SHARE = 60 / 200
 WORTH_MEASURING = LEVELS[-1]  # refusals by Heretic's own count, which is ours: no point is chosen beyond
 PROMPTS_AT_ONCE = 32
-
-
-def n_startup(n_trials: int) -> int:
-    """How many trials are random at first."""
-    return round(RANDOM_SHARE * n_trials)
 
 
 def measured_with(bench: Workbench, weights: Mapping[str, Tensor], split: Split, reference: Reference) -> Measured:

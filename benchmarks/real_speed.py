@@ -24,9 +24,10 @@ from statistics import median
 
 import optuna
 import torch
+from front_methods import n_startup
 from peers.lines import Worker
 from real_cells import Cell, Setting, configured, open_bench
-from real_peers import HERE, PROMPTS_AT_ONCE, n_startup, peer_folder, system_turn
+from real_peers import HERE, PROMPTS_AT_ONCE, peer_folder, system_turn
 from real_speed_contenders import Heretic, Saber, forgetful
 from saber_worker import only
 
