@@ -27,6 +27,20 @@ ROWS = [[5, 9, 3, 20, 7, 33, 8, 14], [11, 4, 60], [2, 19, 21, 6, 40], [30], [7, 
 REPLIES = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=6), min_size=1, max_size=8)
 
 
+def decoding_model(adapter: Adapter) -> tuple[Adapter, type]:
+    """The model where token 0 pads and token 1 ends a reply, and the cache that its drafts are taken back from."""
+    adapter = replace(adapter, tokenizer=SimpleNamespace(pad_token_id=0))
+    adapter.model.generation_config.eos_token_id = [1]
+    cache = rewindable_cache(adapter)
+    assert cache is not None
+    return adapter, cache
+
+
+def edit_of_two_directions() -> EditPlan:
+    r, _ = torch.linalg.qr(torch.randn(24, 2, generator=torch.Generator().manual_seed(0)))
+    return EditPlan.from_directions({layer: (r, torch.full((2,), 0.7)) for layer in range(6)})
+
+
 @given(replies=REPLIES, wanted=st.floats(0, 8), said=st.lists(st.integers(0, 3), max_size=2), limit=st.integers(0, 8))
 def test_a_draft_is_the_reply_of_the_most_alike_trial_that_began_so(
     replies: list[list[int]], wanted: float, said: list[int], limit: int
@@ -131,12 +145,8 @@ def test_what_is_confirmed_is_the_common_beginning(draft: list[int], more: list[
 
 
 def test_trials_with_drafts_of_their_own_decode_as_without_any_in_fewer_passes(tiny_gemma4: Adapter) -> None:
-    adapter = replace(tiny_gemma4, tokenizer=SimpleNamespace(pad_token_id=0))
-    adapter.model.generation_config.eos_token_id = [1]
-    cache = rewindable_cache(adapter)
-    assert cache is not None
-    r, _ = torch.linalg.qr(torch.randn(24, 2, generator=torch.Generator().manual_seed(0)))
-    plan = EditPlan.from_directions({layer: (r, torch.full((2,), 0.7)) for layer in range(6)})
+    adapter, cache = decoding_model(tiny_gemma4)
+    plan = edit_of_two_directions()
     n_passes = 0
 
     def count(*_: Any) -> None:
@@ -158,10 +168,7 @@ def test_trials_with_drafts_of_their_own_decode_as_without_any_in_fewer_passes(t
 
 
 def test_drafts_in_place_of_padding_leave_the_end_of_every_prompt_where_it_is(tiny_gemma4: Adapter) -> None:
-    adapter = replace(tiny_gemma4, tokenizer=SimpleNamespace(pad_token_id=0))
-    adapter.model.generation_config.eos_token_id = [1]
-    cache = rewindable_cache(adapter)
-    assert cache is not None
+    adapter, cache = decoding_model(tiny_gemma4)
     wrong = Past(cache, [[17, 18, 19, 20, 21, 22, 23]] * len(ROWS))
     ends: list[torch.Tensor] = []
     for drafts in (None, [wrong.like(torch.zeros(1))]):
@@ -175,10 +182,7 @@ def test_drafts_in_place_of_padding_leave_the_end_of_every_prompt_where_it_is(ti
 
 @pytest.mark.parametrize("most", [1, 12, 30, 10**6])
 def test_drafts_are_fed_in_pieces_that_keep_to_the_budget_of_logits(tiny_gemma4: Adapter, most: int) -> None:
-    adapter = replace(tiny_gemma4, tokenizer=SimpleNamespace(pad_token_id=0))
-    adapter.model.generation_config.eos_token_id = [1]
-    cache = rewindable_cache(adapter)
-    assert cache is not None
+    adapter, cache = decoding_model(tiny_gemma4)
     (plain,) = greedy(adapter, ROWS, max_new_tokens=12, batch_size=64)
     shapes: list[torch.Size] = []
     handle = adapter.model.register_forward_hook(lambda _module, _args, output: shapes.append(output.logits.shape))
@@ -196,12 +200,8 @@ def test_drafts_are_fed_in_pieces_that_keep_to_the_budget_of_logits(tiny_gemma4:
 def test_rows_read_by_their_length_and_joined_say_what_they_say_alone(
     tiny_gemma4: Adapter, monkeypatch: pytest.MonkeyPatch, per_pass: int
 ) -> None:
-    adapter = replace(tiny_gemma4, tokenizer=SimpleNamespace(pad_token_id=0))
-    adapter.model.generation_config.eos_token_id = [1]
-    cache = rewindable_cache(adapter)
-    assert cache is not None
-    r, _ = torch.linalg.qr(torch.randn(24, 2, generator=torch.Generator().manual_seed(0)))
-    plan = EditPlan.from_directions({layer: (r, torch.full((2,), 0.7)) for layer in range(6)})
+    adapter, cache = decoding_model(tiny_gemma4)
+    plan = edit_of_two_directions()
     widths: list[int] = []
 
     def seen(_module: torch.nn.Module, _words: tuple[Any, ...], named: dict[str, Any]) -> None:
