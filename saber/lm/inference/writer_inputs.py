@@ -10,6 +10,8 @@ from torch import Tensor
 from saber.lm.architecture.adapter import Adapter, Writer
 from saber.lm.architecture.capture import capture
 from saber.lm.inference.batches import by_length, pad_left, pass_tokens
+from saber.lm.inference.kv_cache import rewindable_cache
+from saber.lm.inference.prefix import prefix_of
 from saber.types import LookedAt, WriterInputs
 
 
@@ -51,29 +53,39 @@ class _Collected:
 
 @torch.inference_mode()
 def writer_inputs(adapter: Adapter, rows: LookedAt, writers: Sequence[Writer], *, batch_size: int) -> WriterInputs:
-    """Look at some writers of the model as it stands, edited or not, without computing a logit."""
+    """Look at some writers of the model as it stands, edited or not, without computing a logit.
+
+    What all sequences begin with is read once, and a prompt that is looked at within its own reply is read there.
+    """
     collected = _Collected(adapter, rows, writers)
-    tokens = [row.tokens for row in rows.sequences]
-    first = [0]
-    for sequence in rows.sequences:
-        first.append(first[-1] + len(sequence.positions))
+    places = _places(rows)
+    tokens = list(places)
     with capture({writer.place: writer.module for writer in writers}, with_input=True, take=collected.take):
+        prefix = prefix_of([s.tokens for s in rows.sequences], lambda: rewindable_cache(adapter, 1)).read(adapter, 1)
         for indices in by_length([len(token) for token in tokens], lambda _: batch_size, pass_tokens(adapter)):
-            seen = [(n, i, k) for n, i in enumerate(indices) for k in range(len(rows.sequences[i].positions))]
+            seen = [(n, i, position, row) for n, i in enumerate(indices) for position, row in places[tokens[i]]]
             collected.expect(
                 len(indices),
-                [n for n, _, _ in seen],
-                [len(tokens[i]) - 1 - rows.sequences[i].positions[k] for _, i, k in seen],
-                [first[i] + k for _, i, k in seen],
+                [n for n, *_ in seen],
+                [len(tokens[i]) - 1 - position for _, i, position, _ in seen],
+                [row for *_, row in seen],
             )
             batch = pad_left(adapter, [tokens[i] for i in indices])
-            adapter.model.base_model(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                position_ids=batch.position_ids,
-                use_cache=False,
-            )
+            adapter.model.base_model(**prefix.inputs(batch), use_cache=prefix.cache is not None)
     return WriterInputs(rows, collected.read, collected.outputs)
+
+
+def _places(rows: LookedAt) -> dict[tuple[int, ...], list[tuple[int, int]]]:
+    """By sequence that is read, the positions in it that are looked at and the rows that these are."""
+    replies = {(sequence.kind, sequence.prompt): sequence.tokens for sequence in rows.sequences if sequence.is_reply}
+    places: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    first = 0
+    for sequence in rows.sequences:
+        whole = replies.get((sequence.kind, sequence.prompt), sequence.tokens)
+        read = whole if whole[: len(sequence.tokens)] == sequence.tokens else sequence.tokens
+        places.setdefault(read, []).extend((at, first + k) for k, at in enumerate(sequence.positions))
+        first += len(sequence.positions)
+    return places
 
 
 def read_width(adapter: Adapter, writer: Writer) -> int:

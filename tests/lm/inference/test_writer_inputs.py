@@ -13,7 +13,8 @@ from saber.lm.inference.writer_inputs import bytes_taken, writer_inputs
 from saber.types import LookedAt, TokenRow
 from tests.lm.families import CASES, UNPADDED, tiny
 
-PROMPTS = [(5, 9, 3, 20), (11, 4, 60, 2, 19, 21), (7, 8)]
+HEAD = (3, 17, 8, 9, 40, 12, 5, 6)  # as many tokens as are read once for all sequences
+PROMPTS = [(*HEAD, 5, 9, 3, 20), (*HEAD, 11, 4, 60, 2, 19, 21), (*HEAD, 7, 8)]
 ROWS = LookedAt(
     (
         *(TokenRow("harmful", i, tokens, (len(tokens) - 1,)) for i, tokens in enumerate(PROMPTS)),
@@ -49,6 +50,20 @@ def test_batches_show_what_single_sequences_do(case: str) -> None:
         first += len(sequence.positions)
     assert first == ROWS.n_rows
     assert not any(module._forward_hooks for module in adapter.model.modules())
+
+
+@pytest.mark.parametrize("ends_are_replied_to", [True, False])
+def test_a_shared_beginning_and_a_prompt_with_its_reply_are_read_once(ends_are_replied_to: bool) -> None:
+    adapter, passed = with_padding("llama"), []
+    rows = ROWS if ends_are_replied_to else LookedAt(ROWS.sequences[: len(PROMPTS)])
+    counting = adapter.blocks[0].register_forward_hook(
+        lambda _, args, __: passed.append(args[0].shape[0] * args[0].shape[1])
+    )
+    writer_inputs(adapter, rows, adapter.writers, batch_size=1)
+    counting.remove()
+    n_replied = 3 * len(PROMPTS) if ends_are_replied_to else 0
+    alone = sum(len(prompt) - len(HEAD) for prompt in PROMPTS)
+    assert sum(passed) == 1 + len(HEAD) + alone + n_replied  # one token shows what cache the model keeps
 
 
 def test_what_it_takes_is_what_it_holds() -> None:
