@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import optuna
@@ -25,6 +25,7 @@ from saber.types import Estimate, UserError
 SCALE = "scale"
 UNIT = "edit.strength_unit"
 STRENGTHS = (1.6, 0.8, 0.4, 0.2, 0.1, 0.05, 0.025)
+AT_ONCE = 2  # the strongest two are often enough
 N_PROMPTS = 24  # of each kind at most: a refusal rate to within 20 points is enough to place a range
 LARGEST_KLD = 0.5  # nats at the strong end of the searched range; beyond it a model of any size talks nonsense
 DIGITS = 2
@@ -64,24 +65,30 @@ def with_known_scale(study: optuna.Study, bench: Workbench) -> Workbench:
 
 
 def find_scale(bench: Workbench, knobs: Sequence[Knob]) -> dict[str, object]:
-    """Try each of `STRENGTHS` on a few prompts, with every other key as configured, and say what was found.
+    """Try `STRENGTHS` on a few prompts, the strongest first, with every other key as configured; say what was found.
 
     Raises:
         UserError: no strength that was tried leaves the model measurable.
     """
-    announce(f"scale: trying {len(STRENGTHS)} strengths on at most {N_PROMPTS} prompts of each kind")
+    announce(f"scale: trying up to {len(STRENGTHS)} strengths on at most {N_PROMPTS} prompts of each kind")
     few = few_prompts(bench, N_PROMPTS)
-    configs = [with_values(bench.config, {UNIT: strength}) for strength in STRENGTHS]
-    room = Room(len(configs), bench.config.evaluate.batch_size, announce)
-    results = evaluate(few, configs, out_of_reach(bench.config.study.objectives), room=room)
     base = _refused(rates(few.base_responses))
-    tried = [
-        Tried(strength, _refused(result.measured.metrics.estimates), result.measured.metrics[DRIFT])
-        for strength, result in zip(STRENGTHS, results, strict=True)
-        if result.measured is not None
-    ]
+    failures: list[str | None] = []
+
+    def measure(strengths: Sequence[float]) -> list[Tried]:
+        configs = [with_values(bench.config, {UNIT: strength}) for strength in strengths]
+        room = Room(len(configs), bench.config.evaluate.batch_size, announce)
+        results = evaluate(few, configs, out_of_reach(bench.config.study.objectives), room=room)
+        failures.extend(result.failure for result in results)
+        return [
+            Tried(strength, _refused(result.measured.metrics.estimates), result.measured.metrics[DRIFT])
+            for strength, result in zip(strengths, results, strict=True)
+            if result.measured is not None
+        ]
+
+    tried = weakening(measure, base)
     if not tried:
-        raise UserError(f"scale: expected a strength that can be measured, found: {results[-1].failure}")
+        raise UserError(f"scale: expected a strength that can be measured, found: {failures[-1]}")
     unit = unit_of(tried, base, reach=_reach(bench, knobs))
     for attempt in tried:
         announce(
@@ -89,6 +96,20 @@ def find_scale(bench: Workbench, knobs: Sequence[Knob]) -> dict[str, object]:
         )
     announce(f"scale: one unit of strength is {unit:g} here ({UNIT}); unedited, {base:.0%} are refused")
     return {"unit": unit, "base_refusal_rate": base, "tried": [asdict(measured) for measured in tried]}
+
+
+def weakening(measure: Callable[[Sequence[float]], list[Tried]], base_refusal_rate: float) -> list[Tried]:
+    """What strengths do, some at once from the strongest on, until one does too little for any of them to be the unit.
+
+    That is one that leaves more than half of the refusals and drifts by less than `LARGEST_KLD`: both are crossed above
+    it. What is left out would not change `unit_of`.
+    """
+    tried: list[Tried] = []
+    for begin in range(0, len(STRENGTHS), AT_ONCE):
+        tried += measure(STRENGTHS[begin : begin + AT_ONCE])
+        if tried and tried[-1].refusal_rate > base_refusal_rate / 2 and tried[-1].kld < LARGEST_KLD:
+            break
+    return tried
 
 
 def _refused(estimates: Mapping[str, Estimate]) -> float:

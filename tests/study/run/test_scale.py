@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saber.study.run.calibration import LARGEST_KLD, SCALE, STRENGTHS, Tried, unit_of
+from saber.study.run.calibration import LARGEST_KLD, SCALE, STRENGTHS, Tried, unit_of, weakening
 from tests.commands import open_trials, run_here, words_of
 
 untimed = settings(deadline=None, derandomize=True)
@@ -37,6 +38,30 @@ def test_the_strong_end_of_the_search_does_not_break_the_model(half: float, kld_
     assert unit <= half * 1.15 or half < min(STRENGTHS)
 
 
+@untimed
+@given(st.floats(0.01, 3.0), st.floats(1e-4, 500), st.floats(1, 4))
+def test_strengths_that_are_not_tried_would_not_change_the_unit(half: float, kld_at_one: float, reach: float) -> None:
+    everything, asked = model(half, kld_at_one), list[float]()
+
+    def measure(strengths: Sequence[float]) -> list[Tried]:
+        asked.extend(strengths)
+        return [attempt for attempt in everything if attempt.strength in strengths]
+
+    tried = weakening(measure, 1.0)
+    assert tried == everything[: len(tried)]
+    assert asked == [attempt.strength for attempt in tried]
+    assert unit_of(tried, 1.0, reach=reach) == unit_of(everything, 1.0, reach=reach)
+    if half > 0.9 and kld_at_one < 0.5:
+        assert len(tried) == 2
+
+
+def test_strengths_that_cannot_be_measured_are_passed_over() -> None:
+    measured = weakening(
+        lambda strengths: [Tried(s, 0.8 if s < 0.1 else 0.1, 0.001) for s in strengths if s < 0.5], 1.0
+    )
+    assert [attempt.strength for attempt in measured] == [0.4, 0.2, 0.1, 0.05]
+
+
 def test_where_nothing_takes_refusals_away_the_unit_is_as_large_as_drift_lets_it_be() -> None:
     tried = [Tried(s, 1.0, 0.001) for s in STRENGTHS]
     assert unit_of(tried, 1.0, reach=3.0) == max(STRENGTHS)
@@ -52,7 +77,6 @@ def test_it_is_found_once_shown_stored_and_used(organism_folder: Path, tmp_path:
     words = words_of(organism_folder, tmp_path, "study.find_scale=true", "study.enqueue=[]")
     first = run_here("sweep", [*words, "study.n_trials=1"], tmp_path)
     assert first.status == 0, first.err
-    assert first.out.count(" refused at ") == len(STRENGTHS)
     again = run_here("sweep", [*words, "study.n_trials=2"], tmp_path)
     assert again.status == 0, again.err
     assert "scale:" not in again.out
@@ -60,7 +84,10 @@ def test_it_is_found_once_shown_stored_and_used(organism_folder: Path, tmp_path:
     study = optuna.load_study(study_name="organism", storage=f"sqlite:///{path}")
     scale = study.user_attrs[SCALE]
     assert f"one unit of strength is {scale['unit']:g} here" in first.out
-    assert [attempt["strength"] for attempt in scale["tried"]] == list(STRENGTHS)
+    n_tried = len(scale["tried"])
+    assert 2 <= n_tried < len(STRENGTHS)
+    assert [attempt["strength"] for attempt in scale["tried"]] == list(STRENGTHS[:n_tried])
+    assert first.out.count(" refused at ") == n_tried
     assert first.out.count("the unedited model replies to") == 1
 
     trials = open_trials(tmp_path)
