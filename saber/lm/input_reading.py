@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,27 +15,31 @@ from saber.lm.architecture.adapter import Adapter, Writer
 from saber.lm.editing.low_rank import meeting_at
 from saber.lm.inference.writer_inputs import read_width
 from saber.method.input_regression import Population, Regression, best_weights, input_readers
-from saber.method.populations import Populations, populations
-from saber.types import ProbeSet, Round, WriterInputs
+from saber.method.populations import N_POPULATIONS, Populations, populations
+from saber.types import LookedAt, ProbeSet, Round, WriterInputs
 
 KEPT = 2  # selections of probes whose sums are remembered: a study that searches their number works with several
 
 
 @dataclass(frozen=True, eq=False)
 class InputReading:
-    """What was captured of a model's writers, the probes' labels, and sums that several trials need, kept as found."""
+    """What was captured of a model's writers, the probes' labels, and sums that several trials need, kept as found.
+
+    ``is_steady`` says that all trials read the same rows with the same weights.
+    """
 
     captured: WriterInputs
     is_protected: Bool[Tensor, " harmful"]
     is_refused: Bool[Tensor, " borderline"]
+    is_steady: bool = False
     products: dict[str, Tensor] = field(default_factory=dict)
     regressions: dict[Hashable, dict[str, Regression]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, captured: WriterInputs, probes: ProbeSet) -> InputReading:
+    def of(cls, captured: WriterInputs, probes: ProbeSet, *, is_steady: bool = False) -> InputReading:
         """The readings of a probe set."""
         is_protected = torch.tensor(probes.is_protected, dtype=torch.bool)
-        return cls(captured, is_protected, torch.tensor(probes.is_refused, dtype=torch.bool))
+        return cls(captured, is_protected, torch.tensor(probes.is_refused, dtype=torch.bool), is_steady)
 
     def over(self, captured: WriterInputs) -> InputReading:
         """The same probes as another model sees them."""
@@ -96,7 +100,7 @@ class InputReading:
             index = torch.cat(parts).to(rows.device)
             inner = self.products[place][index][:, index]
         taken, *left_alone = (Population(rows[part.to(rows.device)]) for part in parts)
-        return Regression(taken, tuple(left_alone), inner)
+        return Regression(taken, tuple(left_alone), inner, self.is_steady)
 
     def _targets(self, chosen: Populations, writer: Writer, v: Tensor, *, centre: bool) -> Tensor:
         """T: the components that are to go, from where answered prompts have theirs, or from zero."""
@@ -112,3 +116,14 @@ def _solved(targets: Tensor, regression: Regression, chosen: Populations, edit: 
         targets, regression, weights, spare_weight=edit.inputs.spare_weight, ridge=edit.inputs.ridge
     )
     return input_readers(targets, regression, weights, spare_weight=spare_weight, ridge=ridge)
+
+
+def bytes_of_sums(adapter: Adapter, rows: LookedAt, writers: Sequence[Writer], *, is_steady: bool) -> int:
+    """What `InputReading` remembers at most beside what was captured, all in float64.
+
+    Where there are fewer rows than columns that is the inner products of all rows; else the axes of what is spared
+    where trials are alike, and where they are not the second moments of all populations of several selections.
+    """
+    n_matrices = 1 if is_steady else KEPT * N_POPULATIONS
+    widths = [read_width(adapter, writer) for writer in writers]
+    return sum(8 * (rows.n_rows**2 if rows.n_rows < width else n_matrices * width**2) for width in widths)

@@ -13,15 +13,21 @@ textbook's form (Hoerl and Kennard 1970),
 
     K = T~^T Z (Z^T Z + mu m I)^-1  =  T~^T (Z Z^T + mu m I)^-1 Z,
 
-the smaller of the two systems being solved. As lam grows K comes to lie in the null space of what is left alone
-(AlphaEdit, arXiv 2410.02355); kin are MEMIT's update (2210.07229), ridge LEACE (2306.03819), and the affine editing of
-concepts (2411.09003), whose constant is the mean that t is counted from.
+the smaller of the two systems being solved. Where many K are asked for of the same inputs and weights, what is spared
+is decomposed once, sum_s w_s E[x_s x_s^T] = Q diag(l) Q^T. With D = Q diag(lam s l + mu m)^-1 Q^T, B = X_b / sqrt(n_b)
+and T_b = T / sqrt(n_b) it leaves a system as small as the prompts that refusal is taken from (push-through identity),
+
+    K = T_b^T (I + B D B^T)^-1 B D.
+
+As lam grows K comes to lie in the null space of what is left alone (AlphaEdit, arXiv 2410.02355); kin are MEMIT's
+update (2210.07229), ridge LEACE (2306.03819), and the affine editing of concepts (2411.09003), whose constant is the
+mean that t is counted from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -51,16 +57,39 @@ class Population:
 
 
 @dataclass(frozen=True, eq=False)
+class Spectrum:
+    """What is spared in its own axes Q, its power l along each, and the inputs X_b Q that refusal is taken from."""
+
+    axes: Float[Tensor, "d_in d_in"]
+    values: Float[Tensor, " d_in"]
+    taken: Float[Tensor, "n_taken d_in"]
+
+    def readers(
+        self, targets: Float[Tensor, "n_taken rank"], *, spare_weight: float, ridge: float
+    ) -> Float[Tensor, "rank d_in"]:
+        """K for lam s = ``spare_weight`` and mu m = ``ridge``."""
+        n = len(targets)
+        by_axis = self.taken / (spare_weight * self.values + ridge)
+        system = by_axis @ self.taken.T / n
+        system.diagonal().add_(1.0)
+        mixed = torch.cholesky_solve(targets / n, torch.linalg.cholesky(system))
+        return mixed.T @ by_axis @ self.axes.T
+
+
+@dataclass(frozen=True, eq=False)
 class Regression:
     """The inputs of one writer: those where a component is to go, and the populations that are left alone.
 
     ``inner`` are the inner products of all rows, in this order, where they are known already; they are worked out
-    where they are not and the smaller system needs them.
+    where they are not and the smaller system needs them. ``is_steady`` says that it will be asked many times with the
+    same weights: what is spared is then decomposed, at some fifteen times the cost of one answer without.
     """
 
     taken: Population
     spared: Sequence[Population]
     inner: Float[Tensor, "n n"] | None = None
+    is_steady: bool = False
+    spectra: dict[tuple[float, ...], Spectrum] = field(default_factory=dict)
 
     @property
     def d_in(self) -> int:
@@ -82,11 +111,28 @@ class Regression:
         """Inner products of all rows."""
         return self.rows @ self.rows.T if self.inner is None else self.inner.double()
 
-    def shares(self, weights: Sequence[float], spare_weight: float) -> list[float]:
-        """Lam s w by spared population, s being the power of what is taken over that of all that is spared."""
+    def scale(self, weights: Sequence[float]) -> float:
+        """S: the power of what is taken over that of all that is spared."""
         power = sum((w * population.power for w, population in zip(weights, self.spared, strict=True)), 0.0)
-        scale = self.taken.power / power if power > 0.0 else 1.0  # what is all zero weighs nothing by itself
+        return self.taken.power / power if power > 0.0 else 1.0  # what is all zero weighs nothing by itself
+
+    def shares(self, weights: Sequence[float], spare_weight: float) -> list[float]:
+        """Lam s w by spared population."""
+        scale = self.scale(weights)
         return [spare_weight * scale * w for w in weights]
+
+    def spectrum(self, weights: Sequence[float]) -> Spectrum:
+        """What is spared with such weights, decomposed the first time that it is asked for."""
+        key = tuple(weights)
+        if key not in self.spectra:
+            taken = self.taken.rows.double()
+            moment = torch.zeros(self.d_in, self.d_in, dtype=taken.dtype, device=taken.device)
+            for weight, population in zip(weights, self.spared, strict=True):
+                rows = population.rows.double()
+                moment.addmm_(rows.T, rows, alpha=weight / len(rows))
+            values, axes = torch.linalg.eigh(moment)
+            self.spectra[key] = Spectrum(axes, values.clamp(min=0.0), taken @ axes)
+        return self.spectra[key]
 
     def row_weights(self, weights: Sequence[float], spare_weight: float) -> Float[Tensor, " n"]:
         """What each input is multiplied by to be a row of Z."""
@@ -117,6 +163,9 @@ def input_readers(
         system.diagonal().add_(scale)
         mixed = torch.cholesky_solve(_padded(t, len(by_row)), torch.linalg.cholesky(system))
         return ((mixed * by_row.unsqueeze(1)).T @ regression.rows).float()
+    if regression.is_steady:
+        spared = spare_weight * regression.scale(weights)
+        return regression.spectrum(weights).readers(t, spare_weight=spared, ridge=scale).float()
     system = taken.moment.clone()
     for population, share in zip(regression.spared, regression.shares(weights, spare_weight), strict=True):
         system.add_(population.moment, alpha=share)

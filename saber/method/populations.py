@@ -20,6 +20,7 @@ from saber.types import LookedAt
 from saber.vocabulary import PROMPT_KINDS, Contrast, PromptKind
 
 ALL_HARMFUL = ("harmful", "harmful_and_answered")
+N_POPULATIONS = 7  # at most: taken, four spared and two kept
 
 
 @dataclass(frozen=True, eq=False)

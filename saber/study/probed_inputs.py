@@ -16,11 +16,22 @@ from saber.lm.architecture.adapter import Adapter, Writer
 from saber.lm.evaluation.looked_at import look_at, replied_harmful
 from saber.lm.inference.oom import with_fewer_rows
 from saber.lm.inference.writer_inputs import bytes_taken, writer_inputs
-from saber.lm.input_reading import InputReading
+from saber.lm.input_reading import InputReading, bytes_of_sums
 from saber.study.search.space import Knob, extremes
 from saber.types import WRITER_KINDS, LookedAt, ProbeSet, WriterInputs
 
 T = TypeVar("T")
+# What decides which rows count, and how much: where none of it is searched, the sums of a study are all alike.
+POPULATION_KEYS = (
+    "data.n_probe",
+    "data.n_capability",
+    "data.n_borderline",
+    "edit.contrast",
+    "edit.spares",
+    "edit.protects",
+    "edit.inputs.replies",
+    "edit.inputs.protected_weight",
+)
 
 
 def input_reading(
@@ -49,7 +60,18 @@ def input_reading(
         how = [spoken[protects] for protects in extremes("edit.protects", knobs, config)]
         announce(f"refusals in protected categories, {sum(probes.is_protected)} of the probes, {' or '.join(how)}")
     writers = acting_writers(adapter, knobs, config)
-    return InputReading.of(_captured(adapter, in_memory(config, rows), writers, config, folder, model_digest), probes)
+    looked_at, is_steady = in_memory(config, rows), not any(knob.key in POPULATION_KEYS for knob in knobs)
+
+    def announce_room() -> None:
+        size = bytes_taken(adapter, looked_at, writers) / 2**30
+        sums = bytes_of_sums(adapter, looked_at, writers, is_steady=is_steady) / 2**30
+        announce(
+            f"inputs of {len(writers)} writers at {looked_at.n_rows} positions take {size:.2f} GB of memory and disk,"
+            f" sums over them up to {sums:.2f} GB of memory"
+        )
+
+    captured = _captured(adapter, looked_at, writers, config, folder, model_digest, announce_room)
+    return InputReading.of(captured, probes, is_steady=is_steady)
 
 
 def possible_edits(knobs: Sequence[Knob], config: Config) -> list[EditConfig]:
@@ -75,7 +97,13 @@ def acting_writers(adapter: Adapter, knobs: Sequence[Knob], config: Config) -> l
 
 
 def _captured(
-    adapter: Adapter, rows: LookedAt, writers: Sequence[Writer], config: Config, folder: Path, digest: str
+    adapter: Adapter,
+    rows: LookedAt,
+    writers: Sequence[Writer],
+    config: Config,
+    folder: Path,
+    digest: str,
+    before: Callable[[], None],
 ) -> WriterInputs:
     """What goes into the writers, cached under the model, the sequences, their positions and the writers."""
     key = {
@@ -86,8 +114,7 @@ def _captured(
     }
 
     def build() -> Cached:
-        size = bytes_taken(adapter, rows, writers) / 2**30
-        announce(f"inputs of {len(writers)} writers at {rows.n_rows} positions take {size:.2f} GB of memory and disk")
+        before()
         captured = in_memory(config, lambda p: writer_inputs(adapter, rows, writers, batch_size=p.batch_size))
         read = {f"read.{place}": tensor for place, tensor in captured.read.items()}
         return Cached(read | {f"outputs.{place}": tensor for place, tensor in captured.outputs.items()}, None)

@@ -18,7 +18,7 @@ from saber.lm.editing.low_rank import meeting_at
 from saber.lm.inference.batches import tokenise
 from saber.lm.inference.residuals import probe
 from saber.lm.inference.writer_inputs import writer_inputs
-from saber.lm.input_reading import InputReading
+from saber.lm.input_reading import InputReading, bytes_of_sums
 from saber.lm.loading.load import build_model
 from saber.lm.planning import PlannedEdit, PlanRequest, make_plans
 from saber.lm.steps import layers_of, rank_with, select
@@ -266,6 +266,34 @@ def test_a_second_round_looks_at_what_goes_in_after_the_first(
     again = inputs.over(seen).with_readers(adapter, bare, twice.edit, twice.data.probe_sizes)
     for place, k in (second.input_readers or {}).items():
         torch.testing.assert_close(k, (again.input_readers or {})[place], atol=1e-4, rtol=1e-3)
+
+
+def test_readers_are_the_same_where_trials_are_alike_and_take_what_was_said(
+    adapter: Adapter, base: Activations, inputs: InputReading
+) -> None:
+    """One set of axes a writer where the rows and weights are the same in all trials; second moments where not."""
+    everywhere: dict[str, Any] = {"reader": "inputs", "max_iterations": 1, "scope": "all"}
+    edits = [config(**everywhere, **{"inputs.ridge": ridge}) for ridge in (0.1, 1.0)]
+    steady = dataclasses.replace(inputs, is_steady=True, products={}, regressions={})
+    moving = dataclasses.replace(inputs, products={}, regressions={})
+    for done, expected in zip(
+        plan(adapter, base, *edits, inputs=steady), plan(adapter, base, *edits, inputs=moving), strict=True
+    ):
+        for place, k in (expected.plan.rounds[0].input_readers or {}).items():
+            torch.testing.assert_close((done.plan.rounds[0].input_readers or {})[place], k, atol=1e-5, rtol=1e-4)
+    held = [r for by_place in steady.regressions.values() for r in by_place.values()]
+    axes = sum(8 * s.axes.numel() for r in held for s in r.spectra.values())
+    inner = sum(8 * product.numel() for product in steady.products.values())
+    rows, writers = inputs.captured.rows, adapter.writers
+    assert axes + inner == bytes_of_sums(adapter, rows, writers, is_steady=True)
+    moments = sum(
+        8 * population.moment.numel()
+        for by_place in moving.regressions.values()
+        for r in by_place.values()
+        if r.inner is None
+        for population in (r.taken, *r.spared)
+    )
+    assert 0 < moments + inner <= bytes_of_sums(adapter, rows, writers, is_steady=False)
 
 
 def test_one_strength_for_every_direction_whatever_its_entanglement(adapter: Adapter, base: Activations) -> None:

@@ -56,11 +56,14 @@ def stacked(
     lam=st.sampled_from([0.01, 1.0, 100.0]),
     mu=st.sampled_from([1e-3, 0.1, 10.0]),
     known=st.booleans(),
+    steady=st.booleans(),
 )
-def test_it_is_the_least_squares_answer_in_either_form(seed: int, n: int, lam: float, mu: float, known: bool) -> None:
+def test_it_is_the_least_squares_answer_in_every_form(
+    seed: int, n: int, lam: float, mu: float, known: bool, steady: bool
+) -> None:
     targets, regression = problem(seed, n, 12)
-    if known:
-        regression = Regression(regression.taken, regression.spared, regression.products)
+    inner = regression.products if known else None
+    regression = Regression(regression.taken, regression.spared, inner, is_steady=steady)
     z, wanted, eye = stacked(targets, regression, lam, mu)
     expected = scipy.linalg.lstsq(np.concatenate([z, eye]), np.concatenate([wanted, np.zeros((12, 2))]))[0].T
     readers = input_readers(targets, regression, WEIGHTS, spare_weight=lam, ridge=mu).double().numpy()
@@ -87,6 +90,16 @@ def test_the_left_out_error_is_that_of_leaving_rows_out(seed: int, n: int, lam: 
         error += float(((plain[i] @ k - goal * np.linalg.norm(plain[i]) / np.linalg.norm(z[i])) ** 2).sum())
     (closed_form,) = left_out_error(targets, regression, WEIGHTS, spare_weight=lam, ridges=[mu])
     assert float(closed_form) == pytest.approx(error / (wanted**2).sum(), rel=1e-6)
+
+
+def test_what_is_spared_is_decomposed_once_by_its_weights() -> None:
+    targets, plain = problem(2, 30, 12)
+    steady = Regression(plain.taken, plain.spared, is_steady=True)
+    for lam, mu, weights in ((0.1, 0.1, WEIGHTS), (50.0, 0.01, WEIGHTS), (1.0, 1.0, (1.0, 1.0))):
+        expected = input_readers(targets, plain, weights, spare_weight=lam, ridge=mu)
+        torch.testing.assert_close(input_readers(targets, steady, weights, spare_weight=lam, ridge=mu), expected)
+    assert list(steady.spectra) == [WEIGHTS, (1.0, 1.0)]
+    assert not plain.spectra
 
 
 def test_weights_that_are_not_given_have_the_least_left_out_error() -> None:

@@ -49,6 +49,22 @@ def test_writers_that_can_act_are_looked_at_once(
     assert plans[0] == plans[1]
 
 
+@pytest.mark.parametrize(
+    ("searched", "is_steady"),
+    [
+        ("edit.inputs.spare_weight={low: 0.5, high: 2.0}", True),
+        ("edit.inputs.protected_weight={low: 0.5, high: 2.0}", False),
+        ("data.n_probe={low: 12, high: 24}", False),
+    ],
+)
+def test_sums_are_kept_for_a_study_whose_trials_read_the_same(
+    organism_folder: Path, tmp_path: Path, searched: str, is_steady: bool
+) -> None:
+    bench, _ = opened(words_of(organism_folder, tmp_path, *INPUTS, *FEWER, f"+space.{searched}"))
+    assert bench.inputs is not None
+    assert bench.inputs.is_steady == is_steady
+
+
 def test_replies_are_the_base_s_own_to_what_is_left_alone(organism_folder: Path, tmp_path: Path) -> None:
     bench, config = opened(words_of(organism_folder, tmp_path, *INPUTS, *FEWER))
     assert bench.inputs is not None

@@ -94,10 +94,5 @@ def read_width(adapter: Adapter, writer: Writer) -> int:
 
 
 def bytes_taken(adapter: Adapter, rows: LookedAt, writers: Sequence[Writer]) -> int:
-    """What `writer_inputs` holds, with the inner products of its rows where there are fewer rows than columns."""
-    total = 0
-    for writer in writers:
-        width = read_width(adapter, writer)
-        total += 4 * (rows.n_rows * width + rows.n_prompts * adapter.d_model)
-        total += 8 * rows.n_rows**2 if rows.n_rows < width else 0
-    return total
+    """What `writer_inputs` holds."""
+    return sum(4 * (rows.n_rows * read_width(adapter, w) + rows.n_prompts * adapter.d_model) for w in writers)

@@ -72,7 +72,4 @@ def test_what_it_takes_is_what_it_holds() -> None:
     inputs = writer_inputs(adapter, ROWS, writers, batch_size=4)
     assert list(inputs.read) == ["0.self_attn.o_proj", "0.mlp.down_proj"]
     tensors = [*inputs.read.values(), *inputs.outputs.values()]
-    inner = 2 * 8 * ROWS.n_rows**2  # fewer rows than either writer has columns
-    assert (
-        bytes_taken(adapter, ROWS, writers) == sum(tensor.numel() * tensor.element_size() for tensor in tensors) + inner
-    )
+    assert bytes_taken(adapter, ROWS, writers) == sum(tensor.numel() * tensor.element_size() for tensor in tensors)
