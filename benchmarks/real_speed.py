@@ -1,7 +1,7 @@
 """Where a trial's time goes on the real model, and how many trials Heretic runs in it, alternating in one run.
 
     python benchmarks/real_speed.py FOLDER --out OUT [--heretic PEERS/heretic/bin/python] [--method inputs]
-        [--heretic-dtypes float32 bfloat16]
+        [--heretic-dtypes float32 bfloat16] [--ara]
         [--dtypes float32 bfloat16] [--batches 4] [--blocks 3] [--trials 2] [--tokens 24] [--profile]
         [--words data.tune.harmful=48 ...] [--trials-of beaten front whole]
 
@@ -28,12 +28,14 @@ from front_methods import n_startup
 from peers.lines import Worker
 from real_cells import Cell, Setting, configured, open_bench
 from real_peers import HERE, PROMPTS_AT_ONCE, peer_folder, system_turn
-from real_speed_contenders import Heretic, Saber, forgetful
+from real_speed_contenders import Ara, Heretic, Saber, forgetful
 from saber_worker import only
 
 from saber.keys import with_values
 from saber.study.context import Workbench
 from saber.study.search.front_so_far import FrontSoFar, out_of_reach
+
+Contender = Saber | Ara | Heretic
 
 
 def saber(options: argparse.Namespace, dtype: str, same: bool) -> list[Saber]:
@@ -83,7 +85,13 @@ def heretic(options: argparse.Namespace, bench: Workbench, dtype: str) -> Hereti
     return Heretic(worker, name=f"heretic 1.4.0, its defaults, {dtype}")
 
 
-def table(contenders: Sequence[Saber | Heretic]) -> str:
+def ara(options: argparse.Namespace) -> Ara:
+    """ARA in fp32 on what Heretic measures."""
+    (own,) = saber(options, "float32", same=True)
+    return Ara("ara, float32, same measurements", own.bench, in_memory())
+
+
+def table(contenders: Sequence[Contender]) -> str:
     """Seconds a trial and how many times the rate of each Heretic that ran, block by block."""
     peers = [contender for contender in contenders if isinstance(contender, Heretic)]
     heads = ["contender", "processor seconds a trial (median, range)", *(f"times {peer.name}" for peer in peers)]
@@ -122,6 +130,7 @@ def options_of(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--heretic", type=Path)
     parser.add_argument("--heretic-dtypes", nargs="+", default=["float32"])
+    parser.add_argument("--ara", action="store_true", help="Arbitrary-Rank Ablation too, in fp32")
     parser.add_argument("--no-bare", action="store_true", help="leave out the bare passes")
     parser.add_argument("--method", default="inputs")
     parser.add_argument("--dtypes", nargs="+", default=["float32"])
@@ -147,11 +156,13 @@ def main() -> None:
         for own in saber(options, dtype, same=protocol == "same")
     ]
     ours = [*singles, *(batched(single, together) for single in singles for together in options.batches)]
-    contenders: list[Saber | Heretic] = [*ours]
+    contenders: list[Contender] = [*ours]
     if options.heretic is not None:
         contenders += [heretic(options, singles[0].bench, dtype) for dtype in options.heretic_dtypes]
+    if options.ara:
+        contenders.append(ara(options))
     for contender in contenders:
-        contender.run(contender.together)  # warms up, and teaches drafts what the base says
+        contender.warm_up()  # and teach drafts what the base says
         contender.forget()
     for block in range(options.blocks):
         for contender in contenders:

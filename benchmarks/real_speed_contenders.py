@@ -1,4 +1,4 @@
-"""The contenders of ``real_speed.py``: SABER with a protocol, a dtype and a batch of trials, and Heretic's worker."""
+"""The contenders of ``real_speed.py``: SABER with a protocol, a dtype and a batch of trials, ARA, Heretic's worker."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from typing import Any
 from unittest.mock import patch
 
 import optuna
+from ara_on_model import ablated, seen_by_writers
 from overhead import recorded, replay
+from peers.ara import suggested
 from peers.lines import Worker
+from real_peers import measured_with
 
 from saber.config import Config
+from saber.keys import with_values
 from saber.lm.evaluation import base_logits, measurement, passes, teacher_forcing
 from saber.study.context import Workbench
 from saber.study.run import evaluator
@@ -120,6 +124,14 @@ class Saber:
             self.parts[part] += seconds
         self.n_trials += n
 
+    def warm_up(self) -> None:
+        """Plan an edit of all writers, as what they spare is decomposed once a study, then run a trial."""
+        writers = {"edit.component_scale.mlp": 1.0, "edit.acting_band.low": 0.0, "edit.acting_band.high": 1.0}
+        started = time.process_time()
+        evaluator.plan_trials(self.bench, [with_values(self.config, writers)])
+        print(f"{self.name}: its first plan of all writers took {time.process_time() - started:.1f} s", flush=True)
+        self.run(self.together)
+
     def _config_of(self, trial: optuna.Trial) -> Config:
         return suggest(trial, parse_space(self.config), self.config)
 
@@ -150,11 +162,48 @@ class Heretic:
     name: str = "heretic 1.4.0, its defaults"
     together: int = 1
 
+    def warm_up(self) -> None:
+        """Run a trial."""
+        self.run(1)
+
     def run(self, n: int) -> None:
         """Run so many trials."""
         before = cpu_seconds(self.worker.process.pid)
         self.worker.ask(run=n)
         self.seconds.append((cpu_seconds(self.worker.process.pid) - before) / n)
+
+    def forget(self) -> None:
+        """Begin to count anew."""
+        self.seconds.clear()
+
+
+@dataclass
+class Ara:
+    """ARA with a study in memory, measured as Heretic measures; what it reads of the base is read before."""
+
+    name: str
+    bench: Workbench
+    study: optuna.Study
+    together: int = 1
+    seconds: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        adapter, probes = self.bench.adapter, self.bench.probes
+        self.harmless, self.harmful = (seen_by_writers(adapter, part) for part in (probes.harmless, probes.harmful))
+
+    def warm_up(self) -> None:
+        """Run a trial."""
+        self.run(1)
+
+    def run(self, n: int) -> None:
+        """Ask for, evaluate and tell so many trials."""
+        adapter, started = self.bench.adapter, time.process_time()
+        for _ in range(n):
+            trial = self.study.ask()
+            weights = ablated(adapter, self.harmless, self.harmful, suggested(trial, adapter.n_layers), 0)
+            metrics = measured_with(self.bench, weights, self.bench.splits["tune"], self.bench.reference).metrics
+            self.study.tell(trial, (metrics["refusal_rate"], metrics["kld"]))
+        self.seconds.append((time.process_time() - started) / n)
 
     def forget(self) -> None:
         """Begin to count anew."""
