@@ -67,6 +67,7 @@ class Recording:
     depth: int = 0
     started: float = 0.0
     known: dict[int, int] = field(default_factory=dict)
+    n_rows: dict[int, int] = field(default_factory=dict)  # of each cache, after the last call that used it
     held: list[Any] = field(default_factory=list)  # keeps caches alive, so that no id is used twice
 
 
@@ -88,9 +89,11 @@ def recorded(model: Any, blocks: Any, *, keep: bool) -> Iterator[Recording]:
         if record.depth == 0:
             record.seconds += time.perf_counter() - record.started
             cache = getattr(output, "past_key_values", None)
-            if keep and cache is not None and id(cache) not in record.known:
-                record.known[id(cache)] = len(record.calls) - 1
-                record.held.append(cache)
+            if keep and cache is not None:
+                record.n_rows[id(cache)] = _n_rows(cache)
+                if id(cache) not in record.known:
+                    record.known[id(cache)] = len(record.calls) - 1
+                    record.held.append(cache)
 
     def count(_module: Any, _args: Any) -> None:
         if keep:
@@ -111,8 +114,8 @@ def _call(record: Recording, module: Any, args: tuple[Any, ...], kwargs: dict[st
     inputs = {name: value.clone() if torch.is_tensor(value) else value for name, value in kwargs.items()}
     cache = inputs.pop("past_key_values", None)
     first = None
-    if cache is not None and id(cache) not in record.known:
-        first = copy.deepcopy(cache)  # such as a static cache, or a prefix computed once
+    if cache is not None and (id(cache) not in record.known or _n_rows(cache) > record.n_rows.get(id(cache), 0)):
+        first = copy.deepcopy(cache)  # such as a static cache, a prefix computed once, or several that were joined
         record.known[id(cache)] = len(record.calls)
         record.held.append(cache)
     return Call(module, inputs, None if cache is None else record.known[id(cache)], first)
@@ -150,9 +153,13 @@ def _stop(_module: Any, _args: Any) -> None:
 
 def _shrink(cache: Any, ids: torch.Tensor) -> None:
     """Drop rows that had left the batch; which ones makes no difference to the time."""
-    keys = [layer.keys for layer in cache.layers if getattr(layer, "keys", None) is not None]
-    if keys and len(keys[0]) > len(ids):
+    if _n_rows(cache) > len(ids):
         cache.reorder_cache(torch.arange(len(ids), device=ids.device))
+
+
+def _n_rows(cache: Any) -> int:
+    """How many rows a cache holds; none where it keeps no keys, or none yet."""
+    return max((len(layer.keys) for layer in cache.layers if getattr(layer, "keys", None) is not None), default=0)
 
 
 def trial(sweep: Sweep, configs: list[Config], *, keep: bool = False) -> tuple[dict[str, float], Recording]:
