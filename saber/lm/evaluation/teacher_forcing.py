@@ -17,7 +17,7 @@ from saber.lm.evaluation.base_logits import TeacherForced
 from saber.lm.evaluation.reference import Reference
 from saber.lm.inference.batches import Batch
 from saber.lm.inference.generation.greedy import end_tokens
-from saber.lm.inference.generation.suppression import suppressed_of
+from saber.lm.inference.generation.suppression import most_likely, suppressed_of
 from saber.lm.inference.prefix import PrefixRead
 from saber.lm.inference.residuals import LastTokens
 from saber.scoring.divergence import kl_divergence_nats
@@ -134,7 +134,7 @@ def _force(
             edited = prefix.logits_at(logits[t], t, row, column, position[row, column])
             nats[t, here.to(device)] = kl_divergence_nats(base, edited)
             if suppressed is None:
-                likely[t, here.to(device)] = edited.argmax(dim=-1)
+                likely[t, here.to(device)] = most_likely(edited)
             else:
                 likely[t, here.to(device)] = suppressed.likely(edited, part.is_first[here].to(device), before)
 

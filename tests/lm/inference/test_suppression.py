@@ -23,7 +23,7 @@ from saber.lm.evaluation.measurement import measure_trials
 from saber.lm.evaluation.protocol import protocol_digest
 from saber.lm.evaluation.reference import make_reference
 from saber.lm.inference.batches import tokenise
-from saber.lm.inference.generation.suppression import Suppressed, ignored_by, suppressed_of
+from saber.lm.inference.generation.suppression import Suppressed, ignored_by, most_likely, suppressed_of
 from saber.study.chat_recognition import remarks
 from saber.types import EditPlan, Split
 
@@ -131,3 +131,11 @@ def test_nothing_forbidden_is_nothing_done(adapter: Adapter) -> None:
     assert suppressed_of(adapter.model.generation_config, frozenset({EOS})) is None
     assert suppressed_of(GenerationConfig(bad_words_ids=[[EOS]]), frozenset({EOS})) is None
     assert suppressed_of(GenerationConfig(suppress_tokens=[3]), frozenset()) == Suppressed(always=(3,))
+
+
+@given(st.lists(st.lists(st.sampled_from([-1.0, 0.5, 2.0]), min_size=6, max_size=6), min_size=1, max_size=4))
+def test_of_tokens_that_are_equally_likely_the_first_is_said_in_every_dtype(rows: list[list[float]]) -> None:
+    expected = [row.index(max(row)) for row in rows]
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        assert most_likely(torch.tensor(rows, dtype=dtype)).tolist() == expected
+        assert most_likely(torch.tensor([rows], dtype=dtype)).tolist() == [expected]

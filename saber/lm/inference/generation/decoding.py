@@ -16,7 +16,7 @@ from saber.lm.architecture.adapter import Adapter
 from saber.lm.inference.batches import pad_left, pass_tokens
 from saber.lm.inference.generation.draft_width import Tried, best_width, confirmed
 from saber.lm.inference.generation.drafts import Drafts
-from saber.lm.inference.generation.suppression import suppressed_of
+from saber.lm.inference.generation.suppression import most_likely, suppressed_of
 from saber.lm.inference.kv_cache import ReadingState, joined, select_and_rewind
 from saber.lm.inference.prefix import PrefixRead
 from saber.lm.inference.residuals import LastTokens
@@ -199,7 +199,7 @@ class Decoding:
         keep = 1 + max(map(len, drafts))
         logits: Tensor = self._state.forward(keep, **inputs).logits[:, -keep:]
         if self._suppressed is None:
-            return logits.argmax(dim=-1)
+            return most_likely(logits)
         is_start: list[bool] = []
         before: list[list[int]] = []
         for row, draft in zip(self._rows(), drafts, strict=True):
