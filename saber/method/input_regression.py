@@ -131,7 +131,7 @@ class Regression:
                 rows = population.rows.double()
                 moment.addmm_(rows.T, rows, alpha=weight / len(rows))
             values, axes = torch.linalg.eigh(moment)
-            self.spectra[key] = Spectrum(axes, values.clamp(min=0.0), taken @ axes)
+            self.spectra[key] = Spectrum(axes, values, taken @ axes)
         return self.spectra[key]
 
     def row_weights(self, weights: Sequence[float], spare_weight: float) -> Float[Tensor, " n"]:
