@@ -61,16 +61,8 @@ def input_reading(
         announce(f"refusals in protected categories, {sum(probes.is_protected)} of the probes, {' or '.join(how)}")
     writers = acting_writers(adapter, knobs, config)
     looked_at, is_steady = in_memory(config, rows), not any(knob.key in POPULATION_KEYS for knob in knobs)
-
-    def announce_room() -> None:
-        size = bytes_taken(adapter, looked_at, writers) / 2**30
-        sums = bytes_of_sums(adapter, looked_at, writers, is_steady=is_steady) / 2**30
-        announce(
-            f"inputs of {len(writers)} writers at {looked_at.n_rows} positions take {size:.2f} GB of memory and disk,"
-            f" sums over them up to {sums:.2f} GB of memory"
-        )
-
-    captured = _captured(adapter, looked_at, writers, config, folder, model_digest, announce_room)
+    sums = bytes_of_sums(adapter, looked_at, writers, is_steady=is_steady) / 2**30
+    captured = _captured(adapter, looked_at, writers, config, folder, model_digest, sums)
     return InputReading.of(captured, probes, is_steady=is_steady)
 
 
@@ -103,9 +95,12 @@ def _captured(
     config: Config,
     folder: Path,
     digest: str,
-    before: Callable[[], None],
+    sums: float,
 ) -> WriterInputs:
-    """What goes into the writers, cached under the model, the sequences, their positions and the writers."""
+    """What goes into the writers, cached under the model, the sequences, their positions and the writers.
+
+    Before it is captured it is said what it takes, and how many GB ``sums`` over it will.
+    """
     key = {
         "model": digest,
         "rows": rows.digest,
@@ -114,7 +109,11 @@ def _captured(
     }
 
     def build() -> Cached:
-        before()
+        size = bytes_taken(adapter, rows, writers) / 2**30
+        announce(
+            f"inputs of {len(writers)} writers at {rows.n_rows} positions take {size:.2f} GB of memory and disk,"
+            f" sums over them up to {sums:.2f} GB of memory"
+        )
         captured = in_memory(config, lambda p: writer_inputs(adapter, rows, writers, batch_size=p.batch_size))
         read = {f"read.{place}": tensor for place, tensor in captured.read.items()}
         return Cached(read | {f"outputs.{place}": tensor for place, tensor in captured.outputs.items()}, None)
