@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import optuna
-from ara_on_model import ablated, seen_by_writers
+from front_ara import Ablation
 from front_methods import n_startup
 from peers.ara import suggested
 from real_cells import Cell, Setting, configured, described, held_out, keep, numbers, open_bench
@@ -27,8 +27,7 @@ def run_ara(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
     folder = study_folder(config)
     with one_driver(folder):
         bench = open_bench(config)
-        probes = bench.probes
-        harmless, harmful = (seen_by_writers(bench.adapter, part) for part in (probes.harmless, probes.harmful))
+        ara = Ablation(bench, cell.seed)
         kept, kept_weights = folder / "trials.json", folder / "weights"
         trials: list[dict[str, Any]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
         study = optuna.create_study(
@@ -44,7 +43,7 @@ def run_ara(cell: Cell, setting: Setting, say: Callable[[str], None]) -> None:
             started = time.perf_counter()
             trial = study.ask()
             of = suggested(trial, bench.adapter.n_layers)
-            weights = ablated(bench.adapter, harmless, harmful, of, cell.seed)
+            weights = ara.weights(of)
             tune = numbers(measured_with(bench, weights, bench.splits["tune"], bench.reference).metrics)
             study.tell(trial, (tune["refusal_rate"], tune["kld_first"]))
             kept_weights.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import optuna
-from ara_on_model import ablated, seen_by_writers
+from front_ara import Ablation
 from overhead import recorded, replay
 from peers.ara import suggested
 from peers.lines import Worker
@@ -188,8 +188,7 @@ class Ara:
     seconds: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        adapter, probes = self.bench.adapter, self.bench.probes
-        self.harmless, self.harmful = (seen_by_writers(adapter, part) for part in (probes.harmless, probes.harmful))
+        self.ablation = Ablation(self.bench, seed=0)
 
     def warm_up(self) -> None:
         """Run a trial."""
@@ -197,10 +196,10 @@ class Ara:
 
     def run(self, n: int) -> None:
         """Ask for, evaluate and tell so many trials."""
-        adapter, started = self.bench.adapter, time.process_time()
+        started = time.process_time()
         for _ in range(n):
             trial = self.study.ask()
-            weights = ablated(adapter, self.harmless, self.harmful, suggested(trial, adapter.n_layers), 0)
+            weights = self.ablation.weights(suggested(trial, self.bench.adapter.n_layers))
             metrics = measured_with(self.bench, weights, self.bench.splits["tune"], self.bench.reference).metrics
             self.study.tell(trial, (metrics["refusal_rate"], metrics["kld"]))
         self.seconds.append((time.process_time() - started) / n)
