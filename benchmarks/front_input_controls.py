@@ -34,7 +34,7 @@ def _only(kind: str) -> Control:
 
 
 INPUT_CONTROLS: Mapping[str, Control] = {
-    "no-centre": Control(fixed={"edit.inputs.centre": False}),
+    "no-centre": Control(fixed={"edit.inputs.centre": None}),
     "no-replies": Control(fixed={"edit.inputs.replies": 0}),
     "no-capability": Control(patch=no_capability),
     "left-out-ridge": Control(fixed={RIDGE: None}),

@@ -102,12 +102,14 @@ class InputReading:
         taken, *left_alone = (Population(rows[part.to(rows.device)]) for part in parts)
         return Regression(taken, tuple(left_alone), inner, self.is_steady)
 
-    def _targets(self, chosen: Populations, writer: Writer, v: Tensor, *, centre: bool) -> Tensor:
-        """T: the components that are to go, from where answered prompts have theirs, or from zero."""
-        outputs = self.captured.outputs[writer.place].double()
-        component = outputs @ v.double()
+    def _targets(self, chosen: Populations, writer: Writer, v: Tensor, *, centre: float | None) -> Tensor:
+        """T: the components that are to go, counted from between the means of both sides, or from zero."""
+        component = self.captured.outputs[writer.place].double() @ v.double()
         targets = component[chosen.taken.to(v.device)]
-        return targets - component[chosen.answered.to(v.device)].mean(dim=0) if centre else targets
+        if centre is None:
+            return targets
+        answered = component[chosen.answered.to(v.device)].mean(dim=0)
+        return targets - torch.lerp(answered, targets.mean(dim=0), centre)
 
 
 def _solved(targets: Tensor, regression: Regression, chosen: Populations, edit: EditConfig) -> Tensor:

@@ -18,9 +18,10 @@ class InputsConfig:
     """The ``inputs`` reader: ridge regression of what is to go on what goes into a writer.
 
     ``spare_weight`` (lambda) is what drift on prompts left alone costs beside what stays of refusal, ``ridge`` (mu)
-    that of large readers; null has either chosen at each writer by leave-one-out error. ``centre`` takes refused
-    prompts to where answered ones are, not to zero. ``replies`` positions of each of the base's own replies are left
-    alone as well. ``protected_weight`` is how much refusals to be kept count beside each other population.
+    that of large readers; null has either chosen at each writer by leave-one-out error. ``centre`` is where the
+    component of refused prompts is counted from, on the way from the mean answered prompt (0) to the mean refused one
+    (1), or nought with null. ``replies`` positions of each of the base's own replies are left alone as well.
+    ``protected_weight`` is how much refusals to be kept count beside each other population.
     """
 
     spare_weight: Annotated[float | None, Option("Weight of what is left alone", code="sw", per=100, place=8)] = Field(
@@ -29,7 +30,9 @@ class InputsConfig:
     ridge: Annotated[float | None, Option("Ridge", code="ir", per=10000, place=9)] = Field(
         default=0.1, gt=0.0, allow_inf_nan=False
     )
-    centre: bool = True
+    centre: Annotated[float | None, Option("Counted from", code="ce", per=100)] = Field(
+        default=0.0, ge=0.0, lt=1.0, strict=True, allow_inf_nan=False
+    )
     replies: Annotated[int, Option("Positions of a reply left alone", code="rp", place=11)] = Field(default=4, ge=0)
     protected_weight: Annotated[
         float, Option("Weight of kept refusals", code="pw", per=100, place=10, when=KEEPS_REFUSALS)

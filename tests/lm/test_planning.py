@@ -158,7 +158,7 @@ KNOBS: dict[str, tuple[dict[str, Any], Any]] = {
     "protects": (INPUTS, "none"),
     "inputs.spare_weight": (INPUTS, 10.0),
     "inputs.ridge": (INPUTS, 1.0),
-    "inputs.centre": (INPUTS, False),
+    "inputs.centre": (INPUTS, 0.3),
     "inputs.replies": (INPUTS, 1),
     "inputs.protected_weight": (INPUTS, 9.0),
     "norm_preserve": ({}, "row"),
@@ -215,9 +215,9 @@ def test_without_what_goes_into_writers_no_input_is_read(adapter: Adapter, base:
 NOTHING_SPARED: dict[str, Any] = {"inputs.spare_weight": 1e-8, "inputs.ridge": 1e-8, "inputs.replies": 0}
 
 
-@pytest.mark.parametrize("centre", [False, True])
-def test_the_component_of_refused_prompts_goes_to_that_of_answered_ones_or_to_zero(
-    adapter: Adapter, base: Activations, inputs: InputReading, centre: bool
+@pytest.mark.parametrize("centre", [None, 0.0, 0.4])
+def test_the_component_of_refused_prompts_goes_to_that_of_answered_ones_or_between_or_to_zero(
+    adapter: Adapter, base: Activations, inputs: InputReading, centre: float | None
 ) -> None:
     """With as many columns as prompts and nothing spared, a reader of inputs finds all of it."""
     setting = config(
@@ -235,7 +235,10 @@ def test_the_component_of_refused_prompts_goes_to_that_of_answered_ones_or_to_ze
     x, y = inputs.captured.read[writer.place][:12], inputs.captured.outputs[writer.place]
     harmless = y[len(PROBES.harmful) :][:12] @ meeting.v
     left = (y[:12] - ((x @ edit.v) * edit.a) @ edit.u.T) @ meeting.v
-    expected = harmless.mean(dim=0) if centre else torch.zeros(2)
+    expected = torch.zeros(2)
+    if centre is not None:
+        refused = y[:12] @ meeting.v
+        expected = (1.0 - centre) * harmless.mean(dim=0) + centre * refused.mean(dim=0)
     torch.testing.assert_close(left, expected.expand(12, 2), atol=2e-3, rtol=1e-2)
 
 
