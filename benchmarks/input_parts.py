@@ -2,10 +2,11 @@
 
     python benchmarks/input_parts.py OUT --organisms sweeps/_organism/seed{0,1,2} sweeps/_organism/qwen3-seed0
 
-The preset of the default sweep (two directions of depth .6, lambda 1, mu .1, 128 probes, no refusal spared), and the
-preset with one thing changed. Each goes up a ladder of strengths, a tenth more each time, to the first that leaves at
-most 2% refused on tune, which is measured on report. Resumable: a finished organism is OUT/NAME.json. Prints each
-variant's held-out drift as times the preset's on the same organisms, with intervals over organisms.
+The preset of the default sweep, no refusal spared (one direction of depth .5, attention's writers at .3 of MLPs'
+strength, counted from .2 of the way between the means, lambda 1, mu .1, 128 probes), and the preset with one thing
+changed. Each goes up a ladder of strengths, a tenth more each time, to the first that leaves at most 2% refused on
+tune, which is measured on report. Resumable: a finished organism is OUT/NAME.json. Prints each variant's held-out drift
+as times the preset's on the same organisms, with intervals over organisms.
 """
 
 from __future__ import annotations
@@ -34,20 +35,30 @@ from saber.study.run.session import calm_optuna
 from saber.study.store.storage import one_driver
 
 TOKENS = 32
-LADDER = tuple(round(0.5 * 1.1**step, 3) for step in range(18))  # to 2.53
+LADDER = tuple(round(0.5 * 1.1**step, 3) for step in range(26))  # to 5.42
 PRESET: Mapping[str, Any] = {
     "data.n_probe": 128,
-    "edit.global_top_k": 2,
-    "edit.kernel.direction_position": 0.6,
+    "edit.global_top_k": 1,
+    "edit.kernel.direction_position": 0.5,
+    "edit.component_scale.attention": 0.3,
+    "edit.inputs.centre": 0.2,
     "edit.inputs.spare_weight": 1.0,
     "edit.inputs.ridge": 0.1,
 }
 PART = "the preset"
 LAM, MU = "edit.inputs.spare_weight", "edit.inputs.ridge"
+ATTENTION, MLP, CENTRE = "edit.component_scale.attention", "edit.component_scale.mlp", "edit.inputs.centre"
+DEPTH, ROUNDS = "edit.kernel.direction_position", "edit.max_iterations"
 VARIANTS: Mapping[str, Control] = {
     PART: Control(),
     "outputs read, the same directions": Control(fixed={"edit.reader": "least_drift"}),
     "read with the direction itself": Control(fixed={"edit.reader": "direction"}),
+    "attention at full strength": Control(fixed={ATTENTION: 1.0}),
+    "attention at .6": Control(fixed={ATTENTION: 0.6}),
+    "attention at .2": Control(fixed={ATTENTION: 0.2}),
+    "MLPs at .3, attention at 1": Control(fixed={MLP: 0.3, ATTENTION: 1.0}),
+    "counted from answered prompts": Control(fixed={CENTRE: 0.0}),
+    "counted from .4": Control(fixed={CENTRE: 0.4}),
     "no centre": INPUT_CONTROLS["no-centre"],
     "no positions of replies left alone": INPUT_CONTROLS["no-replies"],
     "capability not left alone": INPUT_CONTROLS["no-capability"],
@@ -59,10 +70,18 @@ VARIANTS: Mapping[str, Control] = {
     "mu 1": Control(fixed={MU: 1.0}),
     "24 probes": INPUT_CONTROLS["probes-24"],
     "60 probes": Control(fixed={"data.n_probe": 60}),
-    "one direction": Control(fixed={"edit.global_top_k": 1}),
+    "the difference in means": Control(fixed={"edit.extraction": "dim"}),
+    "two directions": Control(fixed={"edit.global_top_k": 2}),
     "four directions": Control(fixed={"edit.global_top_k": 4}),
-    "depth .45": Control(fixed={"edit.kernel.direction_position": 0.45}),
-    "depth .75": Control(fixed={"edit.kernel.direction_position": 0.75}),
+    "depth .4": Control(fixed={DEPTH: 0.4}),
+    "depth .6": Control(fixed={DEPTH: 0.6}),
+    "depth .75": Control(fixed={DEPTH: 0.75}),
+    "every layer's own direction": Control(fixed={"edit.kernel.direction": "per_layer"}),
+    "harmless mean purified away": Control(fixed={"edit.purify": "harmless_mean"}),
+    "strength by entanglement": Control(
+        fixed={"edit.strength": "blended", "edit.alpha_entangled": 0.5, "edit.entanglement_threshold": 1.0}
+    ),
+    "two rounds": Control(fixed={ROUNDS: 2, "edit.stable_cosine": 1.0}),
     "inputs of MLPs only": INPUT_CONTROLS["mlp-only"],
     "inputs of attention only": INPUT_CONTROLS["attention-only"],
 }
