@@ -10,7 +10,8 @@ surgical: arXiv 2601.08489 takes from the difference in means, by ridge regressi
 lies in the top q right singular vectors of the harmless and capability probes, uncentred; q is searched. It is a
 projection instead of a ridge, and principal directions instead of named atoms.
 
-saber: outputs read, the default sweep until inputs were; saber-inputs: the default with no refusal spared.
+saber: outputs read, the default sweep until inputs were; saber-inputs: the default with no refusal spared, and
+first-too the same with first-token drift as a third objective.
 
 saber-small: the default's directions with one strength for all of them, and so with fewer keys to search.
 
@@ -80,8 +81,11 @@ NONE_SPARED = (
     " {metric: kld, direction: minimize, reference: 0.1}]",
 )
 
+FIRST_TOO = NONE_SPARED[-1].removesuffix("]") + ", {metric: kld_first, direction: minimize, reference: 0.5}]"
+
 METHODS: Mapping[str, Method] = {
     "saber-inputs": Method(NONE_SPARED, sweep="organism"),
+    "first-too": Method((*NONE_SPARED, FIRST_TOO), sweep="organism"),
     "saber": Method(),
     "saber-layers": Method(sweep="organism_layers"),
     "saber-small": Method(control=replace(ONE_ALPHA, fixed={**ONE_ALPHA.fixed, "edit.purify": "harmless_mean"})),
