@@ -13,7 +13,8 @@ from saber.lm import input_reading
 from saber.method.populations import Populations, populations
 from saber.types import LookedAt
 
-RIDGE, WEIGHT = "edit.inputs.ridge", "edit.inputs.spare_weight"
+RIDGE, WEIGHT, CENTRE = "edit.inputs.ridge", "edit.inputs.spare_weight", "edit.inputs.centre"
+ATTENTION = "edit.component_scale.attention"
 
 
 @contextmanager
@@ -34,7 +35,9 @@ def _only(kind: str) -> Control:
 
 
 INPUT_CONTROLS: Mapping[str, Control] = {
-    "no-centre": Control(fixed={"edit.inputs.centre": None}),
+    "attention-full": Control(fixed={ATTENTION: 1.0}),
+    "from-answered": Control(fixed={CENTRE: 0.0}),
+    "no-centre": Control(fixed={CENTRE: None}),
     "no-replies": Control(fixed={"edit.inputs.replies": 0}),
     "no-capability": Control(patch=no_capability),
     "left-out-ridge": Control(fixed={RIDGE: None}),

@@ -21,7 +21,7 @@ from control import Control
 from findings_numbers import DEFAULT, FEW
 from findings_text import interval, share, times
 from front_cells import Cell, HeldOut, Setting, configured, held_out, numbers, open_bench
-from front_input_controls import INPUT_CONTROLS
+from front_input_controls import ATTENTION, CENTRE, INPUT_CONTROLS, RIDGE, WEIGHT
 from front_intervals import over_organisms, ratio
 from front_score import KLDS
 
@@ -35,39 +35,44 @@ from saber.study.run.session import calm_optuna
 from saber.study.store.storage import one_driver
 
 TOKENS = 32
+DEPTH = "edit.kernel.direction_position"
 LADDER = tuple(round(0.5 * 1.1**step, 3) for step in range(26))  # to 5.42
 PRESET: Mapping[str, Any] = {
     "data.n_probe": 128,
     "edit.global_top_k": 1,
-    "edit.kernel.direction_position": 0.5,
-    "edit.component_scale.attention": 0.3,
-    "edit.inputs.centre": 0.2,
-    "edit.inputs.spare_weight": 1.0,
-    "edit.inputs.ridge": 0.1,
+    DEPTH: 0.5,
+    ATTENTION: 0.3,
+    CENTRE: 0.2,
+    WEIGHT: 1.0,
+    RIDGE: 0.1,
+}
+OWN_DIRECTIONS: Mapping[str, Any] = {  # one of each layer, acting there
+    "edit.kernel.direction": "per_layer",
+    "edit.n_directions": 1,
+    "edit.global_top_k": 99,
+    "edit.depth_band.low": 0.0,
+    "edit.depth_band.high": 1.0,
 }
 PART = "the preset"
-LAM, MU = "edit.inputs.spare_weight", "edit.inputs.ridge"
-ATTENTION, MLP, CENTRE = "edit.component_scale.attention", "edit.component_scale.mlp", "edit.inputs.centre"
-DEPTH, ROUNDS = "edit.kernel.direction_position", "edit.max_iterations"
 VARIANTS: Mapping[str, Control] = {
     PART: Control(),
     "outputs read, the same directions": Control(fixed={"edit.reader": "least_drift"}),
     "read with the direction itself": Control(fixed={"edit.reader": "direction"}),
-    "attention at full strength": Control(fixed={ATTENTION: 1.0}),
+    "attention at full strength": INPUT_CONTROLS["attention-full"],
     "attention at .6": Control(fixed={ATTENTION: 0.6}),
     "attention at .2": Control(fixed={ATTENTION: 0.2}),
-    "MLPs at .3, attention at 1": Control(fixed={MLP: 0.3, ATTENTION: 1.0}),
-    "counted from answered prompts": Control(fixed={CENTRE: 0.0}),
+    "MLPs at .3, attention at 1": Control(fixed={"edit.component_scale.mlp": 0.3, ATTENTION: 1.0}),
+    "counted from answered prompts": INPUT_CONTROLS["from-answered"],
     "counted from .4": Control(fixed={CENTRE: 0.4}),
     "no centre": INPUT_CONTROLS["no-centre"],
     "no positions of replies left alone": INPUT_CONTROLS["no-replies"],
     "capability not left alone": INPUT_CONTROLS["no-capability"],
     "mu by leave-one-out": INPUT_CONTROLS["left-out-ridge"],
-    "lambda .1": Control(fixed={LAM: 0.1}),
-    "lambda 4": Control(fixed={LAM: 4.0}),
-    "lambda 16": Control(fixed={LAM: 16.0}),
-    "mu .01": Control(fixed={MU: 0.01}),
-    "mu 1": Control(fixed={MU: 1.0}),
+    "lambda .1": Control(fixed={WEIGHT: 0.1}),
+    "lambda 4": Control(fixed={WEIGHT: 4.0}),
+    "lambda 16": Control(fixed={WEIGHT: 16.0}),
+    "mu .01": Control(fixed={RIDGE: 0.01}),
+    "mu 1": Control(fixed={RIDGE: 1.0}),
     "24 probes": INPUT_CONTROLS["probes-24"],
     "60 probes": Control(fixed={"data.n_probe": 60}),
     "the difference in means": Control(fixed={"edit.extraction": "dim"}),
@@ -76,12 +81,12 @@ VARIANTS: Mapping[str, Control] = {
     "depth .4": Control(fixed={DEPTH: 0.4}),
     "depth .6": Control(fixed={DEPTH: 0.6}),
     "depth .75": Control(fixed={DEPTH: 0.75}),
-    "every layer's own direction": Control(fixed={"edit.kernel.direction": "per_layer"}),
+    "every layer's own direction": Control(fixed=OWN_DIRECTIONS),
     "harmless mean purified away": Control(fixed={"edit.purify": "harmless_mean"}),
     "strength by entanglement": Control(
         fixed={"edit.strength": "blended", "edit.alpha_entangled": 0.5, "edit.entanglement_threshold": 1.0}
     ),
-    "two rounds": Control(fixed={ROUNDS: 2, "edit.stable_cosine": 1.0}),
+    "two rounds": Control(fixed={"edit.max_iterations": 2, "edit.stable_cosine": 1.0}),
     "inputs of MLPs only": INPUT_CONTROLS["mlp-only"],
     "inputs of attention only": INPUT_CONTROLS["attention-only"],
 }
