@@ -2,7 +2,7 @@
 
     python benchmarks/input_parts.py OUT --organisms sweeps/_organism/seed{0,1,2} sweeps/_organism/qwen3-seed0
 
-The preset of the default sweep, no refusal spared (one direction of depth .5, attention's writers at .3 of MLPs'
+The preset of the default sweep, no refusal spared (one direction of depth .95, attention's writers at .5 of MLPs'
 strength, counted from .2 of the way between the means, lambda 1, mu .1, 128 probes), and the preset with one thing
 changed. Each goes up a ladder of strengths, a tenth more each time, to the first that leaves at most 2% refused on
 tune, which is measured on report. Resumable: a finished organism is OUT/NAME.json. Prints each variant's held-out drift
@@ -40,8 +40,8 @@ LADDER = tuple(round(0.5 * 1.1**step, 3) for step in range(26))  # to 5.42
 PRESET: Mapping[str, Any] = {
     "data.n_probe": 128,
     "edit.global_top_k": 1,
-    DEPTH: 0.5,
-    ATTENTION: 0.3,
+    DEPTH: 0.95,
+    ATTENTION: 0.5,
     CENTRE: 0.2,
     WEIGHT: 1.0,
     RIDGE: 0.1,
@@ -59,9 +59,8 @@ VARIANTS: Mapping[str, Control] = {
     "outputs read, the same directions": Control(fixed={"edit.reader": "least_drift"}),
     "read with the direction itself": Control(fixed={"edit.reader": "direction"}),
     "attention at full strength": INPUT_CONTROLS["attention-full"],
-    "attention at .6": Control(fixed={ATTENTION: 0.6}),
-    "attention at .2": Control(fixed={ATTENTION: 0.2}),
-    "MLPs at .3, attention at 1": Control(fixed={"edit.component_scale.mlp": 0.3, ATTENTION: 1.0}),
+    "attention at .3": Control(fixed={ATTENTION: 0.3}),
+    "MLPs at .5, attention at 1": Control(fixed={"edit.component_scale.mlp": 0.5, ATTENTION: 1.0}),
     "counted from answered prompts": INPUT_CONTROLS["from-answered"],
     "counted from .4": Control(fixed={CENTRE: 0.4}),
     "no centre": INPUT_CONTROLS["no-centre"],
@@ -78,8 +77,7 @@ VARIANTS: Mapping[str, Control] = {
     "the difference in means": Control(fixed={"edit.extraction": "dim"}),
     "two directions": Control(fixed={"edit.global_top_k": 2}),
     "four directions": Control(fixed={"edit.global_top_k": 4}),
-    "depth .4": Control(fixed={DEPTH: 0.4}),
-    "depth .6": Control(fixed={DEPTH: 0.6}),
+    "depth .5": Control(fixed={DEPTH: 0.5}),
     "depth .75": Control(fixed={DEPTH: 0.75}),
     "every layer's own direction": Control(fixed=OWN_DIRECTIONS),
     "harmless mean purified away": Control(fixed={"edit.purify": "harmless_mean"}),
