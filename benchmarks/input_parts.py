@@ -2,7 +2,7 @@
 
     python benchmarks/input_parts.py OUT --organisms sweeps/_organism/seed{0,1,2} sweeps/_organism/qwen3-seed0
 
-The preset of the default sweep, no refusal spared (one direction of depth .95, attention's writers at .5 of MLPs'
+The preset of the default sweep, no refusal spared (one direction of depth .95, attention's writers at .3 of MLPs'
 strength, counted from .2 of the way between the means, lambda 1, mu .1, 128 probes), and the preset with one thing
 changed. Each goes up a ladder of strengths, a tenth more each time, to the first that leaves at most 2% refused on
 tune, which is measured on report. Resumable: a finished organism is OUT/NAME.json. Prints each variant's held-out drift
@@ -41,7 +41,7 @@ PRESET: Mapping[str, Any] = {
     "data.n_probe": 128,
     "edit.global_top_k": 1,
     DEPTH: 0.95,
-    ATTENTION: 0.5,
+    ATTENTION: 0.3,
     CENTRE: 0.2,
     WEIGHT: 1.0,
     RIDGE: 0.1,
@@ -59,8 +59,8 @@ VARIANTS: Mapping[str, Control] = {
     "outputs read, the same directions": Control(fixed={"edit.reader": "least_drift"}),
     "read with the direction itself": Control(fixed={"edit.reader": "direction"}),
     "attention at full strength": INPUT_CONTROLS["attention-full"],
-    "attention at .3": Control(fixed={ATTENTION: 0.3}),
-    "MLPs at .5, attention at 1": Control(fixed={"edit.component_scale.mlp": 0.5, ATTENTION: 1.0}),
+    "attention at .5": Control(fixed={ATTENTION: 0.5}),
+    "MLPs at .3, attention at 1": Control(fixed={"edit.component_scale.mlp": 0.3, ATTENTION: 1.0}),
     "counted from answered prompts": INPUT_CONTROLS["from-answered"],
     "counted from .4": Control(fixed={CENTRE: 0.4}),
     "no centre": INPUT_CONTROLS["no-centre"],
