@@ -96,6 +96,7 @@ def test_the_words_are_kept_as_they_were_given(tmp_path: Path) -> None:
         ("sweep", ["+sweep=organism", "study.n_trails=3"], "unknown key study.n_trails; did you mean study.n_trials"),
         ("sweep", ["+sweep=organism", "+edit.alpha_bas=3"], "unknown key edit.alpha_bas; did you mean edit.alpha_base"),
         ("sweep", ["+sweep=organism", "edit.n_directions=-1"], "edit.n_directions: input should be greater than or eq"),
+        ("sweep", ["+sweep=organism", "edit.inputs.centre=true"], "edit.inputs.centre: input should be a valid number"),
         ("sweep", [], "add +sweep=organism"),
         ("sweep", ["+sweep=chat"], "expected a value for model.path, found none"),
         ("frontier", ["+sweep=organism", "study.dir={tmp}"], "run python -m saber.sweep +sweep=organism first"),

@@ -20,8 +20,8 @@ and T_b = T / sqrt(n_b) it leaves a system as small as the prompts that refusal 
     K = T_b^T (I + B D B^T)^-1 B D.
 
 As lam grows K comes to lie in the null space of what is left alone (AlphaEdit, arXiv 2410.02355); kin are MEMIT's
-update (2210.07229), ridge LEACE (2306.03819), and the affine editing of concepts (2411.09003), whose constant is the
-mean that t is counted from.
+update (2210.07229), ridge LEACE (2306.03819), and the affine editing of concepts (2411.09003), whose constant is
+where t is counted from.
 """
 
 from __future__ import annotations
