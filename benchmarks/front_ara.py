@@ -13,19 +13,18 @@ from typing import Any
 import optuna
 from ara_on_model import ablated, seen_by_writers
 from front_cells import Cell, Setting, configured, described, held_out, numbers, open_bench
-from front_heretic import loaded_over
+from front_heretic import measured_with
 from front_methods import n_startup
 from front_score import chosen
 from peers.ara import Settings, suggested
 from torch import Tensor
 
 from saber.lm.architecture.weights import weights_digest
-from saber.lm.evaluation.measurement import measure_trials
 from saber.lm.evaluation.reference import Reference
 from saber.study.context import Workbench, study_folder
 from saber.study.run.session import calm_optuna
 from saber.study.store.storage import one_driver
-from saber.types import EditPlan, Split
+from saber.types import Split
 
 
 class Ablation:
@@ -42,10 +41,7 @@ class Ablation:
 
     def measured(self, of: Settings, split: Split, reference: Reference) -> dict[str, float]:
         """The base with a trial's weights in the place of its own, measured as any model."""
-        with loaded_over(self.bench.adapter.model, self.weights(of)):
-            config = self.bench.config.evaluate
-            (measured,) = measure_trials(self.bench.adapter, split, config, reference, [EditPlan(())])
-        return numbers(measured.metrics)
+        return numbers(measured_with(self.bench, self.weights(of), split, reference).metrics)
 
 
 def run_ara_cell(cell: Cell, setting: Setting) -> dict[str, Any]:

@@ -67,6 +67,13 @@ def loaded_over(model: torch.nn.Module, weights: Mapping[str, Tensor]) -> Iterat
             state[name].copy_(tensor)
 
 
+def measured_with(bench: Workbench, weights: Mapping[str, Tensor], split: Split, reference: Reference) -> Measured:
+    """The base with some weights in the place of its own, measured as any model."""
+    with torch.no_grad(), loaded_over(bench.adapter.model, weights):
+        (measured,) = measure_trials(bench.adapter, split, bench.config.evaluate, reference, [EditPlan(())])
+    return measured
+
+
 def run_heretic_cell(cell: Cell, setting: Setting) -> dict[str, Any]:
     """Let Heretic search, measure what it found, and say it all in one row."""
     config = configured(cell, setting)
@@ -81,12 +88,13 @@ def run_heretic_cell(cell: Cell, setting: Setting) -> dict[str, Any]:
         answered = [dict(trial) for trial in answer["trials"]]
         trials = []
         for trial in answered:
-            measured = measured_as_loaded(bench, Path(trial["weights"]), bench.splits["tune"], bench.reference)
+            weights = load_file(trial["weights"])
+            measured = measured_with(bench, weights, bench.splits["tune"], bench.reference)
             trials.append(_trial(trial, measured))
         report = {}
         for number in chosen(trials):
             path = weights / f"{number}.safetensors"
-            report[str(number)] = numbers(measured_as_loaded(bench, path, side.split, side.reference).metrics)
+            report[str(number)] = numbers(measured_with(bench, load_file(path), side.split, side.reference).metrics)
         if weights_digest(bench.adapter.model) != bench.model_digest:
             raise AssertionError("the base's weights are not what they were")
         shutil.rmtree(weights)
@@ -125,13 +133,6 @@ def ask_heretic(cell: Cell, setting: Setting, folder: Path, bench: Workbench) ->
     worker.stop()
     about = {name: value for name, value in worker.ready.items() if name != "ready"}
     return about | {"setup_s": setup_s}, answer
-
-
-def measured_as_loaded(bench: Workbench, path: Path, split: Split, reference: Reference) -> Measured:
-    """The base with a trial's weights in the place of its own, measured as any model."""
-    with torch.no_grad(), loaded_over(bench.adapter.model, load_file(path)):
-        (measured,) = measure_trials(bench.adapter, split, bench.config.evaluate, reference, [EditPlan(())])
-    return measured
 
 
 def _trial(trial: Mapping[str, Any], measured: Measured) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import Any
 
 import optuna
 from front_ara import Ablation
+from front_heretic import measured_with
 from front_methods import n_startup
 from peers.ara import suggested
 from real_cells import Cell, Setting, configured, described, held_out, keep, numbers, open_bench
-from real_peers import forget_unchosen, measured_with, on_report
+from real_peers import forget_unchosen, on_report
 from safetensors.torch import save_file
 
 from saber.study.context import study_folder

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from front_heretic import loaded_over
+from front_heretic import measured_with
 from front_methods import n_startup
 from peers.lines import Worker
 from real_cells import (
@@ -32,27 +31,17 @@ from real_cells import (
     open_bench,
 )
 from safetensors.torch import load_file
-from torch import Tensor
 
 from saber.lm.architecture.adapter import Adapter
-from saber.lm.evaluation.measurement import Measured, measure_trials
 from saber.lm.evaluation.protocol import marker_words
-from saber.lm.evaluation.reference import Reference
 from saber.study.context import Workbench, study_folder
 from saber.study.run.session import calm_optuna
 from saber.study.store.storage import one_driver
-from saber.types import EditPlan, Prompt, Split, UserError
+from saber.types import Prompt, UserError
 
 HERE = Path(__file__).parent
 WORTH_MEASURING = LEVELS[-1]  # refusals by Heretic's own count, which is ours: no point is chosen beyond
 PROMPTS_AT_ONCE = 32
-
-
-def measured_with(bench: Workbench, weights: Mapping[str, Tensor], split: Split, reference: Reference) -> Measured:
-    """The base with some weights in the place of its own, measured as any model."""
-    with torch.no_grad(), loaded_over(bench.adapter.model, weights):
-        (measured,) = measure_trials(bench.adapter, split, bench.config.evaluate, reference, [EditPlan(())])
-    return measured
 
 
 def on_report(bench: Workbench, side: HeldOut, folder: Path, trials: list[dict[str, Any]]) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from unittest.mock import patch
 
 import optuna
 from front_ara import Ablation
+from front_heretic import measured_with
 from overhead import recorded, replay
 from peers.ara import suggested
 from peers.lines import Worker
-from real_peers import measured_with
 
 from saber.config import Config
 from saber.keys import with_values
