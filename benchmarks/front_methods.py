@@ -73,19 +73,19 @@ def _tent(kind: str) -> str:
     )
 
 
-# What the default sweep searches, but for the refusals that it spares: no other method spares any.
-NONE_SPARED = (
-    "edit.protects=none",
-    "study.constraints=[]",
-    "study.objectives=[{metric: refusal_rate, direction: minimize, reference: 1.0},"
-    " {metric: kld, direction: minimize, reference: 0.1}]",
-)
+def _none_spared(*objectives: str) -> tuple[str, ...]:
+    """What the default sweep searches, but for the refusals that it spares: no other method spares any."""
+    return ("edit.protects=none", "study.constraints=[]", f"study.objectives=[{', '.join(objectives)}]")
 
-FIRST_TOO = NONE_SPARED[-1].removesuffix("]") + ", {metric: kld_first, direction: minimize, reference: 0.5}]"
+
+REFUSALS = "{metric: refusal_rate, direction: minimize, reference: 1.0}"
+DRIFT = "{metric: kld, direction: minimize, reference: 0.1}"
+FIRST_TOKEN = "{metric: kld_first, direction: minimize, reference: 0.5}"
+NONE_SPARED = _none_spared(REFUSALS, DRIFT)
 
 METHODS: Mapping[str, Method] = {
     "saber-inputs": Method(NONE_SPARED, sweep="organism"),
-    "first-too": Method((*NONE_SPARED, FIRST_TOO), sweep="organism"),
+    "first-too": Method(_none_spared(REFUSALS, DRIFT, FIRST_TOKEN), sweep="organism"),
     "saber": Method(),
     "saber-layers": Method(sweep="organism_layers"),
     "saber-small": Method(control=replace(ONE_ALPHA, fixed={**ONE_ALPHA.fixed, "edit.purify": "harmless_mean"})),

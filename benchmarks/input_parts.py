@@ -35,17 +35,8 @@ from saber.study.run.session import calm_optuna
 from saber.study.store.storage import one_driver
 
 TOKENS = 32
-DEPTH = "edit.kernel.direction_position"
+DEPTH, PROBES = "edit.kernel.direction_position", "data.n_probe"
 LADDER = tuple(round(0.5 * 1.1**step, 3) for step in range(26))  # to 5.42
-PRESET: Mapping[str, Any] = {
-    "data.n_probe": 128,
-    "edit.global_top_k": 1,
-    DEPTH: 0.95,
-    ATTENTION: 0.3,
-    CENTRE: 0.2,
-    WEIGHT: 1.0,
-    RIDGE: 0.1,
-}
 OWN_DIRECTIONS: Mapping[str, Any] = {  # one of each layer, acting there
     "edit.kernel.direction": "per_layer",
     "edit.n_directions": 1,
@@ -73,7 +64,7 @@ VARIANTS: Mapping[str, Control] = {
     "mu .01": Control(fixed={RIDGE: 0.01}),
     "mu 1": Control(fixed={RIDGE: 1.0}),
     "24 probes": INPUT_CONTROLS["probes-24"],
-    "60 probes": Control(fixed={"data.n_probe": 60}),
+    "60 probes": Control(fixed={PROBES: 60}),
     "the difference in means": Control(fixed={"edit.extraction": "dim"}),
     "two directions": Control(fixed={"edit.global_top_k": 2}),
     "four directions": Control(fixed={"edit.global_top_k": 4}),
@@ -96,7 +87,7 @@ def least_strength(bench: Workbench, side: HeldOut, control: Control) -> Point |
     if bench.inputs is not None:
         bench.inputs.regressions.clear()  # remembered by what is configured, not by what a control replaces
     for strength in LADDER:
-        config = with_values(bench.config, {**PRESET, **control.fixed, "edit.alpha_base": strength})
+        config = with_values(bench.config, {PROBES: 128, **control.fixed, "edit.alpha_base": strength})
         with control.patch(0):
             (planned,) = plan_trials(bench, [config], config.evaluate.batch_size)
         plans = [planned.compiled]
